@@ -1,0 +1,280 @@
+"""Packs the charms of this repository into `dist/`, each for the system of this machine.
+
+Charmcraft runs on a copy of a charm's files, because it writes beside its sources, and because
+the copy gets what the repository does not hold: this machine's platform, and a `uv.lock`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import tomli
+import yaml
+from craft_platforms import DebianArchitecture
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+ROOT = Path(__file__).resolve().parent.parent
+DIST = ROOT / "dist"
+WORK = ROOT / ".cache" / "pack"
+PINS = ROOT / "requirements" / "dev.txt"
+STEPS = ("copying", "locking", "building", "packed")
+# Outside of git, where no .gitignore can be asked.
+BUILT = {"__pycache__", ".venv", ".tox", ".cache", "dist", "build", "parts", "prime", "stage"}
+# A `name==version ; marker` line of a requirements file with hashes.
+PIN = re.compile(r"^([A-Za-z0-9][^ =]*==[^\\]+?) *\\?$", re.MULTILINE)
+
+
+class PackError(Exception):
+    """A charm could not be packed; the text says which, why, and what to do."""
+
+
+class UnknownCharmError(PackError):
+    """A name that is no charm of this repository."""
+
+
+class BuildError(PackError):
+    """A program that builds a charm failed; `output` holds what it said."""
+
+    def __init__(self, message: str, output: str):
+        super().__init__(message)
+        self.output = output
+
+
+def find_charms() -> dict[str, Path]:
+    """Return the folder of every charm in the repository, by the charm's name."""
+    files = [*ROOT.glob("charms/*/charmcraft.yaml"), *ROOT.glob("tests/charms/*/charmcraft.yaml")]
+    return {file.parent.name: file.parent for file in sorted(files)}
+
+
+def find_inputs(charm: Path) -> list[Path]:
+    """Return the files that make up a charm: its own and those of the libraries it uses."""
+    folders = [charm, *_find_libraries(charm)]
+    files = {file for folder in folders for file in _list_files(folder)}
+    return sorted(files | {ROOT / "LICENSE"})
+
+
+def _find_libraries(project: Path) -> Iterator[Path]:
+    """Yield the folders that a project's `tool.uv.sources` point to, and theirs in turn."""
+    try:
+        settings = tomli.loads((project / "pyproject.toml").read_text())
+    except FileNotFoundError as error:
+        raise PackError(f"{project.relative_to(ROOT)} has no pyproject.toml; add one") from error
+    except tomli.TOMLDecodeError as error:
+        raise PackError(f"{project.relative_to(ROOT)}/pyproject.toml: {error}") from error
+    for source in settings.get("tool", {}).get("uv", {}).get("sources", {}).values():
+        if "path" in source:
+            library = (project / source["path"]).resolve()
+            yield library
+            yield from _find_libraries(library)
+
+
+def _list_files(folder: Path) -> list[Path]:
+    """Return the files below a folder, without ignored ones and without its tests."""
+    # safe.directory: under sudo the checkout belongs to somebody else.
+    git = ["/usr/bin/git", "-C", str(folder), "-c", f"safe.directory={ROOT}"]
+    arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run([*git, *arguments], check=True, capture_output=True, text=True)
+        files = [folder / name for name in listed.stdout.split("\0") if name]
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        files = [f for f in folder.rglob("*") if not BUILT & {*f.relative_to(folder).parts}]
+    # A file that was deleted, but not in git yet, is still listed.
+    return [f for f in files if f.is_file() and f.relative_to(folder).parts[0] != "tests"]
+
+
+def digest_inputs(files: Iterable[Path]) -> str:
+    """Return one SHA-256 over all that decides what a packed charm contains."""
+    digest = hashlib.sha256()
+    for part in (host_platform(), platform.python_version(), PINS.read_text()):
+        digest.update(part.encode() + b"\0")
+    digest.update(Path(__file__).read_bytes())
+    for file in files:
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest.update(f"{file.relative_to(ROOT)}\0{file.stat().st_mode:o}\0{content}\0".encode())
+    return digest.hexdigest()
+
+
+def host_platform() -> str:
+    """Return charmcraft's name for this machine, such as `debian@12:amd64`."""
+    release = platform.freedesktop_os_release()
+    arch = DebianArchitecture.from_host().value
+    return f"{release['ID']}@{release.get('VERSION_ID', '')}:{arch}"
+
+
+def pack(names: Iterable[str] = (), progress: Progress | None = None) -> dict[str, Path]:
+    """Pack the named charms, or all; return each one's `.charm` file.
+
+    A charm is packed only when something that goes into it has changed. Two are packed at a
+    time on two processors.
+
+    Raises:
+        UnknownCharmError: a name is no charm of this repository.
+        BuildError: charmcraft or uv failed.
+        PackError: a charm's own files are wrong.
+    """
+    charms = find_charms()
+    chosen = list(dict.fromkeys(names)) or list(charms)
+    unknown = [name for name in chosen if name not in charms]
+    if unknown:
+        raise UnknownCharmError(
+            f"no charm is called {', '.join(unknown)}; there are: {', '.join(charms) or 'none'}"
+        )
+    with _lock(), ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        packing = {name: pool.submit(_pack_one, charms[name], progress) for name in chosen}
+    return {name: future.result() for name, future in packing.items()}
+
+
+@contextmanager
+def _lock() -> Iterator[None]:
+    """Keep a second packing out of the same build folders; the kernel frees it at a kill."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    with (WORK / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _pack_one(charm: Path, progress: Progress | None) -> Path:
+    name = charm.name
+    task = progress.add_task(f"{name}: looking", total=len(STEPS)) if progress else None
+
+    def show(step: str) -> None:
+        if progress and task is not None:
+            progress.update(task, description=f"{name}: {step}", advance=1)
+
+    files = find_inputs(charm)
+    packed, stamp = DIST / f"{name}.charm", WORK / f"{name}.stamp"
+    wanted = digest_inputs(files)
+    if packed.exists() and stamp.exists():
+        # The stamp names the result too, so that it vouches for no other file.
+        if stamp.read_text() == f"{wanted} {_digest_file(packed)}":
+            if progress and task is not None:
+                progress.update(task, description=f"{name}: unchanged", completed=len(STEPS))
+            return packed
+
+    show(STEPS[0])
+    build = WORK / name
+    shutil.rmtree(build, ignore_errors=True)
+    for file in files:
+        copy = build / file.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, copy)
+    project = build / charm.relative_to(ROOT)
+    _fit_to_host(project)
+
+    show(STEPS[1])
+    environment = _build_environment(WORK / f"{name}.home")
+    tools = Path(sys.executable).parent
+    _run([str(tools / "uv"), "lock", "--no-progress"], project, environment, name)
+    show(STEPS[2])
+    _run([str(tools / "charmcraft"), "pack", "--destructive-mode"], project, environment, name)
+    made = list(project.glob("*.charm"))
+    if len(made) != 1:
+        raise PackError(f"charmcraft made {len(made)} files of {name}, and should make one")
+
+    DIST.mkdir(exist_ok=True)
+    result = _digest_file(made[0])
+    made[0].replace(packed)
+    stamp.write_text(f"{wanted} {result}")
+    shutil.rmtree(build)
+    show(STEPS[3])
+    return packed
+
+
+def _fit_to_host(project: Path) -> None:
+    """Give the copy of a charm this machine's platform and the pinned versions."""
+    metadata_file = project / "charmcraft.yaml"
+    metadata = yaml.safe_load(metadata_file.read_text())
+    metadata["platforms"] = {host_platform(): None}
+    for part in metadata.get("parts", {}).values():
+        part.pop("build-snaps", None)  # uv comes from our environment; no snap enters the host
+    metadata_file.write_text(yaml.safe_dump(metadata, sort_keys=False))
+
+    pins = json.dumps(PIN.findall(PINS.read_text()), indent=4)
+    table = "[tool.uv]\n"
+    project_file = project / "pyproject.toml"
+    text = project_file.read_text()
+    if table not in text:
+        text = f"{text}\n{table}"
+    project_file.write_text(text.replace(table, f"{table}constraint-dependencies = {pins}\n", 1))
+
+
+def _build_environment(home: Path) -> dict[str, str]:
+    """Return the environment of one build; charmcraft keeps state and logs in its own home."""
+    home.mkdir(exist_ok=True)
+    ours = {
+        "CHARMCRAFT_EXPERIMENTAL_MONOREPO": "1",
+        "HOME": str(home),
+        "PATH": f"{Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin",
+        "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(ROOT / ".cache" / "uv")),
+        "UV_SYSTEM_CERTS": "true",
+        **{f"XDG_{kind}": str(home) for kind in ("CACHE_HOME", "CONFIG_HOME", "DATA_HOME")},
+        **{f"XDG_{kind}": str(home) for kind in ("RUNTIME_DIR", "STATE_HOME")},
+    }
+    foreign = ("PYTHON", "PYENV", "VIRTUAL_ENV", "CRAFT", "XDG")
+    return {k: v for k, v in os.environ.items() if not k.startswith(foreign)} | ours
+
+
+def _run(command: list[str], folder: Path, environment: dict[str, str], name: str) -> None:
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode:
+        program = Path(command[0]).name
+        raise BuildError(
+            f"packing {name} failed: {program} exited {done.returncode}; its files are in {folder}",
+            done.stdout,
+        )
+
+
+def _digest_file(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def main() -> int:
+    """Run `./run pack`; return the exit status."""
+    parser = argparse.ArgumentParser(prog="run pack", description="Pack charms into dist/.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a charm; all when none is named")
+    names = parser.parse_args().names
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    try:
+        with Progress(*columns, console=console) as progress:
+            packed = pack(names, progress)
+    except BuildError as error:
+        console.rule(f"what was said while {error}")
+        console.print(Text(error.output.rstrip()))
+        console.rule()
+        print(f"run pack: {error}", file=sys.stderr)
+        return 1
+    except PackError as error:
+        print(f"run pack: {error}", file=sys.stderr)
+        return 1
+    for file in packed.values():
+        print(file.relative_to(ROOT))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -159,12 +159,11 @@ def _pack_one(charm: Path, progress: Progress | None) -> Path:
     files = find_inputs(charm)
     packed, stamp = DIST / f"{name}.charm", WORK / f"{name}.stamp"
     wanted = digest_inputs(files)
-    if packed.exists() and stamp.exists():
-        # The stamp names the result too, so that it vouches for no other file.
-        if stamp.read_text() == f"{wanted} {_digest_file(packed)}":
-            if progress and task is not None:
-                progress.update(task, description=f"{name}: unchanged", completed=len(STEPS))
-            return packed
+    # The stamp names the result too, so that it vouches for no other file.
+    if packed.exists() and stamp.exists() and stamp.read_text() == _vouch(wanted, packed):
+        if progress and task is not None:
+            progress.update(task, description=f"{name}: unchanged", completed=len(STEPS))
+        return packed
 
     show(STEPS[0])
     build = WORK / name
@@ -187,9 +186,8 @@ def _pack_one(charm: Path, progress: Progress | None) -> Path:
         raise PackError(f"charmcraft made {len(made)} files of {name}, and should make one")
 
     DIST.mkdir(exist_ok=True)
-    result = _digest_file(made[0])
     made[0].replace(packed)
-    stamp.write_text(f"{wanted} {result}")
+    stamp.write_text(_vouch(wanted, packed))
     shutil.rmtree(build)
     show(STEPS[3])
     return packed
@@ -243,13 +241,13 @@ def _run(command: list[str], folder: Path, environment: dict[str, str], name: st
     if done.returncode:
         program = Path(command[0]).name
         raise BuildError(
-            f"packing {name} failed: {program} exited {done.returncode}; its files are in {folder}",
+            f"packing {name} failed: {program} exited {done.returncode}; see {folder}",
             done.stdout,
         )
 
 
-def _digest_file(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def _vouch(inputs: str, packed: Path) -> str:
+    return f"{inputs} {hashlib.sha256(packed.read_bytes()).hexdigest()}"
 
 
 def main() -> int:

@@ -40,6 +40,8 @@ def install() -> None:
         # The lists at hand usually do; fetching new ones takes longer than the installation.
         _run(get)
     except Apache2Error:
+        # A hook that was killed in the middle of apt leaves packages half configured.
+        _run(["/usr/bin/dpkg", "--force-confold", "--configure", "-a"])
         _run([*apt, "update"])
         _run(get)
 

@@ -1,0 +1,46 @@
+"""Real packing, with charmcraft."""
+
+from __future__ import annotations
+
+import platform
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tools import pack
+
+
+@pytest.fixture(scope="module")
+def packed() -> dict[str, Path]:
+    return pack.pack()
+
+
+def test_every_charm_is_packed_with_its_dependencies(packed: dict[str, Path]) -> None:
+    assert set(packed) >= {"apache2", "registry"}
+    major, minor, _ = platform.python_version_tuple()
+    for file in packed.values():
+        with zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+        assert {"metadata.yaml", "manifest.yaml", "dispatch", "src/charm.py"} <= {*names}
+        assert f"venv/lib/python{major}.{minor}/site-packages/ops/__init__.py" in names
+
+
+def test_libraries_of_the_repository_are_packed_as_files_not_as_links(
+    packed: dict[str, Path],
+) -> None:
+    for file in packed.values():
+        with zipfile.ZipFile(file) as archive:
+            assert not [name for name in archive.namelist() if name.endswith(".pth")]
+
+
+def test_an_unchanged_charm_is_not_packed_again(packed: dict[str, Path]) -> None:
+    before = {file: file.stat().st_mtime_ns for file in packed.values()}
+    assert {file: file.stat().st_mtime_ns for file in pack.pack().values()} == before
+
+
+def test_a_file_put_in_a_packed_charms_place_is_packed_over(packed: dict[str, Path]) -> None:
+    file = packed["apache2"]
+    file.write_bytes(b"not a charm")
+    pack.pack(["apache2"])
+    assert zipfile.is_zipfile(file)

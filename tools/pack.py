@@ -63,12 +63,12 @@ def find_charms() -> dict[str, Path]:
 
 def find_inputs(charm: Path) -> list[Path]:
     """Return the files that make up a charm: its own and those of the libraries it uses."""
-    folders = [charm, *_find_libraries(charm)]
+    folders = [charm, *find_libraries(charm)]
     files = {file for folder in folders for file in _list_files(folder)}
     return sorted(files | {ROOT / "LICENSE"})
 
 
-def _find_libraries(project: Path) -> Iterator[Path]:
+def find_libraries(project: Path) -> Iterator[Path]:
     """Yield the folders that a project's `tool.uv.sources` point to, and theirs in turn."""
     try:
         settings = tomli.loads((project / "pyproject.toml").read_text())
@@ -80,7 +80,7 @@ def _find_libraries(project: Path) -> Iterator[Path]:
         if "path" in source:
             library = (project / source["path"]).resolve()
             yield library
-            yield from _find_libraries(library)
+            yield from find_libraries(library)
 
 
 def _list_files(folder: Path) -> list[Path]:
@@ -196,7 +196,12 @@ def _pack_one(charm: Path, progress: Progress | None) -> Path:
 def _fit_to_host(project: Path) -> None:
     """Give the copy of a charm this machine's platform and the pinned versions."""
     metadata_file = project / "charmcraft.yaml"
-    metadata = yaml.safe_load(metadata_file.read_text())
+    try:
+        metadata = yaml.safe_load(metadata_file.read_text())
+    except yaml.YAMLError as error:
+        raise PackError(f"{project.name}/charmcraft.yaml is no valid YAML: {error}") from error
+    if not isinstance(metadata, dict):
+        raise PackError(f"{project.name}/charmcraft.yaml must hold keys and values")
     metadata["platforms"] = {host_platform(): None}
     for part in metadata.get("parts", {}).values():
         part.pop("build-snaps", None)  # uv comes from our environment; no snap enters the host
@@ -261,7 +266,7 @@ def main() -> int:
         with Progress(*columns, console=console) as progress:
             packed = pack(names, progress)
     except BuildError as error:
-        console.rule(f"what was said while {error}")
+        console.rule("output")
         console.print(Text(error.output.rstrip()))
         console.rule()
         print(f"run pack: {error}", file=sys.stderr)

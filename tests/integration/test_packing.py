@@ -29,9 +29,12 @@ def test_every_charm_is_packed_with_its_dependencies(packed: dict[str, Path]) ->
 def test_libraries_of_the_repository_are_packed_as_files_not_as_links(
     packed: dict[str, Path],
 ) -> None:
-    for file in packed.values():
-        with zipfile.ZipFile(file) as archive:
-            assert not [name for name in archive.namelist() if name.endswith(".pth")]
+    for name, charm in pack.find_charms().items():
+        with zipfile.ZipFile(packed[name]) as archive:
+            names = archive.namelist()
+        for library in pack.find_libraries(charm):
+            assert [n for n in names if n.endswith(f"/site-packages/{library.name}/__init__.py")]
+        assert not [n for n in names if n.endswith(".pth")]
 
 
 def test_an_unchanged_charm_is_not_packed_again(packed: dict[str, Path]) -> None:

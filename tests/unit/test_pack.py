@@ -117,6 +117,13 @@ def test_a_charm_without_a_project_file_is_refused_by_name(repository: Path) -> 
         pack.pack(["web"])
 
 
+@pytest.mark.parametrize("text", ["name: [", "- web"])
+def test_an_unreadable_charmcraft_file_is_named(text: str, repository: Path) -> None:
+    (repository / "charms" / "web" / "charmcraft.yaml").write_text(text)
+    with pytest.raises(pack.PackError, match="web/charmcraft"):
+        pack.pack(["web"])
+
+
 def test_a_build_does_not_see_the_callers_python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
     monkeypatch.setenv("VIRTUAL_ENV", "/elsewhere")

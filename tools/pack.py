@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import tomli
 import yaml
@@ -62,8 +63,8 @@ def find_charms() -> dict[str, Path]:
 
 
 def find_inputs(charm: Path) -> list[Path]:
-    """Return the files that make up a charm: its own and those of the libraries it uses."""
-    folders = [charm, *find_libraries(charm)]
+    """Return the files that make up a charm: its own, its libraries', its parts' sources."""
+    folders = [charm, *find_libraries(charm), *_find_sources(charm)]
     files = {file for folder in folders for file in _list_files(folder)}
     return sorted(files | {ROOT / "LICENSE"})
 
@@ -81,6 +82,29 @@ def find_libraries(project: Path) -> Iterator[Path]:
             library = (project / source["path"]).resolve()
             yield library
             yield from find_libraries(library)
+
+
+def _find_sources(charm: Path) -> Iterator[Path]:
+    """Yield the folders outside of a charm that its parts take files from.
+
+    A part that builds a charm with its libraries has the whole repository as its source; there
+    the libraries alone matter.
+    """
+    for part in _read_metadata(charm).get("parts", {}).values():
+        source = (charm / str(part.get("source", "."))).resolve()
+        if source != ROOT and ROOT in source.parents and source.is_dir():
+            yield source
+
+
+def _read_metadata(charm: Path) -> dict[str, Any]:
+    file = charm / "charmcraft.yaml"
+    try:
+        metadata = yaml.safe_load(file.read_text())
+    except yaml.YAMLError as error:
+        raise PackError(f"{charm.name}/charmcraft.yaml is no valid YAML: {error}") from error
+    if not isinstance(metadata, dict):
+        raise PackError(f"{charm.name}/charmcraft.yaml must hold keys and values")
+    return metadata
 
 
 def _list_files(folder: Path) -> list[Path]:
@@ -195,17 +219,11 @@ def _pack_one(charm: Path, progress: Progress | None) -> Path:
 
 def _fit_to_host(project: Path) -> None:
     """Give the copy of a charm this machine's platform and the pinned versions."""
-    metadata_file = project / "charmcraft.yaml"
-    try:
-        metadata = yaml.safe_load(metadata_file.read_text())
-    except yaml.YAMLError as error:
-        raise PackError(f"{project.name}/charmcraft.yaml is no valid YAML: {error}") from error
-    if not isinstance(metadata, dict):
-        raise PackError(f"{project.name}/charmcraft.yaml must hold keys and values")
+    metadata = _read_metadata(project)
     metadata["platforms"] = {host_platform(): None}
     for part in metadata.get("parts", {}).values():
         part.pop("build-snaps", None)  # uv comes from our environment; no snap enters the host
-    metadata_file.write_text(yaml.safe_dump(metadata, sort_keys=False))
+    (project / "charmcraft.yaml").write_text(yaml.safe_dump(metadata, sort_keys=False))
 
     pins = json.dumps(PIN.findall(PINS.read_text()), indent=4)
     table = "[tool.uv]\n"
@@ -218,7 +236,7 @@ def _fit_to_host(project: Path) -> None:
 
 def _build_environment(home: Path) -> dict[str, str]:
     """Return the environment of one build; charmcraft keeps state and logs in its own home."""
-    home.mkdir(exist_ok=True)
+    home.mkdir(mode=0o700, exist_ok=True)
     ours = {
         "CHARMCRAFT_EXPERIMENTAL_MONOREPO": "1",
         "HOME": str(home),

@@ -16,7 +16,10 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with the charm `web`, which uses the library `own`, which uses `base`."""
     files = {
         "charms/web/charmcraft.yaml": "name: web\nplatforms: {ubuntu@24.04:amd64: }\n"
-        "parts: {charm: {plugin: uv, build-snaps: [astral-uv]}}\n",
+        "parts:\n"
+        "  charm: {plugin: uv, source: ../.., build-snaps: [astral-uv]}\n"
+        "  images: {plugin: dump, source: ../../images}\n",
+        "images/one/Dockerfile": "",
         "charms/web/pyproject.toml": '[project]\nname = "web"\n'
         '[tool.uv.sources]\nown = {path = "../../lib/own"}\n',
         "charms/web/src/charm.py": "",
@@ -52,13 +55,16 @@ EXPECTED = [
     "charms/web/charmcraft.yaml",
     "charms/web/pyproject.toml",
     "charms/web/src/charm.py",
+    "images/one/Dockerfile",
     "lib/base/pyproject.toml",
     "lib/own/own.py",
     "lib/own/pyproject.toml",
 ]
 
 
-def test_a_charms_inputs_are_its_files_and_its_libraries_but_no_tests(repository: Path) -> None:
+def test_a_charms_inputs_are_its_files_libraries_and_sources_but_no_tests(
+    repository: Path,
+) -> None:
     subprocess.run(["/usr/bin/git", "init", "-q", str(repository)], check=True)
     assert list_inputs(repository) == EXPECTED
 
@@ -97,7 +103,7 @@ def test_the_copy_gets_this_machines_platform_and_the_pinned_versions(repository
     pack._fit_to_host(charm)
     metadata = yaml.safe_load((charm / "charmcraft.yaml").read_text())
     assert metadata["platforms"] == {pack.host_platform(): None}
-    assert metadata["parts"] == {"charm": {"plugin": "uv"}}
+    assert metadata["parts"]["charm"] == {"plugin": "uv", "source": "../.."}
     settings = tomli.loads((charm / "pyproject.toml").read_text())["tool"]["uv"]
     assert settings["constraint-dependencies"] == [
         "ops==3.9.0",

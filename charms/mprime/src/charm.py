@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""The mprime charm: translates Juju's events to `mprime`, and what that observed to a status."""
+
+from __future__ import annotations
+
+import logging
+
+import ops
+import pydantic
+
+import mprime
+import texts
+
+logger = logging.getLogger(__name__)
+
+
+class MprimeCharm(ops.CharmBase):
+    """A subordinate that searches for Mersenne primes on its principal's machine."""
+
+    def __init__(self, framework: ops.Framework):
+        super().__init__(framework)
+        self._status: ops.StatusBase | None = None
+        principal = self.on["juju-info"]
+        for event in (
+            self.on.install,
+            self.on.config_changed,
+            self.on.start,
+            self.on.upgrade_charm,
+            self.on.update_status,
+            principal.relation_created,
+            principal.relation_joined,
+            principal.relation_changed,
+        ):
+            framework.observe(event, self._on_change)
+        framework.observe(self.on.stop, self._on_stop)
+        framework.observe(self.on.collect_unit_status, self._on_collect_status)
+        framework.observe(self.on["progress"].action, self._on_progress)
+        framework.observe(self.on["results"].action, self._on_results)
+
+    def _on_change(self, _: ops.EventBase) -> None:
+        try:
+            config = self.load_config(mprime.Config)
+        except pydantic.ValidationError as error:
+            # A search that runs goes on as it was last configured.
+            self._status = ops.BlockedStatus(mprime.explain_config(error))
+            return
+        desired = mprime.Desired(
+            self.unit.name, config, self.charm_dir / "images", self._show_step
+        )
+        observed = mprime.reconcile(desired)
+        self._status = _choose_status(observed)
+        if search := observed.search:
+            self.unit.set_workload_version(f"{search.engine} {search.version}".strip())
+
+    def _on_stop(self, _: ops.StopEvent) -> None:
+        try:
+            mprime.remove(self.unit.name)
+        except mprime.DockerHostError as error:
+            logger.warning("the search could not be removed: %s", error)
+
+    def _on_collect_status(self, event: ops.CollectStatusEvent) -> None:
+        # An action reconciles nothing, and leaves the status alone.
+        if self._status:
+            event.add_status(self._status)
+
+    def _on_progress(self, event: ops.ActionEvent) -> None:
+        if search := self._find_search(event):
+            event.set_results(texts.list_progress(search.progress))
+
+    def _on_results(self, event: ops.ActionEvent) -> None:
+        if search := self._find_search(event):
+            event.set_results(texts.list_results(search.results))
+
+    def _find_search(self, event: ops.ActionEvent) -> mprime.Search | None:
+        try:
+            search = mprime.observe(self.unit.name)
+        except (mprime.DockerHostError, OSError) as error:
+            event.fail(str(error))
+            return None
+        if search is None:
+            event.fail("there is no search on this machine yet; juju status says why")
+        return search
+
+    def _show_step(self, step: str) -> None:
+        self.unit.status = ops.MaintenanceStatus(step)
+
+
+def _choose_status(observed: mprime.Observed) -> ops.StatusBase:
+    search = observed.search
+    if observed.problem:
+        return ops.BlockedStatus(observed.problem)
+    if search is None:
+        return ops.WaitingStatus("the search's container is gone; the next hook makes a new one")
+    if search.progress and search.state != "running":
+        return ops.WaitingStatus(f"{search.engine} is {search.state}: {search.last_words}")
+    return ops.ActiveStatus(texts.describe_search(search))
+
+
+if __name__ == "__main__":  # pragma: nocover
+    ops.main(MprimeCharm)

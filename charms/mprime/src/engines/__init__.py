@@ -1,0 +1,22 @@
+"""The search programs that an image can hold, and how to talk to each."""
+
+from __future__ import annotations
+
+from engines.base import Adapter, Composite, Progress, Results
+from engines.mlucas import Mlucas
+from engines.mprime import Mprime
+
+ENGINE_LABEL = "mersenne.engine"
+VERSION_LABEL = "mersenne.engine.version"
+
+ADAPTERS: dict[str, Adapter] = {adapter.name: adapter for adapter in (Mlucas(), Mprime())}
+
+__all__ = [
+    "ADAPTERS",
+    "ENGINE_LABEL",
+    "VERSION_LABEL",
+    "Adapter",
+    "Composite",
+    "Progress",
+    "Results",
+]

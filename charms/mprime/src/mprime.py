@@ -1,0 +1,262 @@
+"""The search on this machine: what it should be, making it so, and how it stands."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pydantic
+
+import dockerhost
+from dockerhost import ContainerSpec, DockerHostError, Engine, Image, Mount
+from engines import ADAPTERS, ENGINE_LABEL, VERSION_LABEL, Adapter, Progress, Results
+from workdir import OWNER, WorkDirectory
+
+WORK = Path("/var/lib/mprime")
+# A program that ends by itself this soon, in seconds, with work left, did not work at all.
+_TOO_SOON = 10.0
+
+
+class Config(pydantic.BaseModel):
+    """The charm's options, checked. Raises ValueError where one is wrong."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    image: str = ""
+    registry_ca: str = ""
+
+    @pydantic.field_validator("image")
+    @classmethod
+    def _check_image(cls, value: str) -> str:
+        return str(dockerhost.parse_reference(value)) if value else ""
+
+    @pydantic.field_validator("registry_ca")
+    @classmethod
+    def _check_registry_ca(cls, value: str) -> str:
+        return dockerhost.check_certificate(value) if value.strip() else ""
+
+
+def explain_config(error: pydantic.ValidationError) -> str:
+    """Return what is wrong with which options, in one line."""
+    faults = []
+    for fault in error.errors(include_url=False, include_input=False):
+        option = str(fault["loc"][0]).replace("_", "-")
+        faults.append(f"option {option}: {fault['msg'].removeprefix('Value error, ')}")
+    return "; ".join(faults)
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search as it stands.
+
+    Attributes:
+        state: of its container, as the engine names it: running, restarting, exited and so on.
+        progress: None when it is out of work.
+        last_words: the last line that the program wrote.
+    """
+
+    engine: str
+    version: str
+    state: str
+    progress: Progress | None
+    results: Results
+    last_words: str = ""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a reconcile found in the end.
+
+    Attributes:
+        problem: why the machine is not as desired, in one line; empty if it is.
+        search: None while there is none.
+    """
+
+    problem: str = ""
+    search: Search | None = None
+
+
+@dataclass(frozen=True)
+class Desired:
+    """The search that a unit wants on its machine.
+
+    Attributes:
+        unit: the unit's name, such as mprime/0.
+        images: where the Dockerfiles are that the charm carries.
+        report: called with a short text before each step that takes time.
+    """
+
+    unit: str
+    config: Config
+    images: Path
+    report: Callable[[str], None] = field(default=lambda _: None, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The unit's name as containers and files have it."""
+        return name_of(self.unit)
+
+
+def name_of(unit: str) -> str:
+    """Return a unit's name as containers and files have it: mprime-0 for mprime/0."""
+    return unit.replace("/", "-")
+
+
+def reconcile(desired: Desired) -> Observed:
+    """Change on this machine what differs from what is desired, and return how it stands.
+
+    It may be killed anywhere and run again. Trouble with the engine, a registry or the disk is
+    returned as the observed `problem`; it is not raised.
+    """
+    problem = ""
+    try:
+        dockerhost.install(desired.report)
+        problem = _advance(desired, Engine())
+    except (DockerHostError, OSError) as error:
+        problem = _explain(error)
+    try:
+        return Observed(problem, observe(desired.unit))
+    except (DockerHostError, OSError) as error:
+        return Observed(problem or _explain(error))
+
+
+def observe(unit: str) -> Search | None:
+    """Return a unit's search as it stands; None if there is none.
+
+    Raises:
+        DockerHostError: the engine does not answer.
+        OSError: the work directory can't be read.
+    """
+    engine, name = Engine(), name_of(unit)
+    container = engine.inspect(name)
+    if container is None or container.labels.get(ENGINE_LABEL) not in ADAPTERS:
+        return None
+    adapter = ADAPTERS[container.labels[ENGINE_LABEL]]
+    work = WorkDirectory(WORK / name)
+    log = engine.logs(name)
+    return Search(
+        engine=adapter.name,
+        version=container.labels.get(VERSION_LABEL, ""),
+        state=container.state,
+        progress=adapter.read_progress(work, log),
+        results=adapter.read_results(work),
+        last_words=_last_words(log),
+    )
+
+
+def remove(unit: str) -> None:
+    """Stop a unit's search and give back what it took of the machine; its work is kept.
+
+    Raises:
+        DockerHostError: the engine refused, or does not answer.
+    """
+    name = name_of(unit)
+    _reconcile_trust(name, {})
+    Engine().remove(name)
+
+
+def _advance(desired: Desired, engine: Engine) -> str:
+    """Bring the search about; return what is wrong with it nevertheless."""
+    config = desired.config
+    trusted = {}
+    if config.image and config.registry_ca:
+        trusted[dockerhost.parse_reference(config.image).registry] = config.registry_ca
+    _reconcile_trust(desired.name, trusted)
+
+    image = _obtain_image(desired, engine)
+    label = image.labels.get(ENGINE_LABEL, "")
+    if label not in ADAPTERS:
+        return (
+            f"image {config.image}: its label {ENGINE_LABEL} is {label!r}, "
+            f"and must be one of: {', '.join(ADAPTERS)}"
+        )
+    adapter = ADAPTERS[label]
+    work = WorkDirectory(WORK / desired.name)
+    work.make()
+    adapter.prepare(work)
+    return _run(engine, adapter, work, specify(desired.name, image, adapter))
+
+
+def specify(name: str, image: Image, adapter: Adapter) -> ContainerSpec:
+    """Return the container of a search: no privileges, no network, one writable directory."""
+    return ContainerSpec(
+        name=name,
+        image=image.id,
+        user=f"{OWNER}:{OWNER}",
+        mounts=(Mount(str(WORK / name), "/work"),),
+        memory=adapter.memory,
+        pids_limit=64,
+        oom_score_adj=1000,  # if the machine runs out of memory, this goes first
+        cpu_shares=2,
+        # Not unless-stopped: that would start a program that is out of work again and again. One
+        # that ended while there is work is started by the next hook.
+        restart="on-failure",
+        stop_signal=adapter.stop_signal,
+        stop_timeout=adapter.stop_timeout,
+    )
+
+
+def _run(engine: Engine, adapter: Adapter, work: WorkDirectory, spec: ContainerSpec) -> str:
+    todo = adapter.read_work(work)
+    there = engine.inspect(spec.name)
+    same = there is not None and there.spec_digest == spec.digest
+    problem = ""
+    if there and same and there.state == "exited":
+        if not todo:
+            return ""
+        if there.exit_code == 0 and there.ran < _TOO_SOON:
+            said = _last_words(engine.logs(spec.name)) or "it wrote nothing"
+            problem = f"{adapter.name} ends at once, with work left (M{todo[0]}): {said}"
+    engine.apply(spec)
+    return problem
+
+
+def _obtain_image(desired: Desired, engine: Engine) -> Image:
+    if reference := desired.config.image:
+        try:
+            if image := engine.find_image(reference):
+                return image
+            desired.report(f"pulling {reference}")
+            return engine.pull(reference)
+        except dockerhost.ImageError as error:
+            raise dockerhost.ImageError(f"image {reference}: {error}") from error
+    context = desired.images / "mlucas"
+    try:
+        tag = f"mprime-charm/mlucas:{_hash_tree(context)}"
+        if image := engine.find_image(tag):
+            return image
+        desired.report("building the mlucas image")
+        return engine.build(context, tag)
+    except dockerhost.ImageError as error:
+        raise dockerhost.ImageError(
+            f"can't build the mlucas image: {error}; or name one with the option image"
+        ) from error
+
+
+def _reconcile_trust(owner: str, trusted: dict[str, str]) -> None:
+    for registry in dockerhost.list_trusted_registries(owner=owner):
+        if registry not in trusted:
+            dockerhost.distrust_registry(registry, owner=owner)
+    for registry, certificate in trusted.items():
+        dockerhost.trust_registry(registry, certificate, owner=owner)
+
+
+def _hash_tree(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest.update(f"{file.relative_to(folder)}\0{content}\0".encode())
+    return digest.hexdigest()[:12]
+
+
+def _last_words(log: list[str]) -> str:
+    lines = [line.strip() for line in log if line.strip()]
+    return " ".join(lines[-1].split())[:120] if lines else ""
+
+
+def _explain(error: DockerHostError | OSError) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    return str(error)

@@ -1,0 +1,69 @@
+"""What the charm says about a search: the unit's status, and what the actions return."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from engines import Progress, Results
+from mprime import Search
+
+
+def describe_search(search: Search) -> str:
+    """Return a search in one line: what it found first, then where it is."""
+    primes = [f"M{exponent}" for exponent in search.results.primes]
+    if search.progress is None:
+        if not primes:
+            return "out of work; no prime found"
+        count = "1 prime" if len(primes) == 1 else f"{len(primes)} primes"
+        return f"out of work; {count} found: {', '.join(primes)}"
+    found = f"{', '.join(primes)} {'is' if len(primes) == 1 else 'are'} prime; " if primes else ""
+    return f"{found}{describe_progress(search.progress)}"
+
+
+def describe_progress(progress: Progress) -> str:
+    """Return where a test is, such as `M110503: 42.1 %, 14 s left`."""
+    text = f"M{progress.exponent}: {progress.percent:.1f} %"
+    if progress.seconds_left is None:
+        return text
+    return f"{text}, {describe_seconds(progress.seconds_left)} left"
+
+
+def describe_seconds(seconds: float) -> str:
+    """Return a time span in the units that matter: 14 s, 3 min, 2 h 5 min, 3 d."""
+    if seconds < 119.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {rest} min" if rest else f"{hours} h"
+    return f"{round(hours / 24)} d"
+
+
+def list_progress(progress: Progress | None) -> dict[str, Any]:
+    """Return the results of the action `progress`."""
+    if progress is None:
+        return {"message": "out of work"}
+    results = {
+        "exponent": progress.exponent,
+        "percent": round(progress.percent, 2),
+        "iteration": progress.iteration,
+        "iterations": progress.iterations,
+    }
+    if progress.ms_per_iteration is not None and progress.seconds_left is not None:
+        results["ms-per-iteration"] = progress.ms_per_iteration
+        results["seconds-left"] = round(progress.seconds_left)
+    return results
+
+
+def list_results(results: Results) -> dict[str, Any]:
+    """Return the results of the action `results`; Juju takes texts, hence the JSON beside."""
+    composites = [f"M{c.exponent} {c.residue}".rstrip() for c in results.composites]
+    return {
+        "primes": ", ".join(f"M{exponent}" for exponent in results.primes) or "none yet",
+        "composites": ", ".join(composites) or "none yet",
+        "json": json.dumps(asdict(results), separators=(",", ":")),
+    }

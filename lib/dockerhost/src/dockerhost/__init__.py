@@ -1,0 +1,48 @@
+"""The Docker Engine of this host: installing it, images, containers, trusted registries."""
+
+from __future__ import annotations
+
+from dockerhost.containers import Change, Container, ContainerSpec, Mount
+from dockerhost.engine import Engine, Image
+from dockerhost.errors import (
+    ContainerError,
+    DockerHostError,
+    EngineUnavailableError,
+    ImageError,
+    InstallError,
+    InvalidCertificateError,
+    InvalidReferenceError,
+    TrustError,
+)
+from dockerhost.host import install
+from dockerhost.reference import Reference, parse_reference
+from dockerhost.trust import (
+    check_certificate,
+    distrust_registry,
+    list_trusted_registries,
+    trust_registry,
+)
+
+__all__ = [
+    "Change",
+    "Container",
+    "ContainerError",
+    "ContainerSpec",
+    "DockerHostError",
+    "Engine",
+    "EngineUnavailableError",
+    "Image",
+    "ImageError",
+    "InstallError",
+    "InvalidCertificateError",
+    "InvalidReferenceError",
+    "Mount",
+    "Reference",
+    "TrustError",
+    "check_certificate",
+    "distrust_registry",
+    "install",
+    "list_trusted_registries",
+    "parse_reference",
+    "trust_registry",
+]

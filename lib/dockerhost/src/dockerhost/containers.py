@@ -1,0 +1,159 @@
+"""What a container should be, and what one is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Any
+
+SPEC_LABEL = "dockerhost.spec"
+
+
+class Change(Enum):
+    """What `Engine.apply` did."""
+
+    UNCHANGED = "unchanged"
+    STARTED = "started"
+    CREATED = "created"
+    REPLACED = "replaced"
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A directory of the host, inside a container."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """A container as it should be. The defaults are the least privilege that runs a program.
+
+    Attributes:
+        image: an image's id, so that a moved tag counts as a difference.
+        user: UID:GID; empty leaves the image's own.
+        memory: bytes; 0 is unlimited. Swap is never added to it.
+        pids_limit: processes and threads.
+        restart: the engine's restart policy: no, on-failure, always or unless-stopped.
+        stop_timeout: seconds between the stop signal and the kill.
+        cpu_shares: weight among the containers of one parent cgroup; 0 is the engine's default.
+        cgroup_parent: None leaves the engine's own.
+        tmpfs: options by mount point, such as {"/tmp": "size=16m"}.
+    """
+
+    name: str
+    image: str
+    user: str = ""
+    mounts: tuple[Mount, ...] = ()
+    network: str = "none"
+    read_only: bool = True
+    cap_drop: tuple[str, ...] = ("ALL",)
+    no_new_privileges: bool = True
+    memory: int = 0
+    pids_limit: int = 64
+    oom_score_adj: int = 0
+    cpu_shares: int = 0
+    cgroup_parent: str | None = None
+    restart: str = "no"
+    stop_signal: str = "SIGTERM"
+    stop_timeout: int = 10
+    labels: Mapping[str, str] = field(default_factory=dict)
+    tmpfs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """A SHA-256 over everything above, in hex."""
+        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def host_options(self) -> dict[str, Any]:
+        """Return the arguments of the docker package's `create_host_config`."""
+        return {
+            # Named mounts, not binds: with those the engine would make a missing source itself.
+            "mounts": [
+                {
+                    "Type": "bind",
+                    "Source": mount.source,
+                    "Target": mount.target,
+                    "ReadOnly": mount.read_only,
+                }
+                for mount in self.mounts
+            ],
+            "network_mode": self.network,
+            "read_only": self.read_only,
+            "cap_drop": list(self.cap_drop),
+            "security_opt": ["no-new-privileges"] if self.no_new_privileges else [],
+            "mem_limit": self.memory or None,
+            "memswap_limit": self.memory or None,
+            "pids_limit": self.pids_limit,
+            "oom_score_adj": self.oom_score_adj,
+            "cpu_shares": self.cpu_shares or None,
+            "cgroup_parent": self.cgroup_parent,
+            "restart_policy": {"Name": self.restart},
+            "tmpfs": dict(self.tmpfs) or None,
+            # Without this a chatty program fills the disk.
+            "log_config": {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}},
+        }
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container as the engine has it.
+
+    Attributes:
+        state: created, running, paused, restarting, removing, exited or dead.
+        ran: seconds from its last start to its end, or until now while it runs.
+        exit_code: of its last end; 0 before that.
+    """
+
+    name: str
+    id: str
+    image: str
+    state: str
+    exit_code: int
+    ran: float
+    restarts: int
+    oom_killed: bool
+    labels: Mapping[str, str]
+
+    @property
+    def spec_digest(self) -> str | None:
+        """The digest of the specification that it was made from; None if others made it."""
+        return self.labels.get(SPEC_LABEL)
+
+
+def read_container(answer: Mapping[str, Any]) -> Container:
+    """Return the container in an answer of the engine's inspection."""
+    state = answer["State"]
+    started = _parse_time(state.get("StartedAt", ""))
+    finished = _parse_time(state.get("FinishedAt", ""))
+    if state["Status"] in ("running", "paused"):
+        finished = datetime.now(timezone.utc)
+    ran = (finished - started).total_seconds() if started and finished else 0.0
+    return Container(
+        name=answer["Name"].lstrip("/"),
+        id=answer["Id"],
+        image=answer["Image"],
+        state=state["Status"],
+        exit_code=state.get("ExitCode", 0),
+        ran=max(ran, 0.0),
+        restarts=answer.get("RestartCount", 0),
+        oom_killed=bool(state.get("OOMKilled")),
+        labels=answer["Config"].get("Labels") or {},
+    )
+
+
+def _parse_time(text: str) -> datetime | None:
+    # The engine writes nanoseconds, which Python 3.10 can't read; year 1 means never.
+    seconds, _, _ = text.removesuffix("Z").partition(".")
+    try:
+        moment = datetime.fromisoformat(seconds).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None
+    return moment if moment.year > 1 else None

@@ -1,0 +1,265 @@
+"""The engine: images in, containers as specified."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import docker.errors
+import requests.exceptions
+
+from dockerhost.containers import (
+    SPEC_LABEL,
+    Change,
+    Container,
+    ContainerSpec,
+    read_container,
+)
+from dockerhost.errors import (
+    ContainerError,
+    DockerHostError,
+    EngineUnavailableError,
+    ImageError,
+    explain,
+)
+from dockerhost.host import SOCKET
+from dockerhost.reference import parse_reference
+
+_TIMEOUT = 600  # seconds without a byte; a build step may be silent for minutes
+_STEP = re.compile(r"The command '.*' returned a non-zero code: (\d+)", re.DOTALL)
+_SILENT = "the Docker Engine does not answer on its socket; see systemctl status docker"
+_RUNNING = ("running", "restarting")
+_STOPPED = ("created", "exited")
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image that this engine has.
+
+    Attributes:
+        id: `sha256:` and 64 hex digits, over its configuration.
+        digest: the registry's digest of its manifest; None if no registry is known for it.
+    """
+
+    id: str
+    digest: str | None
+    labels: Mapping[str, str]
+
+
+class Engine:
+    """The Docker Engine behind this host's socket.
+
+    Every method raises DockerHostError, with the engine's reason in one line.
+    """
+
+    def __init__(self, url: str = SOCKET):
+        with _translating(EngineUnavailableError):
+            self._api = docker.APIClient(base_url=url, timeout=_TIMEOUT, version="auto")
+
+    def find_image(self, reference: str) -> Image | None:
+        """Return an image that is here, by reference or id; None if it is not."""
+        with _translating(ImageError):
+            try:
+                answer = self._api.inspect_image(reference)
+            except docker.errors.ImageNotFound:
+                return None
+        return _read_image(answer)
+
+    def pull(self, reference: str, progress: Callable[[str], None] | None = None) -> Image:
+        """Return an image, fetched from its registry.
+
+        One that is pinned by a digest and already here is not fetched again; the engine checks
+        what it fetches against the digest.
+
+        Args:
+            reference: a tag or a digest in a repository; without both, the tag `latest`.
+            progress: called with the engine's own words, such as `Pull complete`.
+
+        Raises:
+            InvalidReferenceError: the text is no image reference.
+            ImageError: the engine or the registry refused.
+        """
+        wanted = parse_reference(reference)
+        pinned = f"{wanted.name}@{wanted.digest}" if wanted.digest else None
+        if pinned and (image := self.find_image(pinned)):
+            return image
+        with _translating(ImageError):
+            stream = self._api.pull(wanted.name, tag=wanted.selector, stream=True, decode=True)
+            _follow(stream, progress)
+        image = self.find_image(pinned or f"{wanted.name}:{wanted.selector}")
+        if image is None:
+            raise ImageError(f"{wanted} was pulled, and the engine does not have it")
+        return image
+
+    def build(
+        self,
+        context: Path,
+        tag: str,
+        buildargs: Mapping[str, str] | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> Image:
+        """Return an image, built from a directory with a Dockerfile.
+
+        Raises:
+            ImageError: there is no Dockerfile, or a step failed; the last words of it are told.
+        """
+        if not (context / "Dockerfile").is_file():
+            raise ImageError(f"{context} holds no Dockerfile")
+        with _translating(ImageError):
+            stream = self._api.build(
+                path=str(context),
+                tag=tag,
+                buildargs=dict(buildargs or {}),
+                rm=True,
+                forcerm=True,
+                decode=True,
+            )
+            _follow(stream, progress)
+        image = self.find_image(tag)
+        if image is None:
+            raise ImageError(f"{tag} was built, and the engine does not have it")
+        return image
+
+    def load(self, archive: Path) -> Image:
+        """Return the image in an archive that `docker save` wrote.
+
+        Raises:
+            ImageError: the file can't be read, or holds no image.
+        """
+        loaded: list[str] = []
+
+        def note(words: str) -> None:
+            loaded.extend(re.findall(r"Loaded image(?: ID)?: (\S+)", words))
+
+        with _translating(ImageError):
+            try:
+                with archive.open("rb") as file:
+                    _follow(self._api.load_image(file), note)
+            except OSError as error:
+                raise ImageError(f"{archive}: {error.strerror}") from error
+        image = self.find_image(loaded[0]) if loaded else None
+        if image is None:
+            raise ImageError(f"{archive} holds no image; give what docker save wrote")
+        return image
+
+    def apply(self, spec: ContainerSpec) -> Change:
+        """Make a container what its specification says, running; return what that took.
+
+        A container made from the same specification is left alone, or started. One made from
+        another is replaced. Being killed in between is harmless: the next call carries on.
+
+        Raises:
+            ContainerError: the engine refused, or the name belongs to a container of others.
+        """
+        there = self.inspect(spec.name)
+        same = there is not None and there.spec_digest == spec.digest
+        if there and same and there.state in _RUNNING:
+            return Change.UNCHANGED
+        with _translating(ContainerError):
+            if there and same and there.state in _STOPPED:
+                self._api.start(there.id)
+                return Change.STARTED
+            if there:
+                self.remove(spec.name)
+            self._create(spec)
+            self._api.start(spec.name)
+        return Change.REPLACED if there else Change.CREATED
+
+    def _create(self, spec: ContainerSpec) -> None:
+        self._api.create_container(
+            spec.image,
+            name=spec.name,
+            user=spec.user or None,
+            labels={**spec.labels, SPEC_LABEL: spec.digest},
+            stop_signal=spec.stop_signal,
+            stop_timeout=spec.stop_timeout,
+            host_config=self._api.create_host_config(**spec.host_options()),
+        )
+
+    def remove(self, name: str, stop_timeout: int | None = None) -> bool:
+        """Stop a container and remove it; return whether there was one.
+
+        Args:
+            name: the container's.
+            stop_timeout: seconds that it gets to end by itself; None: as it was specified.
+
+        Raises:
+            ContainerError: the engine refused, or the container is not one of ours.
+        """
+        there = self.inspect(name)
+        if there is None:
+            return False
+        if there.spec_digest is None:
+            raise ContainerError(
+                f"a container named {name} exists and was not made here; remove or rename it"
+            )
+        with _translating(ContainerError):
+            try:
+                self._api.stop(there.id, timeout=stop_timeout)
+                self._api.remove_container(there.id, v=True, force=True)
+            except docker.errors.NotFound:
+                return False
+        return True
+
+    def inspect(self, name: str) -> Container | None:
+        """Return a container as it is now; None if there is none of that name."""
+        with _translating(ContainerError):
+            try:
+                answer = self._api.inspect_container(name)
+            except docker.errors.NotFound:
+                return None
+        return read_container(answer)
+
+    def logs(self, name: str, lines: int = 100) -> list[str]:
+        """Return the last lines that a container wrote to its output and error streams."""
+        with _translating(ContainerError):
+            raw = self._api.logs(name, stdout=True, stderr=True, tail=lines)
+        return raw.decode(errors="replace").splitlines()
+
+
+def _read_image(answer: Mapping[str, Any]) -> Image:
+    digests = answer.get("RepoDigests") or []
+    return Image(
+        id=answer["Id"],
+        digest=digests[0].partition("@")[2] if digests else None,
+        labels=(answer.get("Config") or {}).get("Labels") or {},
+    )
+
+
+def _follow(stream: Iterable[Any], progress: Callable[[str], None] | None) -> None:
+    """Read an operation's messages to its end, and raise the error that it reports."""
+    said = ""
+    for message in stream:
+        words = " ".join(str(message.get("stream") or message.get("status") or "").split())
+        if "error" in message:
+            raise ImageError(_explain_step(message["error"], said))
+        said = words or said
+        if words and progress:
+            progress(words)
+
+
+def _explain_step(error: str, said: str) -> str:
+    # A build's error repeats the whole command; what that wrote last says more.
+    if match := _STEP.search(error):
+        return explain(f"a build step ended with code {match[1]}: {said or 'it wrote nothing'}")
+    return explain(error)
+
+
+@contextmanager
+def _translating(kind: type[DockerHostError]) -> Generator[None, None, None]:
+    """Turn the errors of the docker package and its transport into ours."""
+    try:
+        yield
+    except requests.exceptions.ConnectionError as error:
+        raise EngineUnavailableError(_SILENT) from error
+    except docker.errors.APIError as error:
+        raise kind(explain(error.explanation or error)) from error
+    except requests.exceptions.RequestException as error:
+        raise kind(explain(error)) from error
+    except docker.errors.DockerException as error:
+        raise EngineUnavailableError(_SILENT) from error

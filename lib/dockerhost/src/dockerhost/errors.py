@@ -1,0 +1,78 @@
+"""Errors, and the engine's reasons in one readable line."""
+
+from __future__ import annotations
+
+import re
+
+
+class DockerHostError(Exception):
+    """Something on the Docker host failed; the text is the reason, in one line."""
+
+
+class InstallError(DockerHostError):
+    """The engine could not be installed or started."""
+
+
+class EngineUnavailableError(DockerHostError):
+    """No engine answers on the socket."""
+
+
+class ImageError(DockerHostError):
+    """An image could not be pulled, built or loaded."""
+
+
+class ContainerError(DockerHostError):
+    """A container could not be read, made, started or removed."""
+
+
+class TrustError(DockerHostError):
+    """A registry's certificate authority could not be placed or taken back."""
+
+
+class InvalidReferenceError(DockerHostError, ValueError):
+    """A text is no image reference."""
+
+
+class InvalidCertificateError(DockerHostError, ValueError):
+    """A text is no certificate in PEM form."""
+
+
+# What Go's network stack and the engine wrap around a reason, outermost first.
+_NOISE = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"^Error response from daemon: ",
+        r"^[^:]+ for http\S+: \w[\w ]+ \(\"(?=.*\"\)$)",
+        r"^(error pulling image configuration|failed to resolve reference \"[^\"]*\"): ",
+        r"^failed to do request: ",
+        r"^(Get|Head|Post) \"?\S+?\"?: ",
+        r"^dial (tcp|unix) \S+: ",
+        r"^proxyconnect tcp: ",
+        r"^connect: ",
+        r"^tls: failed to verify certificate: (?=x509)",
+        r"^manifest for \S+ not found: (?=manifest)",
+    )
+)
+_LOOKUP = re.compile(r"^dial tcp: lookup (\S+?)(?: on \S+)?: (?:read udp \S+: )?(.+)$")
+_LIMIT = 300  # characters; a status line that is longer helps nobody
+
+
+def explain(reason: object) -> str:
+    """Return an engine's message in one line, without the wrapping that says nothing.
+
+    What it keeps is the engine's own wording, such as `connection refused`.
+    """
+    text = " ".join(str(reason).split())
+    stripped = True
+    while stripped:
+        stripped = False
+        if match := _LOOKUP.match(text):
+            text = f"{match[1]}: {match[2]}"
+        for noise in _NOISE:
+            shorter = noise.sub("", text, count=1)
+            if shorter and shorter != text:
+                text, stripped = shorter, True
+    # The engine likes to say the same twice: "manifest unknown: manifest unknown".
+    parts = list(dict.fromkeys(text.split(": ")))
+    text = ": ".join(parts)
+    return text if len(text) <= _LIMIT else f"{text[: _LIMIT - 1]}…"

@@ -1,0 +1,20 @@
+"""``python -m localmodel``: looks after the local model's machines as a whole."""
+
+from __future__ import annotations
+
+import sys
+
+from localmodel.cli.registry import localmodel
+from localmodel.cli.session import guarded
+
+
+def main() -> int:
+    """Run the command ``localmodel``."""
+    # The verbs register themselves.
+    from localmodel.cli import local  # noqa: F401
+
+    return guarded(lambda: localmodel.main(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

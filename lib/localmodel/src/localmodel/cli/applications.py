@@ -1,0 +1,329 @@
+"""Applications, units and relations."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from localmodel.cli.commands import (
+    MODEL,
+    arg,
+    confirm,
+    flag,
+    form,
+    ignored,
+    say,
+    settings,
+    split,
+)
+from localmodel.cli.registry import juju
+from localmodel.cli.session import changing, charm_folder, reading, show
+from localmodel.errors import LocalModelError
+from localmodel.operations import applications, bundles, relations
+from localmodel.status import columns, config_document, resource_rows
+
+CONFIG = arg("--config", action="append", default=[], metavar="KEY=VALUE|FILE")
+RESOURCE = arg("--resource", action="append", default=[], metavar="NAME=FILE")
+
+
+@juju.command(
+    "deploy",
+    MODEL,
+    arg("charm", help="a packed charm's path, a charm's name, or a bundle's path"),
+    arg("application", nargs="?", help="another name for the application"),
+    arg("-n", "--num-units", type=int, help="how many units"),
+    arg("--to", action="append", help="machines to place the units on"),
+    arg("--overlay", action="append", default=[], help="a bundle to lay over the bundle"),
+    CONFIG,
+    RESOURCE,
+    flag("--trust"),
+    ignored("--force"),
+    ignored("--base", value=True),
+    ignored("--bind", value=True),
+    ignored("--channel", value=True),
+    ignored("--revision", value=True),
+    ignored("--constraints", value=True),
+    ignored("--storage", value=True),
+    ignored("--attach-storage", value=True),
+    ignored("--map-machines", value=True),
+)
+def deploy(args: argparse.Namespace) -> None:
+    """Deploy a charm or a bundle, and run its units until they are idle."""
+    if args.charm.endswith((".yaml", ".yml")):
+        _deploy_bundle(args)
+        return
+    if args.overlay:
+        raise LocalModelError("--overlay goes with a bundle only")
+    path, origin = applications.resolve_charm(args.charm, charm_folder(), Path.cwd())
+    with changing(args.model) as agent:
+        app = applications.deploy(
+            agent.store,
+            agent.model,
+            path,
+            origin=origin,
+            name=args.application,
+            units=args.num_units,
+            to=split(args.to),
+            options=_read_config(args.config, args.application),
+            resources=settings(args.resource),
+            trust=args.trust,
+        )
+        where = "local charm" if origin == "local" else "charm-hub charm"
+        say(f'Deploying "{app.name}" from {where} "{app.charm_name}", revision {app.revision}')
+
+
+def _deploy_bundle(args: argparse.Namespace) -> None:
+    for given, option in (
+        (args.application, "an application's name"),
+        (args.num_units, "--num-units"),
+        (args.to, "--to"),
+        (args.config, "--config"),
+        (args.resource, "--resource"),
+    ):
+        if given:
+            raise LocalModelError(f"{option} can't be given for a bundle: use an overlay")
+    bundle = bundles.read_bundle(Path(args.charm), [Path(o) for o in args.overlay])
+    with changing(args.model) as agent:
+        for line in bundles.deploy_bundle(agent.store, agent.model, bundle, charm_folder()):
+            say(f"- {line}")
+    say("Deploy of bundle completed.")
+
+
+def _read_config(words: list[str], application: str | None) -> dict[str, Any]:
+    """Settings from ``KEY=VALUE`` words, ``KEY=@FILE``, and YAML files as ``juju config`` takes."""
+    found: dict[str, Any] = {}
+    for word in words:
+        if "=" in word:
+            found |= _from_files(settings([word]))
+            continue
+        try:
+            body = yaml.safe_load(Path(word).read_text())
+        except (OSError, yaml.YAMLError) as e:
+            raise LocalModelError(f"cannot read config {word}: {e}") from e
+        if not isinstance(body, dict):
+            raise LocalModelError(f"cannot read config {word}: not a mapping")
+        inner = body.get(application) if application else None
+        found |= inner if isinstance(inner, dict) else body
+    return found
+
+
+def _from_files(values: dict[str, str]) -> dict[str, str]:
+    """Values that begin with ``@`` are read from the file they name."""
+    found = {}
+    for key, value in values.items():
+        if value.startswith("@"):
+            try:
+                value = Path(value[1:]).read_text()
+            except OSError as e:
+                raise LocalModelError(f'option "{key}": {e}') from e
+        found[key] = value
+    return found
+
+
+@juju.command(
+    "refresh",
+    MODEL,
+    arg("application"),
+    arg("--path", help="a packed charm"),
+    CONFIG,
+    RESOURCE,
+    flag("--trust"),
+    flag("--force-units", help="upgrade units whose hook has failed, too"),
+    ignored("--force"),
+    ignored("--force-base"),
+    ignored("--base", value=True),
+    ignored("--channel", value=True),
+    ignored("--revision", value=True),
+    ignored("--storage", value=True),
+)
+def refresh(args: argparse.Namespace) -> None:
+    """Move an application to another build of its charm."""
+    with changing(args.model) as agent:
+        app = agent.model.app(args.application)
+        reference = args.path or app.charm_name
+        if args.path is None and app.origin == "local":
+            raise LocalModelError(f'"{app.name}" is a local charm: give --path')
+        if args.path and not applications.is_path(args.path):
+            reference = f"./{args.path}"
+        path, _ = applications.resolve_charm(reference, charm_folder(), Path.cwd())
+        changed = applications.refresh(
+            agent.store,
+            agent.model,
+            args.application,
+            path,
+            force_units=args.force_units,
+            options=_read_config(args.config, args.application),
+            resources=settings(args.resource),
+            trust=args.trust,
+        )
+        say(
+            f'Added charm "{app.charm_name}", revision {app.revision}, to the model'
+            if changed
+            else f'charm "{app.charm_name}": already running latest revision'
+        )
+
+
+@juju.command(
+    "integrate",
+    MODEL,
+    arg("one", metavar="APP[:ENDPOINT]"),
+    arg("other", metavar="APP[:ENDPOINT]"),
+    arg("--via", action="append", help=argparse.SUPPRESS),
+    aliases=("relate", "add-relation"),
+)
+def integrate(args: argparse.Namespace) -> None:
+    """Relate two applications."""
+    if args.via:
+        raise LocalModelError("--via is for cross-model relations, which the local model has not")
+    with changing(args.model) as agent:
+        relations.integrate(agent.store, agent.model, args.one, args.other)
+
+
+@juju.command(
+    "remove-relation",
+    MODEL,
+    arg("one", metavar="APP[:ENDPOINT]"),
+    arg("other", metavar="APP[:ENDPOINT]"),
+    ignored("--force"),
+)
+def remove_relation(args: argparse.Namespace) -> None:
+    """Untie two applications."""
+    with changing(args.model) as agent:
+        relations.remove_relation(agent.model, args.one, args.other)
+
+
+@juju.command(
+    "remove-application",
+    MODEL,
+    arg("applications", nargs="+"),
+    flag("--no-prompt", help="do not ask"),
+    flag("--force", help="leave out the charms' last hooks"),
+    ignored("--destroy-storage"),
+    ignored("--no-wait"),
+)
+def remove_application(args: argparse.Namespace) -> None:
+    """Take applications away with their units."""
+    names = ", ".join(args.applications)
+    confirm(
+        f"This removes {names} and what they have on their machines.", asked=not args.no_prompt
+    )
+    with changing(args.model) as agent:
+        for name in args.applications:
+            applications.remove_application(agent.store, agent.model, name, force=args.force)
+
+
+@juju.command(
+    "add-unit",
+    MODEL,
+    arg("application"),
+    arg("-n", "--num-units", type=int, default=1, help="how many"),
+    arg("--to", action="append", help="machines to place them on"),
+    ignored("--attach-storage", value=True),
+)
+def add_unit(args: argparse.Namespace) -> None:
+    """Add units to an application."""
+    with changing(args.model) as agent:
+        app = agent.model.app(args.application)
+        applications.add_units(agent.store, agent.model, app, args.num_units, split(args.to))
+
+
+@juju.command(
+    "remove-unit",
+    MODEL,
+    arg("names", nargs="+", metavar="UNIT|APP"),
+    arg("--num-units", type=int, help="with an application: how many of its units"),
+    flag("--no-prompt", help="do not ask"),
+    flag("--force", help="leave out the charms' last hooks"),
+    ignored("--destroy-storage"),
+    ignored("--no-wait"),
+)
+def remove_unit(args: argparse.Namespace) -> None:
+    """Take units away."""
+    confirm(f"This removes {', '.join(args.names)}.", asked=not args.no_prompt)
+    with changing(args.model) as agent:
+        names = args.names
+        if args.num_units is not None:
+            if len(names) != 1:
+                raise LocalModelError("--num-units goes with one application")
+            app = agent.model.app(names[0])
+            names = applications.choose_units(agent.model, app, args.num_units)
+        applications.remove_units(agent.store, agent.model, names, force=args.force)
+
+
+@juju.command(
+    "config",
+    MODEL,
+    arg("application"),
+    arg("settings", nargs="*", metavar="KEY[=VALUE]"),
+    arg("--reset", action="append", help="keys to give their default again"),
+    arg("--file", help="a YAML file with settings"),
+    form("yaml", "json"),
+)
+def config(args: argparse.Namespace) -> None:
+    """Show or set an application's configuration."""
+    reset = split(args.reset)
+    writes = [s for s in args.settings if "=" in s]
+    if reset or writes or args.file:
+        values = _from_files(settings(args.settings))
+        if args.file:
+            values = _read_config([args.file], args.application) | values
+        with changing(args.model) as agent:
+            applications.set_options(agent.store, agent.model, args.application, values, reset)
+        return
+    with reading(args.model) as (store, model):
+        shown = config_document(store, model, model.app(args.application))
+    if not args.settings:
+        show(shown, args.format)
+        return
+    (key, *_) = args.settings
+    if key not in shown["settings"]:
+        known = ", ".join(shown["settings"])
+        raise LocalModelError(f'key "{key}" not found in "{args.application}": it has {known}')
+    print(shown["settings"][key].get("value", ""))
+
+
+@juju.command("trust", MODEL, arg("application"), flag("--remove"), ignored("--scope", value=True))
+def trust(args: argparse.Namespace) -> None:
+    """Let an application have the cloud's credentials, or no longer."""
+    with changing(args.model) as agent:
+        agent.model.app(args.application).trust = not args.remove
+
+
+@juju.command(
+    "resolved",
+    MODEL,
+    arg("units", nargs="+"),
+    flag("--no-retry", help="count the failed hook as done"),
+    aliases=("resolve",),
+)
+def resolved(args: argparse.Namespace) -> None:
+    """Let units go on after a failed hook: run it again at once."""
+    with changing(args.model) as agent:
+        for unit in args.units:
+            applications.resolve(agent.store, agent.model, unit, retry=not args.no_retry)
+
+
+@juju.command("attach-resource", MODEL, arg("application"), arg("resource", metavar="NAME=FILE"))
+def attach_resource(args: argparse.Namespace) -> None:
+    """Give an application a file for one of its charm's resources."""
+    with changing(args.model) as agent:
+        app = agent.model.app(args.application)
+        for name, file in settings([args.resource]).items():
+            applications.attach_resource(agent.store, agent.model, app, name, file)
+
+
+@juju.command("resources", MODEL, arg("application"), form("tabular", "json", "yaml"))
+def resources(args: argparse.Namespace) -> None:
+    """List an application's resources."""
+    with reading(args.model) as (store, model):
+        rows = resource_rows(store, model.app(args.application))
+    if args.format != "tabular":
+        show({"resources": rows}, args.format)
+    elif not rows:
+        print("No resources to display.")
+    else:
+        table = [[r["name"], r["origin"] or "-", str(r["revision"])] for r in rows]
+        print(columns([["Resource", "Supplied by", "Revision"], *table]))

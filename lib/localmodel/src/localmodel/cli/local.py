@@ -1,0 +1,95 @@
+"""What is only the local model's: its machines and network as a whole."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+
+from localmodel.agent import Agent
+from localmodel.cli.commands import arg, flag, say
+from localmodel.cli.models import fire_update_status
+from localmodel.cli.registry import localmodel
+from localmodel.cli.session import Progress, changing, open_store
+from localmodel.errors import LocalModelError
+from localmodel.host import cgroups, machine, template, underlay
+from localmodel.store import Store, hold_lock
+
+MODEL = arg("-m", "--model", help="the model to work on")
+
+
+@localmodel.command(
+    "up", arg("--underlay", help=f"the machines' network, {underlay.DEFAULT} by default")
+)
+def up(args: argparse.Namespace) -> None:
+    """Make the root file system and the network, and boot all machines."""
+    store = open_store()
+    with hold_lock(store.paths), Progress() as progress:
+        if args.underlay:
+            _choose_underlay(store, args.underlay)
+        network = underlay.parse_underlay(store.setting("underlay"))
+        template.build_template(
+            store.paths, lambda what, share: progress.report("host", what, share)
+        )
+        underlay.ensure_underlay(network)
+        store.set("down", "")
+        for model in store.models():
+            agent = Agent(store, model, progress.report)
+            agent.observe_machines()
+            agent.run_until_idle()
+    say(f"The local model is up on {network}.")
+
+
+def _choose_underlay(store: Store, text: str) -> None:
+    network = str(underlay.parse_underlay(text))
+    if network == store.setting("underlay"):
+        return
+    if any(m.machines for m in store.models()):
+        raise LocalModelError(
+            f"the underlay is {store.setting('underlay')} and machines have addresses in it:"
+            " destroy the models first"
+        )
+    underlay.remove_underlay()
+    store.set("underlay", network)
+
+
+@localmodel.command(
+    "down", flag("--purge", help="and remove all models, machines, files and settings")
+)
+def down(args: argparse.Namespace) -> None:
+    """Shut all machines down and take the network away; models stay."""
+    store = open_store()
+    paths = store.paths
+    with hold_lock(paths):
+        store.set("down", "yes")
+        for name in machine.instances(paths):
+            instance = machine.Instance(paths, name, "")
+            if args.purge:
+                instance.destroy()
+                say(f"removed machine {name}")
+            elif instance.supervisor():
+                instance.stop()
+                say(f"stopped machine {name}")
+        if underlay.NETNS.exists():
+            underlay.remove_underlay()
+            say(f"removed network namespace {underlay.NAMESPACE}")
+        cgroups.remove_groups()
+        if not args.purge:
+            return
+        store.close()
+        for folder in (paths.home, paths.run):
+            shutil.rmtree(folder)
+            say(f"removed {folder}")
+
+
+@localmodel.command("reboot", MODEL, arg("machine"))
+def reboot(args: argparse.Namespace) -> None:
+    """Reboot a machine."""
+    with changing(args.model) as agent:
+        agent.reboot(agent.model.machine(args.machine))
+
+
+@localmodel.command("tick", MODEL)
+def tick(args: argparse.Namespace) -> None:
+    """Fire update-status on every unit, instead of waiting for its time."""
+    with changing(args.model) as agent:
+        fire_update_status(agent)

@@ -1,0 +1,298 @@
+"""Models and machines."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import re
+import uuid
+from typing import Any
+
+from localmodel.agent import Agent
+from localmodel.cli.commands import (
+    MODEL,
+    arg,
+    confirm,
+    flag,
+    form,
+    ignored,
+    say,
+    settings,
+    split,
+)
+from localmodel.cli.registry import juju
+from localmodel.cli.session import changing, model_name, open_store, reading, show
+from localmodel.errors import LocalModelError
+from localmodel.lifecycle import release_unit
+from localmodel.operations import machines
+from localmodel.resolver import update_interval
+from localmodel.state import JUJU_VERSION, Model
+from localmodel.status import columns, host_base, machine_rows, model_document
+from localmodel.store import hold_lock
+
+#: The model settings that mean something here, with their defaults.
+MODEL_DEFAULTS: dict[str, Any] = {
+    "automatically-retry-hooks": True,
+    "juju-ftp-proxy": "",
+    "juju-http-proxy": "",
+    "juju-https-proxy": "",
+    "juju-no-proxy": "127.0.0.1,localhost,::1",
+    "update-status-hook-interval": "5m",
+}
+CONSTRAINTS = ("arch", "cores", "cpu-power", "mem", "root-disk", "tags", "virt-type", "zones")
+
+
+@juju.command("version", form("plain", "json", "yaml"), flag("--all"))
+def version(args: argparse.Namespace) -> None:
+    """Print the version of Juju that the local model behaves like."""
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    text = f"{JUJU_VERSION}-ubuntu-{machine}"
+    if args.format == "plain":
+        print(text)
+    else:
+        show(
+            {"version": text, "git-commit": "", "git-tree-state": ""} if args.all else text,
+            args.format,
+        )
+
+
+@juju.command(
+    "add-model",
+    arg("name"),
+    arg("cloud", nargs="?", help=argparse.SUPPRESS),
+    arg("--config", action="append", default=[], metavar="KEY=VALUE"),
+    flag("--no-switch", help="keep the present model selected"),
+    ignored("-c", "--controller", value=True),
+    ignored("--credential", value=True),
+)
+def add_model(args: argparse.Namespace) -> None:
+    """Make a model and select it."""
+    if not re.match(r"^[a-z0-9][a-z0-9-]*$", args.name):
+        raise LocalModelError(
+            f'"{args.name}" is not a valid name: model names may only contain lowercase letters,'
+            " digits and hyphens"
+        )
+    store = open_store()
+    with hold_lock(store.paths):
+        if any(m.name == args.name for m in store.models()):
+            raise LocalModelError(f'model "{args.name}" already exists')
+        model = Model(uuid=str(uuid.uuid4()), name=args.name)
+        model.config = _read_settings(settings(args.config))
+        store.save(model)
+        if not args.no_switch:
+            store.set("model", args.name)
+    say(f"Added '{args.name}' model on localhost for user 'admin'")
+
+
+@juju.command("switch", arg("name"))
+def switch(args: argparse.Namespace) -> None:
+    """Select the model that commands work on."""
+    store = open_store()
+    name = model_name(store, args.name)
+    store.load(name)
+    store.set("model", name)
+
+
+@juju.command("models", form("tabular", "json", "yaml"))
+def models(args: argparse.Namespace) -> None:
+    """List models."""
+    store = open_store()
+    current = store.setting("model")
+    found = store.models()
+    if args.format != "tabular":
+        shown = [next(iter(model_document(m).values())) for m in found]
+        show({"models": shown, "current-model": current}, args.format)
+        return
+    rows = [["Model", "Cloud/Region", "Type", "Status", "Machines", "Units"]]
+    for model in found:
+        name = f"{model.name}*" if model.name == current else model.name
+        state = "available" if model.life == "alive" else "destroying"
+        counts = [str(len(model.machines)), str(len(model.units))]
+        rows.append([name, "localhost", "localmodel", state, *counts])
+    print(columns(rows) if found else 'There are no models. Make one with "juju add-model NAME".')
+
+
+@juju.command(
+    "destroy-model",
+    arg("name"),
+    flag("--no-prompt", "-y", help="do not ask"),
+    flag("--force", help="leave out the charms' last hooks"),
+    ignored("--destroy-storage"),
+    ignored("--release-storage"),
+    ignored("--no-wait"),
+    ignored("-t", "--timeout", value=True),
+)
+def destroy_model(args: argparse.Namespace) -> None:
+    """Take a model away with all its machines."""
+    store = open_store()
+    store.load(model_name(store, args.name))
+    confirm(f'This removes model "{args.name}" and its machines.', asked=not args.no_prompt)
+    with changing(args.name) as agent:
+        model = agent.model
+        model.life = "dying"
+        for app in model.apps.values():
+            app.life = "dying"
+        for unit in model.units.values():
+            if args.force:
+                release_unit(unit)
+                unit.local.relations.clear()
+    left = store.load(model.name)
+    if left.machines or left.units:
+        stuck = ", ".join(u.name for u in left.units.values() if u.failures) or "its units"
+        raise LocalModelError(
+            f'model "{model.name}" is not gone yet: {stuck} failed a hook; mend and run'
+            " juju resolved UNIT, or give --force"
+        )
+    with hold_lock(store.paths):
+        store.delete(left)
+        if store.setting("model") == model.name:
+            store.set("model", "")
+    say(f"Model '{model.name}' destroyed")
+
+
+@juju.command("show-model", arg("name", nargs="?"), form("yaml", "json"))
+def show_model(args: argparse.Namespace) -> None:
+    """Show what there is to know of a model."""
+    store = open_store()
+    show(model_document(store.load(model_name(store, args.name))), args.format)
+
+
+@juju.command(
+    "model-config",
+    MODEL,
+    form("tabular", "json", "yaml"),
+    arg("--reset", action="append"),
+    arg("settings", nargs="*", metavar="KEY[=VALUE]"),
+)
+def model_config(args: argparse.Namespace) -> None:
+    """Show or set a model's configuration."""
+    reset = split(args.reset)
+    _check_keys(reset)
+    if args.reset or any("=" in s for s in args.settings):
+        with changing(args.model) as agent:
+            kept = {k: v for k, v in agent.model.config.items() if k not in reset}
+            agent.model.config = kept | _read_settings(settings(args.settings))
+        return
+    with reading(args.model) as (_, model):
+        shown = {
+            key: {
+                "Value": model.config.get(key, default),
+                "Source": "model" if key in model.config else "default",
+            }
+            for key, default in MODEL_DEFAULTS.items()
+        }
+    if args.settings:
+        _check_keys(args.settings)
+        print(shown[args.settings[0]]["Value"])
+    elif args.format == "tabular":
+        rows = [[k, str(v["Source"]), str(v["Value"])] for k, v in shown.items()]
+        print(columns([["Attribute", "From", "Value"], *rows]))
+    else:
+        show(shown, args.format)
+
+
+def _check_keys(keys: list[str]) -> None:
+    for key in keys:
+        if key not in MODEL_DEFAULTS:
+            known = ", ".join(MODEL_DEFAULTS)
+            raise LocalModelError(f'key "{key}" not found: the local model knows {known}')
+
+
+def _read_settings(values: dict[str, str]) -> dict[str, Any]:
+    _check_keys(list(values))
+    interval = values.get("update-status-hook-interval")
+    if interval is not None and not re.match(r"^\d+[smh]$", interval):
+        raise LocalModelError(
+            f'update-status-hook-interval "{interval}": give a span such as 30s, 5m or 1h'
+        )
+    return dict(values)
+
+
+@juju.command("model-constraints", MODEL, form("plain", "json", "yaml"))
+def model_constraints(args: argparse.Namespace) -> None:
+    """Show a model's constraints; machines here are all alike, so nothing follows from them."""
+    with reading(args.model) as (_, model):
+        if args.format == "plain":
+            print(" ".join(f"{k}={v}" for k, v in model.constraints.items()))
+        else:
+            show(model.constraints, args.format)
+
+
+@juju.command("set-model-constraints", MODEL, arg("constraints", nargs="+", metavar="KEY=VALUE"))
+def set_model_constraints(args: argparse.Namespace) -> None:
+    """Set a model's constraints; machines here are all alike, so nothing follows from them."""
+    values = settings(args.constraints)
+    for key in values:
+        if key not in CONSTRAINTS:
+            raise LocalModelError(
+                f'unknown constraint "{key}": known are {", ".join(CONSTRAINTS)}'
+            )
+    with changing(args.model) as agent:
+        agent.model.constraints |= values
+
+
+@juju.command(
+    "add-machine",
+    MODEL,
+    arg("target", nargs="?", help=argparse.SUPPRESS),
+    arg("-n", dest="count", type=int, default=1, help="how many"),
+    ignored("--base", value=True),
+    ignored("--constraints", value=True),
+    ignored("--disks", value=True),
+    ignored("--private-key", value=True),
+    ignored("--public-key", value=True),
+)
+def add_machine(args: argparse.Namespace) -> None:
+    """Make machines without units on them."""
+    if args.target:
+        raise LocalModelError(
+            f'placement "{args.target}": the local model makes plain machines only; leave it out'
+        )
+    if args.count < 1:
+        raise LocalModelError(f"-n {args.count}: give 1 or more")
+    with changing(args.model) as agent:
+        for _ in range(args.count):
+            say(f"created machine {machines.add_machine(agent.store, agent.model).number}")
+
+
+@juju.command(
+    "remove-machine",
+    MODEL,
+    arg("machines", nargs="+"),
+    flag("--force", help="with the units on it, without their last hooks"),
+    ignored("--no-prompt"),
+    ignored("--keep-instance"),
+    ignored("--no-wait"),
+)
+def remove_machine(args: argparse.Namespace) -> None:
+    """Take machines away."""
+    with changing(args.model) as agent:
+        for number in args.machines:
+            machines.remove_machine(agent.model, number, force=args.force)
+            say(f"removing machine {number}")
+
+
+@juju.command("machines", MODEL, form("tabular", "json", "yaml"))
+def list_machines(args: argparse.Namespace) -> None:
+    """List machines."""
+    with reading(args.model) as (_, model):
+        shown = machine_rows(model.machines.values())
+    if args.format != "tabular":
+        show(shown, args.format)
+        return
+    rows = [["Machine", "State", "Address", "Inst id", "Base", "AZ", "Message"]]
+    base = "@".join(host_base().values())
+    for number, machine in shown["machines"].items():
+        state = machine["juju-status"]["current"]
+        message = machine["machine-status"]["current"].capitalize()
+        rows.append(
+            [number, state, machine["dns-name"], machine["instance-id"], base, "", message]
+        )
+    print(columns(rows))
+
+
+def fire_update_status(agent: Agent) -> None:
+    """Let update-status be due for every started unit."""
+    for unit in agent.model.units.values():
+        if unit.local.started:
+            unit.local.updated -= update_interval(agent.model)

@@ -1,0 +1,156 @@
+"""What every command does around its verb: the lock, the model, progress, errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from localmodel.agent import Agent
+from localmodel.errors import LocalModelError
+from localmodel.host import underlay
+from localmodel.paths import default_paths
+from localmodel.state import Model
+from localmodel.store import Store, hold_lock
+
+
+def open_store() -> Store:
+    """The store of this host. Raises: LocalModelError if this is not root."""
+    if os.geteuid() != 0:
+        raise LocalModelError("the local model makes machines, which takes root: use sudo")
+    store = Store(default_paths())
+    if not store.setting("underlay"):
+        store.set("underlay", underlay.DEFAULT)
+    return store
+
+
+def model_name(store: Store, given: str | None) -> str:
+    """The model that is meant: the one given, in JUJU_MODEL, or switched to.
+
+    Raises: LocalModelError if none is.
+    """
+    name = given or os.environ.get("JUJU_MODEL") or store.setting("model")
+    if not name:
+        raise LocalModelError(
+            'No selected model: make one with "juju add-model NAME" or choose with "juju switch"'
+        )
+    return name.rpartition(":")[2].rpartition("/")[2]
+
+
+@contextmanager
+def changing(given: str | None) -> Iterator[Agent]:
+    """Change a model: what the block does is saved if it does not raise, and then run to idle."""
+    store = open_store()
+    with hold_lock(store.paths), Progress() as progress:
+        agent = _agent(store, store.load(model_name(store, given)), progress.report)
+        if agent.model.machines and store.setting("down"):
+            raise LocalModelError("the local model is down: start it with localmodel up")
+        yield agent
+        agent.save()
+        agent.run_until_idle()
+
+
+@contextmanager
+def reading(given: str | None) -> Iterator[tuple[Store, Model]]:
+    """Look at a model. If nobody else is at work on it, what is due is done first."""
+    store = open_store()
+    name = model_name(store, given)
+    with hold_lock(store.paths, wait=False) as held:
+        if held and not store.setting("down"):
+            with Progress() as progress:
+                agent = _agent(store, store.load(name), progress.report)
+                agent.save()
+                agent.run_until_idle()
+    yield store, store.load(name)
+
+
+def _agent(store: Store, model: Model, report: Callable[[str, str, float | None], None]) -> Agent:
+    agent = Agent(store, model, report)
+    agent.observe_machines()
+    return agent
+
+
+class Progress:
+    """Shows on a terminal what goes on, a line for each machine and unit at work."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._bar: Any = None
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def report(self, who: str, what: str, share: float | None) -> None:
+        """Show that `who` does `what`; `share` is between 0 and 1, None where it is unknown."""
+        if not sys.stderr.isatty():
+            return
+        with self._lock:
+            bar = self._start()
+            if who not in self._tasks:
+                self._tasks[who] = bar.add_task("", total=None)
+            percent = None if share is None else share * 100
+            total = None if share is None else 100
+            label = f"{who}: {what}"
+            bar.update(self._tasks[who], description=label, completed=percent or 0, total=total)
+
+    def _start(self) -> Any:
+        if self._bar is None:
+            # Imported where it is needed: most commands show nothing and should start quickly.
+            from rich.console import Console
+            from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(
+                SpinnerColumn(),
+                BarColumn(bar_width=20),
+                TextColumn("{task.description}"),
+                TimeElapsedColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+        return self._bar
+
+
+def show(value: Any, form: str) -> None:
+    """Print a document as JSON or YAML."""
+    if form == "json":
+        print(json.dumps(value))
+    else:
+        print(yaml.safe_dump(value, sort_keys=False, default_flow_style=False), end="")
+
+
+def guarded(main: Callable[[], int]) -> int:
+    """Run a command so that no traceback reaches the user."""
+    try:
+        return main()
+    except LocalModelError as e:
+        print(f"ERROR {e}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # The reader has seen enough; nothing is left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print(
+            "ERROR interrupted: what runs on the machines goes on, and the next command carries on",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def charm_folder() -> Path:
+    """The folder that stands in for Charmhub: LOCALMODEL_CHARMS, else ``dist`` here."""
+    return Path(os.environ.get("LOCALMODEL_CHARMS", "dist")).resolve()

@@ -1,0 +1,301 @@
+"""Runs a charm once, on its machine, as Juju's machine agent does.
+
+The environment is exactly the agent's list; the hook tools are links to one small program that
+talks to a socket which is there for as long as the charm runs.
+"""
+
+from __future__ import annotations
+
+import socketserver
+import struct
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from io import BufferedIOBase
+from pathlib import Path
+from typing import IO
+
+from localmodel.charms import unpack_charm
+from localmodel.context import HookContext
+from localmodel.errors import LocalModelError
+from localmodel.hooktools import Answer, run_tool, tool_names
+from localmodel.host import processes, underlay
+from localmodel.host.machine import SOCKETS, TOOLS, Instance
+from localmodel.host.processes import wait_until
+from localmodel.state import JUJU_VERSION, Unit
+from localmodel.store import write_atomically
+
+AGENTS = Path("/var/lib/juju/agents")
+AGENT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"
+
+#: How long an interrupted hook's process may go on before the hook is run again, in seconds.
+ORPHAN_TIMEOUT = 600.0
+
+#: What a charm prints after its process has ended is read for this long, in seconds: a daemon
+#: that it started may hold the pipe open for ever.
+DRAIN_TIMEOUT = 2.0
+
+Sink = Callable[[str], None]
+
+
+def charm_folder(unit: Unit) -> Path:
+    """Where a unit's charm lies, as the machine sees it."""
+    return AGENTS / unit.tag / "charm"
+
+
+class MachineFiles:
+    """The files of a running machine, as the hook's context reads and places them."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+
+    def read(self, path: str) -> bytes:
+        # Through the process: /tmp and /run are file systems of the machine's own.
+        leader = self._instance.leader()
+        if leader is None or not path.startswith("/"):
+            raise OSError(f"no such file: {path}")
+        return (processes.PROC / str(leader) / "root" / path.lstrip("/")).read_bytes()
+
+    def place(self, path: str, source: Path) -> None:
+        target = self._instance.root / path.lstrip("/")
+        data = source.read_bytes()
+        if not target.is_file() or target.read_bytes() != data:
+            write_atomically(target, data)
+
+
+def environment(context: HookContext, settings: dict[str, object]) -> dict[str, str]:
+    """The whole environment of a dispatch, and nothing else (Juju's "Hook environment").
+
+    Args:
+        settings: the model's configuration, for its proxies.
+    """
+    unit, hook, task = context.unit, context.hook, context.task
+    folder = str(charm_folder(unit))
+    kind = "actions" if task else "hooks"
+    found = {
+        "CHARM_DIR": folder,
+        "JUJU_CHARM_DIR": folder,
+        "JUJU_CONTEXT_ID": hook.context,
+        "JUJU_HOOK_NAME": "" if task else hook.name,
+        "JUJU_DISPATCH_PATH": f"{kind}/{hook.name}",
+        "JUJU_AGENT_SOCKET_ADDRESS": str(SOCKETS / f"{unit.tag}.socket"),
+        "JUJU_AGENT_SOCKET_NETWORK": "unix",
+        "JUJU_UNIT_NAME": unit.name,
+        "JUJU_MODEL_UUID": context.model.uuid,
+        "JUJU_MODEL_NAME": context.model.name,
+        "JUJU_API_ADDRESSES": "",
+        "JUJU_MACHINE_ID": unit.machine,
+        "JUJU_PRINCIPAL_UNIT": unit.principal or "",
+        "JUJU_AVAILABILITY_ZONE": "",
+        "JUJU_VERSION": JUJU_VERSION,
+        "CLOUD_API_VERSION": "",
+        "JUJU_CHARM_HTTP_PROXY": str(settings.get("juju-http-proxy", "")),
+        "JUJU_CHARM_HTTPS_PROXY": str(settings.get("juju-https-proxy", "")),
+        "JUJU_CHARM_FTP_PROXY": str(settings.get("juju-ftp-proxy", "")),
+        "JUJU_CHARM_NO_PROXY": str(settings.get("juju-no-proxy", "127.0.0.1,localhost,::1")),
+        "APT_LISTCHANGES_FRONTEND": "none",
+        "DEBIAN_FRONTEND": "noninteractive",
+        "LANG": "C.UTF-8",
+        "TERM": "tmux-256color",
+        "PATH": f"{TOOLS / unit.tag}:{AGENT_PATH}",
+    }
+    if hook.relation is not None:
+        endpoint = hook.name.removesuffix(f"-{hook.kind}")
+        found |= {
+            "JUJU_RELATION": endpoint,
+            "JUJU_RELATION_ID": f"{endpoint}:{hook.relation}",
+            "JUJU_REMOTE_UNIT": hook.remote_unit,
+            "JUJU_REMOTE_APP": hook.remote_app,
+        }
+    if hook.kind == "relation-departed":
+        found["JUJU_DEPARTING_UNIT"] = hook.departing
+    if task:
+        found |= {
+            "JUJU_ACTION_NAME": task.action,
+            "JUJU_ACTION_UUID": task.id,
+            "JUJU_ACTION_TAG": f"action-{task.id}",
+        }
+    if hook.secret:
+        found |= {
+            "JUJU_SECRET_ID": hook.secret,
+            "JUJU_SECRET_LABEL": hook.label,
+            "JUJU_SECRET_REVISION": str(hook.revision or ""),
+        }
+    return found
+
+
+def dispatch(context: HookContext, instance: Instance, charm: str) -> int:
+    """Run the charm for the context's hook or action and return its exit code.
+
+    Args:
+        charm: the digest of the charm whose files the unit is to run.
+    """
+    prepare_charm(context, instance, charm)
+    folder = charm_folder(context.unit)
+    root = instance.root / folder.relative_to("/")
+    path = f"{'actions' if context.task else 'hooks'}/{context.hook.name}"
+    program = next((p for p in ("dispatch", path) if (root / p).exists()), None)
+    if program is None:
+        # As with Juju, a charm without this hook has nothing to do.
+        return 0
+    log = context.log
+    return run_in_context(
+        context,
+        instance,
+        [f"./{program}"],
+        lambda line: log("DEBUG", line, f"unit.{context.unit.name}.{context.hook.name}"),
+        lambda line: log("WARNING", line, f"unit.{context.unit.name}.{context.hook.name}"),
+    )
+
+
+def prepare_charm(context: HookContext, instance: Instance, charm: str) -> None:
+    """Put the charm's files and the links to the hook tools on the machine."""
+    folder = instance.root / charm_folder(context.unit).relative_to("/")
+    unpack_charm(context.store.paths, charm, folder)
+    links = instance.root / (TOOLS / context.unit.tag).relative_to("/")
+    links.mkdir(parents=True, exist_ok=True)
+    for name in tool_names():
+        if not (links / name).is_symlink():
+            (links / name).symlink_to("../hook-tool")
+
+
+def run_in_context(
+    context: HookContext,
+    instance: Instance,
+    argv: Sequence[str],
+    out: Sink,
+    err: Sink,
+    timeout: float | None = None,
+) -> int:
+    """Run a program in the unit's charm folder with its hook tools; returns its exit code.
+
+    Args:
+        out, err: are given each line of its standard output and standard error.
+        timeout: seconds after which it is ended.
+    Raises: LocalModelError if it was ended.
+    """
+    variables = environment(context, context.model.config)
+    command = instance.command(argv, str(charm_folder(context.unit)))
+    with serve(context, instance.sockets / f"{context.unit.tag}.socket") as stop_now:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=variables,
+            # An interrupt at the terminal ends the command, not the hook.
+            start_new_session=True,
+        )
+        assert process.stdout and process.stderr
+        pumps = [_pump(process.stdout, out), _pump(process.stderr, err)]
+        stop_now.append(lambda: processes.kill(_tree(process.pid), timeout=1))
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired as e:
+            processes.kill(_tree(process.pid))
+            process.wait()
+            raise LocalModelError(
+                f"timed out waiting for results from: unit {context.unit.name}"
+            ) from e
+        for pump in pumps:
+            pump.join(DRAIN_TIMEOUT)
+    return code
+
+
+def wait_for_orphan(context_id: str) -> None:
+    """Wait for the process of a hook whose command was killed; it goes on, as it would on Juju.
+
+    Its hook tools no longer answer, so it soon ends; after ten minutes it is made to.
+    """
+
+    def orphans() -> list[int]:
+        ours = {pid for pid, argv in processes.command_lines() if argv[0] == underlay.NSENTER}
+        return [
+            p for p in processes.with_environment(f"JUJU_CONTEXT_ID={context_id}") if p in ours
+        ]
+
+    if not wait_until(lambda: not orphans(), ORPHAN_TIMEOUT):
+        for orphan in orphans():
+            processes.kill(_tree(orphan))
+
+
+def _tree(pid: int) -> list[int]:
+    """A process and all its descendants, the youngest first."""
+    parents = processes.parents()
+    found = [pid]
+    for candidate in found:
+        found += [child for child, parent in parents.items() if parent == candidate]
+    return found[::-1]
+
+
+def _pump(stream: IO[bytes], sink: Sink) -> threading.Thread:
+    def pump() -> None:
+        with stream:
+            for line in stream:
+                sink(line.decode(errors="replace").rstrip("\n"))
+
+    thread = threading.Thread(target=pump, daemon=True)
+    thread.start()
+    return thread
+
+
+@contextmanager
+def serve(context: HookContext, socket: Path) -> Iterator[list[Callable[[], None]]]:
+    """Answer hook tools at a socket.
+
+    Yields: a list; what is put into it is called when the charm asks for a reboot now.
+    """
+    stop_now: list[Callable[[], None]] = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            try:
+                context_id, name, stdin, *argv = _receive(self.rfile)
+            except (struct.error, ValueError):
+                return
+            if context_id != context.hook.context:
+                answer = Answer(1, stderr=f"ERROR {name}: this hook has ended\n")
+            else:
+                answer = run_tool(context, name, argv, stdin)
+            try:
+                self.wfile.write(_pack([str(answer.code), answer.stdout, answer.stderr]))
+            except BrokenPipeError:
+                return
+            if context.wants_reboot == "now":
+                for stop in stop_now:
+                    stop()
+
+    class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+        daemon_threads = True
+        request_queue_size = 64
+
+    socket.unlink(missing_ok=True)
+    if len(str(socket)) > 100:
+        raise LocalModelError(f"{socket} is too long for a socket: set LOCALMODEL_RUN shorter")
+    with Server(str(socket), Handler) as server:
+        socket.chmod(0o600)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield stop_now
+        finally:
+            server.shutdown()
+            thread.join()
+            socket.unlink(missing_ok=True)
+
+
+def _receive(stream: BufferedIOBase) -> list[str]:
+    """Read a message: a count and so many strings, each after its length (32 bit, big-endian)."""
+
+    def number() -> int:
+        return struct.unpack(">I", stream.read(4))[0]
+
+    return [stream.read(number()).decode(errors="replace") for _ in range(number())]
+
+
+def _pack(strings: Sequence[str]) -> bytes:
+    encoded = [s.encode() for s in strings]
+    return struct.pack(">I", len(encoded)) + b"".join(
+        struct.pack(">I", len(s)) + s for s in encoded
+    )

@@ -1,0 +1,7 @@
+"""The errors that a user of the command line meets."""
+
+from __future__ import annotations
+
+
+class LocalModelError(Exception):
+    """Something the user can mend; its text is one line that says what and how."""

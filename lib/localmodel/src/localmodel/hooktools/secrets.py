@@ -1,0 +1,250 @@
+"""The hook tools that deal with secrets.
+
+Content travels in files, never on a command line: ops writes ``key#file=PATH``, and the path is
+read from the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import time
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from localmodel.context import HookContext, ToolError
+from localmodel.hooktools.registry import arg, read_file, read_pairs, tool
+from localmodel.resolver import ROTATIONS
+from localmodel.state import Consumer, Grant, Revision, Secret, iso
+
+ALPHABET = "0123456789abcdefghijklmnopqrstuv"
+
+
+def new_uri() -> str:
+    """A fresh secret's URI: as Juju's, 20 characters after ``secret:``."""
+    return "secret:" + "".join(secrets.choice(ALPHABET) for _ in range(20))
+
+
+def normalise_uri(reference: str) -> str:
+    """A URI without the model's UUID, which may stand in it: ``secret://UUID/ID``."""
+    return "secret:" + reference.removeprefix("secret:").rpartition("/")[2]
+
+
+CONTENT = (
+    arg("--label", default=""),
+    arg("--description", default=""),
+    arg("--expire", default=""),
+    arg("--rotate", default="", choices=("", "never", *ROTATIONS)),
+    arg("--owner", default="application", choices=("application", "unit")),
+)
+
+
+@tool("secret-add", *CONTENT, arg("pairs", nargs="+"))
+def secret_add(context: HookContext, args: argparse.Namespace, stdin: str) -> str:
+    owner = context.unit.name
+    if args.owner == "application":
+        context.require_leader("cannot create a secret of the application")
+        owner = context.unit.app
+    if args.label:
+        _check_label(context, args.label)
+    secret = Secret(uri=new_uri(), owner=owner)
+    _describe(secret, args)
+    _add_revision(secret, _content(context, args.pairs), args)
+    context.secrets[secret.uri] = secret
+    return secret.uri
+
+
+@tool("secret-set", *CONTENT, arg("uri"), arg("pairs", nargs="*"))
+def secret_set(context: HookContext, args: argparse.Namespace, stdin: str) -> None:
+    secret = _owned(context, args.uri)
+    _describe(secret, args)
+    content = _content(context, args.pairs)
+    if content and content != secret.revisions[secret.latest].content:
+        _add_revision(secret, content, args)
+
+
+@tool(
+    "secret-get",
+    arg("uri", nargs="?"),
+    arg("key", nargs="?"),
+    arg("--label", default=""),
+    arg("--refresh", action="store_true"),
+    arg("--peek", action="store_true"),
+)
+def secret_get(context: HookContext, args: argparse.Namespace, stdin: str) -> Any:
+    secret = _find(context, args.uri, args.label)
+    if not _may_read(context, secret):
+        raise ToolError(f'permission denied: secret "{secret.uri}" is not granted')
+    known = secret.consumers.get(context.unit.name)
+    tracked = known.revision if known and known.revision in secret.revisions else secret.latest
+    revision = secret.latest if args.refresh or args.peek else tracked
+    if not args.peek:
+        label = args.label or (known.label if known else "")
+        secret.consumers[context.unit.name] = Consumer(revision, label)
+    content = secret.revisions[revision].content
+    return content if args.key is None else content.get(args.key)
+
+
+@tool("secret-info-get", arg("uri", nargs="?"), arg("--label", default=""))
+def secret_info_get(context: HookContext, args: argparse.Namespace, stdin: str) -> Any:
+    secret = _find(context, args.uri, args.label)
+    _require_owner(context, secret)
+    body = {
+        "revision": secret.latest,
+        "label": secret.label,
+        "owner": "unit" if "/" in secret.owner else "application",
+        "rotation": secret.rotate,
+    }
+    if secret.description:
+        body["description"] = secret.description
+    expires = secret.revisions[secret.latest].expires
+    if expires is not None:
+        body["expiry"] = iso(expires)
+    return {secret.uri.removeprefix("secret:"): body}
+
+
+@tool("secret-ids")
+def secret_ids(context: HookContext, args: argparse.Namespace, stdin: str) -> list[str]:
+    found = {**context.model.secrets, **context.secrets}
+    return [u.removeprefix("secret:") for u, s in found.items() if _is_owner(context, s)]
+
+
+WHOM = (
+    arg("-r", "--relation", default=None),
+    arg("--unit", default=""),
+    arg("--app", default=""),
+    arg("uri"),
+)
+
+
+@tool("secret-grant", *WHOM)
+def secret_grant(context: HookContext, args: argparse.Namespace, stdin: str) -> None:
+    secret = _owned(context, args.uri)
+    grant = _grant(context, args)
+    if grant not in secret.grants:
+        secret.grants.append(grant)
+
+
+@tool("secret-revoke", *WHOM)
+def secret_revoke(context: HookContext, args: argparse.Namespace, stdin: str) -> None:
+    secret = _owned(context, args.uri)
+    if args.relation is not None:
+        secret.grants = [g for g in secret.grants if g != _grant(context, args)]
+    else:
+        whom = args.unit or args.app
+        secret.grants = [g for g in secret.grants if g.target != whom]
+
+
+@tool("secret-remove", arg("uri"), arg("--revision", type=int, default=None))
+def secret_remove(context: HookContext, args: argparse.Namespace, stdin: str) -> None:
+    secret = _owned(context, args.uri)
+    if args.revision is None:
+        context.removed_secrets.add(secret.uri)
+        return
+    if args.revision not in secret.revisions:
+        raise ToolError(f'secret "{secret.uri}" has no revision {args.revision}')
+    del secret.revisions[args.revision]
+    if not secret.revisions:
+        context.removed_secrets.add(secret.uri)
+
+
+def _grant(context: HookContext, args: argparse.Namespace) -> Grant:
+    number = (args.relation or "").rpartition(":")[2]
+    if not number.isdigit():
+        raise ToolError("no relation id specified")
+    relation = context.relation(int(number))
+    return Grant(args.unit or relation.other_app(context.unit.app), relation.id)
+
+
+def _find(context: HookContext, uri: str | None, label: str) -> Secret:
+    """A secret by its URI, or by the label that its owner or this consumer gave it."""
+    if uri:
+        return context.secret(normalise_uri(uri))
+    if not label:
+        raise ToolError("require either a secret URI or label")
+    for secret in {**context.model.secrets, **context.secrets}.values():
+        known = secret.consumers.get(context.unit.name)
+        if (_is_owner(context, secret) and secret.label == label) or (
+            known and known.label == label
+        ):
+            return context.secret(secret.uri)
+    raise ToolError(f'secret with label "{label}" not found')
+
+
+def _owned(context: HookContext, uri: str) -> Secret:
+    secret = context.secret(normalise_uri(uri))
+    _require_owner(context, secret)
+    return secret
+
+
+def _is_owner(context: HookContext, secret: Secret) -> bool:
+    if secret.owner == context.unit.name:
+        return True
+    return secret.owner == context.unit.app and context.is_leader
+
+
+def _require_owner(context: HookContext, secret: Secret) -> None:
+    if not _is_owner(context, secret):
+        raise ToolError(f'permission denied: secret "{secret.uri}" is not owned by this unit')
+
+
+def _may_read(context: HookContext, secret: Secret) -> bool:
+    # Every unit of the application that owns a secret may read it.
+    ours = (context.unit.name, context.unit.app)
+    return secret.owner in ours or any(g.target in ours for g in secret.grants)
+
+
+def _check_label(context: HookContext, label: str) -> None:
+    for secret in {**context.model.secrets, **context.secrets}.values():
+        if secret.label == label and _is_owner(context, secret):
+            raise ToolError(f'secret with label "{label}" already exists')
+
+
+def _content(context: HookContext, pairs: list[str]) -> dict[str, str]:
+    content = {}
+    for key, value in read_pairs(pairs).items():
+        name, is_file, _ = key.partition("#file")
+        content[name] = read_file(context, value) if is_file else value
+    return content
+
+
+def _describe(secret: Secret, args: argparse.Namespace) -> None:
+    secret.label = args.label or secret.label
+    secret.description = args.description or secret.description
+    if args.rotate:
+        secret.rotate = args.rotate
+        period = ROTATIONS.get(args.rotate)
+        secret.rotates_at = time.time() + period if period else None
+    if args.expire and secret.latest:
+        secret.revisions[secret.latest].expires = _moment(args.expire)
+
+
+def _add_revision(secret: Secret, content: dict[str, str], args: argparse.Namespace) -> None:
+    secret.latest += 1
+    secret.updated = time.time()
+    expires = _moment(args.expire) if args.expire else None
+    secret.revisions[secret.latest] = Revision(content, secret.updated, expires)
+
+
+def _moment(text: str) -> float:
+    """A moment (RFC 3339) or a span from now (``1h30m``), in seconds since the epoch."""
+    try:
+        if text[:1].isdigit() and "T" not in text:
+            return (datetime.now(timezone.utc) + _span(text)).timestamp()
+        return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    except ValueError as e:
+        raise ToolError(f'invalid expiry "{text}": give RFC 3339 or a span such as 1h30m') from e
+
+
+def _span(text: str) -> timedelta:
+    total, digits = timedelta(), ""
+    units = {"h": "hours", "m": "minutes", "s": "seconds"}
+    for letter in text:
+        if letter in units and digits:
+            total += timedelta(**{units[letter]: float(digits)})
+            digits = ""
+        else:
+            digits += letter
+    if digits:
+        raise ValueError(text)
+    return total

@@ -1,0 +1,1 @@
+"""Machines on this host: root file system, network, systemd-nspawn. Knows nothing of models."""

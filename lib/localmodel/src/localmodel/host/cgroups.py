@@ -1,0 +1,61 @@
+"""A control group of its own for each machine, so that machines do not see each other's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from localmodel.host.processes import wait_until
+
+ROOT = Path("/sys/fs/cgroup")
+OURS = "localmodel"
+
+
+def hierarchies() -> list[Path]:
+    """Where the kernel's hierarchies are mounted: several with version 1, one with version 2."""
+    found = []
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, folder, kind, *_ = line.split()
+        if kind in ("cgroup", "cgroup2") and Path(folder).is_relative_to(ROOT):
+            found.append(Path(folder))
+    return found
+
+
+def is_unified() -> bool:
+    """Whether this host runs version 2 alone."""
+    return hierarchies() == [ROOT]
+
+
+def make_groups(name: str) -> list[Path]:
+    """A machine's group in each hierarchy of version 1; a starter writes its process into them."""
+    groups = []
+    for hierarchy in hierarchies():
+        parent = hierarchy / OURS
+        parent.mkdir(exist_ok=True)
+        if (parent / "cpuset.cpus").exists():
+            # A new cpuset has no processors, and takes no process, until it is given some.
+            for file in ("cpuset.cpus", "cpuset.mems"):
+                (parent / file).write_text((hierarchy / file).read_text())
+            (parent / "cgroup.clone_children").write_text("1")
+        group = parent / name
+        group.mkdir(exist_ok=True)
+        groups.append(group)
+    return groups
+
+
+def remove_groups(name: str | None = None) -> None:
+    """Remove a machine's groups, or without a name all of ours; those in use stay."""
+    for hierarchy in hierarchies():
+        top = hierarchy / OURS / (name or "")
+        for folder, _, _ in os.walk(top, topdown=False):
+            wait_until(lambda path=folder: _remove(Path(path)), timeout=2)
+
+
+def _remove(group: Path) -> bool:
+    try:
+        group.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True

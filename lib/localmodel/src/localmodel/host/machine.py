@@ -1,0 +1,254 @@
+"""One machine: a systemd-nspawn container with a systemd and a Docker Engine of its own.
+
+What is true of a machine is read from the system (mounts, processes), never remembered beside it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+import signal
+import subprocess
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from localmodel.errors import LocalModelError
+from localmodel.host import cgroups, processes, underlay
+from localmodel.host.processes import run, wait_until
+from localmodel.paths import Paths
+from localmodel.store import write_atomically
+
+#: Longest time for a boot and for a shutdown, in seconds.
+BOOT_TIMEOUT = 120.0
+STOP_TIMEOUT = 30.0
+
+#: Where a machine finds the sockets of the hook tools; a folder of the host's, bound.
+SOCKETS = Path("/run/juju")
+TOOLS = Path("/var/lib/juju/tools")
+
+NSPAWN = "/usr/bin/systemd-nspawn"
+
+#: The shell puts itself into the machine's groups and then keeps the machine running: with
+#: --keep-unit, nspawn ends with 133 where the machine wants to reboot.
+SUPERVISE = """\
+while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit; shift; done; shift
+while :; do "$@"; [ $? = 133 ] || exit; done
+"""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A machine on this host. `name` is unique on the host and serves as its host name."""
+
+    paths: Paths
+    name: str
+    address: str
+
+    @property
+    def folder(self) -> Path:
+        return self.paths.machines / self.name
+
+    @property
+    def root(self) -> Path:
+        """Its root file system as the host sees it, while it runs."""
+        return self.folder / "root"
+
+    @property
+    def sockets(self) -> Path:
+        return self.paths.run / "machines" / self.name
+
+    @property
+    def console(self) -> Path:
+        return self.folder / "console.log"
+
+    def start(self, template: Path, network: ipaddress.IPv4Network) -> None:
+        """Make it if need be, boot it, and wait until its systemd has started everything.
+
+        Raises: LocalModelError if it does not come up.
+        """
+        self.sockets.mkdir(parents=True, exist_ok=True)
+        for part in ("upper", "work", "root", "docker"):
+            (self.folder / part).mkdir(parents=True, exist_ok=True)
+        if not self.supervisor():
+            if not self.root.is_mount():
+                layers = f"lowerdir={template},upperdir={self.folder}/upper"
+                options = f"{layers},workdir={self.folder}/work"
+                run("/usr/bin/mount", "-t", "overlay", "-o", options, "localmodel", self.root)
+            self._configure(network)
+            self._boot()
+        self.wait_booted()
+
+    def wait_booted(self) -> None:
+        """Wait until systemd says that it is up. Raises: LocalModelError after two minutes."""
+
+        def is_up() -> bool:
+            leader = self.leader()
+            if leader is None:
+                return False
+            state = subprocess.run(
+                [*self._nsenter(leader), "/usr/bin/systemctl", "is-system-running"],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            ).stdout.strip()
+            return state in ("running", "degraded")
+
+        if not wait_until(is_up, BOOT_TIMEOUT):
+            raise LocalModelError(f"machine {self.name} did not boot; see {self.console}")
+
+    def stop(self) -> None:
+        """Shut it down in order, or after half a minute at once; its disk stays."""
+        supervisor, leader = self.supervisor(), self.leader()
+        if supervisor:
+            if leader:
+                # systemd(1): SIGRTMIN+4 starts poweroff.target.
+                _signal(leader, signal.SIGRTMIN + 4)
+            if not wait_until(lambda: self.supervisor() is None, STOP_TIMEOUT):
+                processes.kill([p for p in (leader, supervisor) if p])
+        if self.root.is_mount():
+            run("/usr/bin/umount", self.root)
+        cgroups.remove_groups(self.name)
+
+    def reboot(self) -> None:
+        """Reboot it as `systemctl reboot` inside would, and wait until it is up again."""
+        before = self.boot_id()
+        leader = self.leader()
+        if leader is None:
+            raise LocalModelError(f"machine {self.name} is down: run localmodel up")
+        # systemd(1): SIGRTMIN+5 starts reboot.target.
+        _signal(leader, signal.SIGRTMIN + 5)
+        if not wait_until(lambda: self.boot_id() not in (before, None), BOOT_TIMEOUT):
+            raise LocalModelError(f"machine {self.name} did not reboot; see {self.console}")
+        self.wait_booted()
+
+    def destroy(self) -> None:
+        """Take it away with its disk."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.sockets, ignore_errors=True)
+        for part in ("propagate", "unix-export"):
+            # nspawn leaves these behind where /run is no tmpfs.
+            shutil.rmtree(Path("/run/systemd/nspawn") / part / self.name, ignore_errors=True)
+        if self.folder.exists():
+            raise LocalModelError(f"{self.folder} could not be removed")
+
+    def supervisor(self) -> int | None:
+        """The nspawn process, or None while the machine is down."""
+        for pid, argv in processes.command_lines():
+            if argv[0] == NSPAWN and f"--machine={self.name}" in argv:
+                return pid
+        return None
+
+    def leader(self) -> int | None:
+        """The machine's process 1 as the host numbers it."""
+        supervisor = self.supervisor()
+        children = [c for c, parent in processes.parents().items() if parent == supervisor]
+        return min(children, default=None) if supervisor else None
+
+    def boot_id(self) -> str | None:
+        """Names the present boot; None while the machine is down."""
+        leader = self.leader()
+        started = processes.start_time(leader) if leader else None
+        return f"{leader}-{started}" if started else None
+
+    def command(self, argv: Sequence[str], folder: str = "/") -> list[str]:
+        """The command line that runs `argv` in the machine, in a folder of it.
+
+        Raises: LocalModelError if the machine is down.
+        """
+        leader = self.leader()
+        if leader is None:
+            raise LocalModelError(f"machine {self.name} is down: run localmodel up")
+        return [*self._nsenter(leader), "/usr/bin/env", "-C", folder, *argv]
+
+    @staticmethod
+    def _nsenter(leader: int) -> list[str]:
+        return [underlay.NSENTER, "--all", f"--target={leader}", "--"]
+
+    def _configure(self, network: ipaddress.IPv4Network) -> None:
+        """Write what makes it this machine; before it boots, so nothing inside is in the way."""
+        etc = self.root / "etc"
+        if not (etc / "machine-id").exists():
+            write_atomically(etc / "machine-id", f"{uuid.uuid4().hex}\n".encode(), 0o444)
+        files = {
+            etc / "hostname": f"{self.name}\n",
+            etc / "hosts": f"127.0.0.1 localhost\n{self.address} {self.name}\n",
+            etc / "resolv.conf": f"nameserver {underlay.NAMESERVER}\n",
+            etc / "systemd/network/10-host0.network": (
+                "[Match]\nName=host0\n\n[Network]\n"
+                f"Address={self.address}/{network.prefixlen}\n"
+                f"Gateway={underlay.gateway(network)}\n"
+                "LinkLocalAddressing=no\nLLDP=no\nEmitLLDP=no\n"
+            ),
+        }
+        for path, text in files.items():
+            write_atomically(path, text.encode())
+        tool = resources.files("localmodel").joinpath("hook-tool.pl").read_bytes()
+        write_atomically(self.root / TOOLS.relative_to("/") / "hook-tool", tool, 0o755)
+
+    def _boot(self) -> None:
+        nspawn = [
+            NSPAWN,
+            "--quiet",
+            "--boot",
+            f"--directory={self.root}",
+            f"--machine={self.name}",
+            "--register=no",
+            "--keep-unit",
+            "--capability=all",
+            "--system-call-filter=add_key keyctl bpf perf_event_open",
+            "--network-veth",
+            f"--network-bridge={underlay.BRIDGE}",
+            f"--bind={self.folder}/docker:/var/lib/docker",
+            f"--bind={self.sockets}:{SOCKETS}",
+            "--resolv-conf=off",
+            "--timezone=off",
+            "--link-journal=no",
+            "--console=pipe",
+        ]
+        command = [underlay.NSENTER, f"--net={underlay.NETNS}", *nspawn]
+        if cgroups.is_unified():
+            # With version 2 a group may only be handed on by the manager that owns the tree.
+            command = [
+                "/usr/bin/systemd-run",
+                "--quiet",
+                "--collect",
+                "--wait",
+                f"--unit=localmodel-{self.name}",
+                "--property=Delegate=yes",
+                "--property=KillMode=mixed",
+                "--property=TasksMax=infinity",
+                "--",
+                *command,
+            ]
+            groups: list[Path] = []
+        else:
+            groups = cgroups.make_groups(self.name)
+        with self.console.open("ab") as log:
+            subprocess.run(
+                ["/usr/bin/setsid", "--fork", "/bin/sh", "-c", SUPERVISE, "sh"]
+                + [*(str(g) for g in groups), "--", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                check=True,
+                cwd="/",
+                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"},
+            )
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def instances(paths: Paths) -> list[str]:
+    """The names of the machines that have left anything on this host."""
+    return sorted(p.name for p in paths.machines.iterdir()) if paths.machines.is_dir() else []

@@ -1,0 +1,122 @@
+"""Runs programs, and finds those that are running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from localmodel.errors import LocalModelError
+
+PROC = Path("/proc")
+
+
+def run(*argv: str | Path, stdin: str | None = None) -> str:
+    """Run a program to its end and return its standard output.
+
+    Raises: LocalModelError with the program's own last words if it fails or is missing.
+    """
+    try:
+        done = subprocess.run(
+            [str(a) for a in argv],
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except FileNotFoundError as e:
+        raise LocalModelError(f"{argv[0]} is missing: ./run installs what is needed") from e
+    except subprocess.CalledProcessError as e:
+        words = (e.stderr.strip() or e.stdout.strip() or "no reason given").splitlines()[-1]
+        raise LocalModelError(f"{' '.join(str(a) for a in argv)}: {words}") from e
+    return done.stdout
+
+
+def succeeds(*argv: str | Path) -> bool:
+    """Whether a program ends with exit code 0; what it prints is dropped."""
+    return (
+        subprocess.run(
+            [str(a) for a in argv],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        ).returncode
+        == 0
+    )
+
+
+def wait_until(condition: Callable[[], bool], timeout: float) -> bool:
+    """Ask every 20 ms until it holds or `timeout` seconds have passed; whether it held."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def command_lines() -> Iterator[tuple[int, list[str]]]:
+    """Process number and arguments of every process that is alive."""
+    for folder in PROC.iterdir():
+        if folder.name.isdigit():
+            try:
+                line = (folder / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if line:
+                yield int(folder.name), line.rstrip(b"\0").decode(errors="replace").split("\0")
+
+
+def parents() -> dict[int, int]:
+    """Each process's parent (proc_pid_stat(5): the second field after the name)."""
+    found = {}
+    for folder in PROC.iterdir():
+        if folder.name.isdigit():
+            try:
+                stat = (folder / "stat").read_text()
+            except OSError:
+                continue
+            found[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
+    return found
+
+
+def start_time(pid: int) -> str | None:
+    """When a process began, in clock ticks since the host's boot; None if it is gone.
+
+    Together with the number it names a process for good (proc_pid_stat(5), field 22).
+    """
+    try:
+        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return None
+
+
+def with_environment(entry: str) -> list[int]:
+    """The processes that carry this ``NAME=value`` in their environment."""
+    found = []
+    for folder in PROC.iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
+            try:
+                environment = (folder / "environ").read_bytes()
+            except OSError:
+                continue
+            if entry.encode() in environment.split(b"\0"):
+                found.append(int(folder.name))
+    return found
+
+
+def kill(pids: Sequence[int], timeout: float = 5.0) -> None:
+    """End processes: TERM, and KILL for those still there after `timeout` seconds."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid in pids:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue
+        if wait_until(lambda: not any((PROC / str(p) / "exe").exists() for p in pids), timeout):
+            return

@@ -1,0 +1,143 @@
+"""The network that machines sit on: a bridge in a network namespace of its own.
+
+The host's own firewall and Docker stay out of it, and it stays out of theirs: the way out is
+slirp4netns, a TCP/IP stack in user space that needs no route, rule or forwarding on the host and
+brings a name server that forwards to the host's.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import subprocess
+from pathlib import Path
+
+from localmodel.errors import LocalModelError
+from localmodel.host import processes
+from localmodel.host.processes import run, succeeds
+
+NAMESPACE = "localmodel"
+BRIDGE = "underlay"
+TAP = "tap0"
+DEFAULT = "172.30.0.0/16"
+IP = "/usr/sbin/ip"
+IPTABLES = "/usr/sbin/iptables"
+NSENTER = "/usr/bin/nsenter"
+
+#: The user-space stack's own small network and the name server in it (slirp4netns(1)).
+SLIRP_NETWORK = "10.0.2.0/24"
+NAMESERVER = "10.0.2.3"
+
+NETNS = Path("/run/netns") / NAMESPACE
+
+
+def parse_underlay(text: str) -> ipaddress.IPv4Network:
+    """Read the machines' network.
+
+    Raises: LocalModelError if it is not an IPv4 network with room for machines.
+    """
+    try:
+        network = ipaddress.IPv4Network(text)
+    except ValueError as e:
+        raise LocalModelError(
+            f"underlay {text!r}: {e}; give an IPv4 network such as {DEFAULT}"
+        ) from e
+    if network.prefixlen > 28 or network.overlaps(ipaddress.IPv4Network(SLIRP_NETWORK)):
+        raise LocalModelError(
+            f"underlay {text!r}: give a private IPv4 network of /28 or larger"
+            f" that does not overlap {SLIRP_NETWORK}, such as {DEFAULT}"
+        )
+    return network
+
+
+def free_address(network: ipaddress.IPv4Network, taken: set[str]) -> str:
+    """The lowest address that no machine has; the first one is the gateway's.
+
+    Raises: LocalModelError if the network is full.
+    """
+    hosts = network.hosts()
+    next(hosts)
+    for host in hosts:
+        if str(host) not in taken:
+            return str(host)
+    raise LocalModelError(f"underlay {network} is full: remove machines, or choose a larger one")
+
+
+def gateway(network: ipaddress.IPv4Network) -> str:
+    return str(network[1])
+
+
+def ensure_underlay(network: ipaddress.IPv4Network) -> None:
+    """Bring the namespace, its bridge and the way out up; does only what is missing.
+
+    Raises: LocalModelError.
+    """
+    if not NETNS.exists():
+        run(IP, "netns", "add", NAMESPACE)
+    run(IP, "-n", NAMESPACE, "link", "set", "lo", "up")
+    if not succeeds(IP, "-n", NAMESPACE, "link", "show", "dev", BRIDGE):
+        run(IP, "-n", NAMESPACE, "link", "add", BRIDGE, "type", "bridge")
+    address = f"{gateway(network)}/{network.prefixlen}"
+    run(IP, "-n", NAMESPACE, "address", "replace", address, "dev", BRIDGE)
+    run(IP, "-n", NAMESPACE, "link", "set", BRIDGE, "up")
+    inside("/usr/sbin/sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+    # fmt: off
+    nat = ["POSTROUTING", "-s", str(network), "-o", TAP, "-j", "MASQUERADE"]
+    # fmt: on
+    if not succeeds(*_enter(), IPTABLES, "-w", "-t", "nat", "-C", *nat):
+        inside(IPTABLES, "-w", "-t", "nat", "-A", *nat)
+    # The device lives exactly as long as the process behind it.
+    if not succeeds(IP, "-n", NAMESPACE, "link", "show", "dev", TAP):
+        _start_slirp()
+
+
+def remove_underlay() -> None:
+    """Take the namespace and everything in it away."""
+    processes.kill(_slirp_processes())
+    if NETNS.exists():
+        run(IP, "netns", "delete", NAMESPACE)
+
+
+def inside(*argv: str) -> str:
+    """Run a program in the underlay's namespace. Raises: LocalModelError."""
+    return run(*_enter(), *argv)
+
+
+def _enter() -> list[str]:
+    # Not `ip netns exec`: it hides /sys/fs/cgroup.
+    return [NSENTER, f"--net={NETNS}"]
+
+
+def _start_slirp() -> None:
+    ready, told = os.pipe()
+    with os.fdopen(ready, "rb") as answer:
+        subprocess.Popen(
+            [
+                "/usr/bin/slirp4netns",
+                "--configure",
+                "--mtu=65520",
+                "--disable-host-loopback",
+                f"--cidr={SLIRP_NETWORK}",
+                f"--ready-fd={told}",
+                "--netns-type=path",
+                str(NETNS),
+                TAP,
+            ],
+            pass_fds=[told],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd="/",
+        )
+        os.close(told)
+        if answer.read(1) != b"1":
+            raise LocalModelError("slirp4netns did not start: the machines have no way out")
+
+
+def _slirp_processes() -> list[int]:
+    return [
+        pid
+        for pid, argv in processes.command_lines()
+        if Path(argv[0]).name == "slirp4netns" and str(NETNS) in argv
+    ]

@@ -1,0 +1,20 @@
+"""``python -m localmodel.juju``: what the shim called ``juju`` runs."""
+
+from __future__ import annotations
+
+import sys
+
+from localmodel.cli.registry import juju
+from localmodel.cli.session import guarded
+
+
+def main() -> int:
+    """Run a command line spelled as Juju's."""
+    # The verbs register themselves.
+    from localmodel.cli import applications, models, secrets, tasks, views  # noqa: F401
+
+    return guarded(lambda: juju.main(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

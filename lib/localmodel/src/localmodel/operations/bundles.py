@@ -1,0 +1,253 @@
+"""Reads a bundle with its overlays, and brings a model to what it says.
+
+Strict, as Juju is: an unknown key is an error, and so is a machine that nothing uses. What the
+local model has no counterpart of (storage, bindings, offers) is refused rather than ignored.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+from msgspec import Struct, field
+
+from localmodel.charms import keep_charm, read_meta
+from localmodel.errors import LocalModelError
+from localmodel.operations import applications
+from localmodel.operations.machines import add_machine
+from localmodel.operations.relations import integrate, is_integrated
+from localmodel.state import Model
+from localmodel.store import Store
+
+
+class BundleMachine(Struct, forbid_unknown_fields=True):
+    """A machine that units are placed on; what it is made of is the local model's choice."""
+
+    base: str = ""
+    constraints: str = ""
+    annotations: dict[str, str] = {}
+
+
+class BundleApplication(Struct, forbid_unknown_fields=True):
+    """One application of a bundle."""
+
+    charm: str
+    channel: str = ""
+    revision: int | None = None
+    base: str = ""
+    num_units: int | None = None
+    to: list[str | int] = []
+    options: dict[str, Any] = {}
+    constraints: str = ""
+    resources: dict[str, str | int] = {}
+    expose: bool = False
+    trust: bool = False
+    annotations: dict[str, str] = {}
+
+
+class Bundle(Struct, forbid_unknown_fields=True):
+    """A bundle, after its overlays."""
+
+    applications: dict[str, BundleApplication]
+    name: str = ""
+    description: str = ""
+    type: str = ""
+    tags: list[str] = []
+    default_base: str = field(name="default-base", default="")
+    variables: dict[str, Any] = {}
+    machines: dict[str, BundleMachine | None] = {}
+    relations: list[list[str | list[str]]] = []
+
+
+def is_bundle(reference: str) -> bool:
+    """Whether what is to be deployed is a bundle's file."""
+    return Path(reference).suffix in (".yaml", ".yml") and Path(reference).is_file()
+
+
+def read_bundle(path: Path, overlays: Sequence[Path]) -> Bundle:
+    """Read a bundle and lay its overlays over it.
+
+    Raises: LocalModelError that names the file and the key.
+    """
+    body = _load(path)
+    for overlay in overlays:
+        body = _merge(body, _load(overlay))
+    body["machines"] = {str(k): v for k, v in (body.get("machines") or {}).items()}
+    try:
+        bundle = msgspec.convert(body, Bundle)
+    except msgspec.ValidationError as e:
+        raise LocalModelError(f"cannot deploy bundle {path}: {e}") from e
+    _check(path, bundle)
+    return bundle
+
+
+def deploy_bundle(store: Store, model: Model, bundle: Bundle, charm_folder: Path) -> list[str]:
+    """Bring a model to what a bundle says; what is there already stays.
+
+    Returns: what was done, a line each.
+    """
+    done: list[str] = []
+    numbers: dict[str, str] = {}
+
+    # Last those that are placed by another application's units.
+    def leans_on_others(item: tuple[str, BundleApplication]) -> bool:
+        return any(not str(directive).isdigit() for directive in item[1].to)
+
+    for name, spec in sorted(bundle.applications.items(), key=leans_on_others):
+        path, origin = applications.resolve_charm(spec.charm, charm_folder, Path("/"))
+        resources = {k: str(v) for k, v in spec.resources.items() if not isinstance(v, int)}
+        meta = read_meta(store.paths, keep_charm(store.paths, path))
+        if meta.subordinate and (spec.to or spec.num_units):
+            raise LocalModelError(f'application "{name}" is a subordinate: leave num_units and to')
+        if name in model.apps:
+            applications.set_options(store, model, name, spec.options, [])
+            if applications.refresh(store, model, name, path, resources=resources):
+                done.append(f"upgrade {name}")
+        else:
+            applications.deploy(
+                store,
+                model,
+                path,
+                origin=origin,
+                name=name,
+                units=None if meta.subordinate else 0,
+                options=spec.options,
+                resources=resources,
+                trust=spec.trust,
+            )
+            done.append(f"deploy application {name} from {spec.charm}")
+        if not meta.subordinate:
+            done += _add_missing_units(store, model, name, spec, numbers)
+    for one, other in _pairs(bundle):
+        if not is_integrated(store, model, one, other):
+            integrate(store, model, one, other)
+            done.append(f"add relation {one} - {other}")
+    return done
+
+
+def _add_missing_units(
+    store: Store, model: Model, name: str, spec: BundleApplication, numbers: dict[str, str]
+) -> list[str]:
+    app = model.apps[name]
+    wanted = 1 if spec.num_units is None else spec.num_units
+    done = []
+    for index in range(len(model.units_of(name)), wanted):
+        directive = None
+        if spec.to:
+            # The last placement serves the units that have none of their own.
+            directive = str(spec.to[min(index, len(spec.to) - 1)])
+        if directive is not None and directive.isdigit():
+            if directive not in numbers:
+                numbers[directive] = add_machine(store, model).number
+            directive = numbers[directive]
+        elif directive in model.apps:
+            directive = f"{directive}/{min(index, len(model.units_of(str(directive))) - 1)}"
+        (unit,) = applications.add_units(store, model, app, 1, [directive] if directive else [])
+        done.append(f"add unit {unit.name} to machine {unit.machine}")
+    return done
+
+
+def _pairs(bundle: Bundle) -> list[tuple[str, str]]:
+    found = []
+    for relation in bundle.relations:
+        one, other = relation
+        for side in [other] if isinstance(other, str) else other:
+            found.append((str(one), side))
+    return found
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """A bundle's file, with its local paths and included files made independent of the folder."""
+    try:
+        body = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as e:
+        raise LocalModelError(f"cannot read bundle {path}: {e}") from e
+    if not isinstance(body, dict):
+        raise LocalModelError(f"cannot read bundle {path}: not a mapping")
+    for spec in (body.get("applications") or {}).values():
+        if not isinstance(spec, dict):
+            continue
+        if isinstance(spec.get("charm"), str) and applications.is_path(spec["charm"]):
+            spec["charm"] = str((path.parent / spec["charm"]).resolve())
+        for key, value in (spec.get("options") or {}).items():
+            spec["options"][key] = _include(path.parent, value)
+        for key, value in (spec.get("resources") or {}).items():
+            if isinstance(value, str):
+                spec["resources"][key] = str((path.parent / value).resolve())
+    return body
+
+
+def _include(folder: Path, value: Any) -> Any:
+    """Replace ``include-file://PATH`` and ``include-base64://PATH`` by the file's content."""
+    for scheme in ("include-file://", "include-base64://"):
+        if isinstance(value, str) and value.startswith(scheme):
+            try:
+                data = (folder / value.removeprefix(scheme)).read_bytes()
+                encode = scheme == "include-base64://"
+                return (base64.b64encode(data) if encode else data).decode()
+            except (OSError, UnicodeDecodeError) as e:
+                raise LocalModelError(f"cannot include {value}: {e}") from e
+    return value
+
+
+def _merge(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
+    """Lay an overlay over a bundle as Juju does.
+
+    Its relations come on top, applications that it sets to nothing go with their relations, and
+    within an application options and resources are merged while everything else is replaced.
+    """
+    merged = base | {k: v for k, v in overlay.items() if k not in ("applications", "relations")}
+    apps = dict(base.get("applications") or {})
+    dropped = set()
+    for name, spec in (overlay.get("applications") or {}).items():
+        if spec is None:
+            apps.pop(name, None)
+            dropped.add(name)
+        elif isinstance(apps.get(name), dict) and isinstance(spec, dict):
+            inner = {
+                k: (apps[name].get(k) or {}) | (spec.get(k) or {})
+                for k in ("options", "resources", "annotations")
+                if k in apps[name] or k in spec
+            }
+            apps[name] = apps[name] | spec | inner
+        else:
+            apps[name] = spec
+    merged["applications"] = apps
+    relations = [*(base.get("relations") or []), *(overlay.get("relations") or [])]
+    merged["relations"] = [r for r in relations if not _sides(r) & dropped]
+    return merged
+
+
+def _sides(relation: Any) -> set[str]:
+    flat = [s for side in relation for s in (side if isinstance(side, list) else [side])]
+    return {str(s).partition(":")[0] for s in flat}
+
+
+def _check(path: Path, bundle: Bundle) -> None:
+    problems = []
+    used = set()
+    for name, spec in bundle.applications.items():
+        for directive in map(str, spec.to):
+            used.add(directive)
+            target = directive.partition("/")[0]
+            if directive.isdigit() and directive not in bundle.machines:
+                problems.append(f'application "{name}" refers to undefined machine {directive}')
+            elif not directive.isdigit() and target not in {*bundle.applications, "new"}:
+                problems.append(f'application "{name}" has invalid placement "{directive}"')
+        if (spec.num_units or 0) < 0:
+            problems.append(f'application "{name}" has negative num_units')
+    for number in bundle.machines:
+        if number not in used:
+            problems.append(f'machine "{number}" is not referred to by a placement directive')
+    for relation in bundle.relations:
+        if len(relation) != 2:
+            problems.append(f"relation {relation} must name two endpoints")
+            continue
+        for side in _sides(relation) - set(bundle.applications):
+            problems.append(f'relation {relation} refers to application "{side}" not defined')
+    if problems:
+        raise LocalModelError(f"cannot deploy bundle {path}: " + "; ".join(problems))

@@ -1,0 +1,120 @@
+"""User secrets: what an operator keeps in the model and grants to applications."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from localmodel.errors import LocalModelError
+from localmodel.hooktools.secrets import new_uri, normalise_uri
+from localmodel.state import Grant, Model, Revision, Secret
+
+#: The owner of a user secret.
+USER = "model"
+
+
+def find_secret(model: Model, reference: str) -> Secret:
+    """A secret by its URI, or a user secret by its name. Raises: LocalModelError."""
+    uri = normalise_uri(reference)
+    for secret in model.secrets.values():
+        if secret.uri == uri or (secret.owner == USER and secret.name == reference):
+            return secret
+    raise LocalModelError(f'secret "{reference}" not found')
+
+
+def read_content(pairs: Sequence[str], file: str | None) -> dict[str, str]:
+    """A secret's content from ``key=value``, ``key#base64=…``, ``key#file=PATH`` or a YAML file."""
+    content: dict[str, Any] = {}
+    if file:
+        try:
+            content |= yaml.safe_load(Path(file).read_text()) or {}
+        except (OSError, yaml.YAMLError, TypeError, ValueError) as e:
+            raise LocalModelError(f"secret file {file!r} is no mapping in YAML: {e}") from e
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise LocalModelError(f'key value "{pair}" not valid: give KEY=VALUE')
+        content[key] = value
+    if not content:
+        raise LocalModelError("missing secret value or filename")
+    return {k.partition("#")[0]: _decode(k, str(v)) for k, v in content.items()}
+
+
+def _decode(key: str, value: str) -> str:
+    name, _, kind = key.partition("#")
+    if len(name) < 3 or not name[0].isalpha() or not name.replace("-", "").isalnum():
+        raise LocalModelError(
+            f'key "{name}" not valid: three or more lower-case letters, digits and hyphens'
+        )
+    try:
+        if kind == "base64":
+            return base64.b64decode(value, validate=True).decode()
+        if kind == "file":
+            return Path(value).read_text()
+    except (OSError, ValueError) as e:
+        raise LocalModelError(f'key "{key}": {e}') from e
+    return value
+
+
+def add_secret(model: Model, name: str, content: Mapping[str, str], info: str) -> Secret:
+    """Raises: LocalModelError if the name is taken."""
+    if any(s.owner == USER and s.name == name for s in model.secrets.values()):
+        raise LocalModelError(f'secret with name "{name}" already exists')
+    secret = Secret(uri=new_uri(), owner=USER, name=name, description=info)
+    _add_revision(secret, content)
+    model.secrets[secret.uri] = secret
+    return secret
+
+
+def update_secret(
+    model: Model, reference: str, content: Mapping[str, str], *, name: str, info: str
+) -> None:
+    """Give a user secret a new revision; units that track it are told."""
+    secret = _user_secret(model, reference)
+    secret.name = name or secret.name
+    secret.description = info or secret.description
+    if content and dict(content) != secret.revisions[secret.latest].content:
+        _add_revision(secret, content)
+
+
+def grant_secret(model: Model, reference: str, apps: Sequence[str]) -> None:
+    secret = _user_secret(model, reference)
+    for app in apps:
+        model.app(app)
+    secret.grants += [Grant(app) for app in apps if Grant(app) not in secret.grants]
+
+
+def revoke_secret(model: Model, reference: str, apps: Sequence[str]) -> None:
+    secret = _user_secret(model, reference)
+    secret.grants = [g for g in secret.grants if g.target not in apps]
+
+
+def remove_secret(model: Model, reference: str, revision: int | None) -> None:
+    """Remove a user secret, or one revision of it."""
+    secret = _user_secret(model, reference)
+    if revision is None:
+        del model.secrets[secret.uri]
+        return
+    if revision not in secret.revisions:
+        raise LocalModelError(f'secret "{reference}" has no revision {revision}')
+    del secret.revisions[revision]
+    if not secret.revisions:
+        del model.secrets[secret.uri]
+
+
+def _user_secret(model: Model, reference: str) -> Secret:
+    secret = find_secret(model, reference)
+    if secret.owner != USER:
+        raise LocalModelError(f'secret "{reference}" belongs to {secret.owner}, not to the user')
+    return secret
+
+
+def _add_revision(secret: Secret, content: Mapping[str, str]) -> None:
+    secret.latest += 1
+    secret.updated = time.time()
+    secret.revisions[secret.latest] = Revision(dict(content), secret.updated)

@@ -1,0 +1,252 @@
+"""Says which hook a unit wants next, by comparing what it was told with what the model says.
+
+The same approach as Juju's uniter: there is no queue of events that could be lost or grow stale.
+A hook that was interrupted or failed stays the unit's `pending` one until it has succeeded or has
+been resolved. The order of events is that of facts in Juju's documentation ("Hook", "Lifecycle").
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from localmodel.charms import Meta
+from localmodel.state import Hook, Model, Relation, RelationView, Unit
+
+
+def effective_config(model: Model, unit: Unit, meta: Meta) -> dict[str, object]:
+    """The values that the charm sees: the operator's over the defaults, without what is unset."""
+    options = model.apps[unit.app].options
+    values = {name: options.get(name, option.default) for name, option in meta.options.items()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def config_digest(model: Model, unit: Unit, meta: Meta) -> str:
+    """Changes whenever config-changed is due: with the values, the trust, or the address."""
+    app = model.apps[unit.app]
+    body = [
+        sorted(effective_config(model, unit, meta).items()),
+        app.trust,
+        model.machines[unit.machine].address,
+    ]
+    return hashlib.sha256(msgspec.json.encode(body)).hexdigest()
+
+
+def next_hook(model: Model, unit: Unit, meta: Meta, now: float) -> Hook | None:
+    """The hook that a unit wants to run now, or None if it is idle or waits for a retry.
+
+    Args:
+        meta: the metadata of the charm that the unit's application has now.
+        now: seconds since the epoch.
+    """
+    local = unit.local
+    if unit.pending is not None:
+        waits = unit.failures > 0 and now < unit.retry_at
+        return None if waits else unit.pending
+    if not local.installed:
+        return None if unit.life == "dying" else Hook("install", "install")
+    if unit.life == "dying":
+        return _next_when_dying(model, unit)
+    app = model.apps[unit.app]
+    if (local.charm, local.modified) != (app.sha256, app.modified):
+        return Hook("upgrade-charm", "upgrade-charm")
+    for relation in _in_order(model.relations_seen_by(unit)):
+        if relation.life == "alive" and relation.id not in local.relations:
+            return _relation_hook(relation, unit, "relation-created")
+    if app.leader == unit.name and not local.leader:
+        return Hook("leader-elected", "leader-elected")
+    if local.config != config_digest(model, unit, meta):
+        return Hook("config-changed", "config-changed")
+    if not local.started or local.boot != model.machines[unit.machine].boot:
+        return Hook("start", "start")
+    for relation in _in_order(model.relations_seen_by(unit)):
+        if hook := _next_in_relation(model, unit, relation):
+            return hook
+    if hook := _next_secret(model, unit, now):
+        return hook
+    if now - local.updated >= update_interval(model):
+        return Hook("update-status", "update-status")
+    return None
+
+
+def update_interval(model: Model) -> float:
+    """How often update-status runs, in seconds: ``update-status-hook-interval`` of the model."""
+    text = str(model.config.get("update-status-hook-interval", "5m"))
+    units = {"s": 1, "m": 60, "h": 3600}
+    return float(text[:-1]) * units[text[-1]]
+
+
+def apply_hook(model: Model, unit: Unit, hook: Hook, meta: Meta, now: float) -> None:
+    """Take down what a unit now knows, after the hook has succeeded or was given up."""
+    local = unit.local
+    unit.pending, unit.failures, unit.retry_at = None, 0, 0.0
+    match hook.kind:
+        case "install" | "upgrade-charm":
+            local.charm = model.apps[unit.app].sha256
+            local.modified = model.apps[unit.app].modified
+            local.config = None
+        case "config-changed":
+            local.config = config_digest(model, unit, meta)
+        case "leader-elected":
+            local.leader = True
+        case "start":
+            local.started = True
+            local.boot = model.machines[unit.machine].boot
+            local.updated = local.updated or now
+        case "update-status":
+            local.updated = now
+        case "stop":
+            local.stopped = True
+        case "remove":
+            local.removed = True
+        case "secret-changed":
+            local.secrets[hook.secret] = hook.revision
+        case "secret-rotate":
+            _schedule_rotation(model, hook.secret, now)
+        case "secret-expired":
+            if (secret := model.secrets.get(hook.secret)) and hook.revision in secret.revisions:
+                secret.revisions[hook.revision].expires = None
+        case _ if hook.relation is not None:
+            _apply_relation_hook(model, unit, hook)
+
+
+def _apply_relation_hook(model: Model, unit: Unit, hook: Hook) -> None:
+    assert hook.relation is not None
+    views = unit.local.relations
+    relation = model.relations.get(hook.relation)
+    if hook.kind == "relation-broken":
+        views.pop(hook.relation, None)
+        if relation and unit.name in relation.scope:
+            relation.scope.remove(unit.name)
+        return
+    view = views.setdefault(hook.relation, RelationView())
+    if hook.kind == "relation-joined":
+        view.units[hook.remote_unit] = -1
+    elif hook.kind == "relation-departed":
+        view.units.pop(hook.remote_unit, None)
+    elif hook.kind == "relation-changed" and relation:
+        told = view.units if hook.remote_unit else view.apps
+        told[hook.remote_unit or hook.remote_app] = relation.bag(
+            hook.remote_unit or hook.remote_app
+        ).version
+
+
+def _in_order(relations: list[Relation]) -> list[Relation]:
+    """Oldest first, peer relations last."""
+    return sorted(relations, key=lambda r: (r.peer, r.id))
+
+
+def _is_implicit(relation: Relation, unit: Unit) -> bool:
+    """A principal gets no hooks for the juju-info endpoint that its charm doesn't declare."""
+    return relation.endpoint_of(unit.app).implicit
+
+
+def _relation_hook(
+    relation: Relation, unit: Unit, kind: str, remote: str = "", departing: str = ""
+) -> Hook:
+    endpoint = relation.endpoint_of(unit.app)
+    return Hook(
+        name=f"{endpoint.name}-{kind}",
+        kind=kind,
+        relation=relation.id,
+        remote_unit=remote,
+        remote_app=relation.other_app(unit.app),
+        departing=departing,
+    )
+
+
+def _next_in_relation(model: Model, unit: Unit, relation: Relation) -> Hook | None:
+    view = unit.local.relations.get(relation.id)
+    if view is None or _is_implicit(relation, unit):
+        return None
+    if relation.life == "dying":
+        return _next_when_leaving(model, unit, relation, view)
+    present = model.remote_units(relation, unit)
+    for name in sorted(set(view.units) - set(present)):
+        return _relation_hook(relation, unit, "relation-departed", name, departing=name)
+    other = relation.other_app(unit.app)
+    # A unit is told of its own application's settings too, in a peer relation.
+    if relation.bag(other).version > view.apps.get(other, 0):
+        return _relation_hook(relation, unit, "relation-changed")
+    # A join is followed at once by its change, before the next join.
+    for name, version in view.units.items():
+        if relation.bag(name).version != version:
+            return _relation_hook(relation, unit, "relation-changed", name)
+    for name in present:
+        if name not in view.units:
+            return _relation_hook(relation, unit, "relation-joined", name)
+    return None
+
+
+def _next_when_leaving(
+    model: Model, unit: Unit, relation: Relation, view: RelationView
+) -> Hook | None:
+    for name in sorted(view.units):
+        departing = unit.name if unit.life == "dying" else name
+        return _relation_hook(relation, unit, "relation-departed", name, departing)
+    return None if relation.peer else _relation_hook(relation, unit, "relation-broken")
+
+
+def _next_when_dying(model: Model, unit: Unit) -> Hook | None:
+    local = unit.local
+    for relation in _in_order([r for r in model.relations.values() if r.id in local.relations]):
+        if _is_implicit(relation, unit):
+            continue
+        hook = _next_when_leaving(model, unit, relation, local.relations[relation.id])
+        if hook is not None:
+            return hook
+    if not local.stopped:
+        return Hook("stop", "stop")
+    if not local.removed:
+        return Hook("remove", "remove")
+    return None
+
+
+def _next_secret(model: Model, unit: Unit, now: float) -> Hook | None:
+    for secret in model.secrets.values():
+        consumer = secret.consumers.get(unit.name)
+        if consumer and secret.owner != unit.name:
+            told = max(unit.local.secrets.get(secret.uri, 0), consumer.revision)
+            if secret.latest > told:
+                return Hook(
+                    "secret-changed",
+                    "secret-changed",
+                    secret=secret.uri,
+                    label=consumer.label,
+                    revision=secret.latest,
+                )
+        leads = model.apps[unit.app].leader == unit.name
+        if secret.owner == unit.name or (secret.owner == unit.app and leads):
+            if secret.rotates_at is not None and now >= secret.rotates_at:
+                return Hook(
+                    "secret-rotate", "secret-rotate", secret=secret.uri, label=secret.label
+                )
+            for number, revision in secret.revisions.items():
+                if revision.expires is not None and now >= revision.expires:
+                    return Hook(
+                        "secret-expired",
+                        "secret-expired",
+                        secret=secret.uri,
+                        label=secret.label,
+                        revision=number,
+                    )
+    return None
+
+
+#: Seconds between rotations, by Juju's names for them.
+ROTATIONS = {
+    "hourly": 3600,
+    "daily": 86400,
+    "weekly": 7 * 86400,
+    "monthly": 30 * 86400,
+    "quarterly": 90 * 86400,
+    "yearly": 365 * 86400,
+}
+
+
+def _schedule_rotation(model: Model, uri: str, now: float) -> None:
+    secret = model.secrets.get(uri)
+    if secret:
+        period = ROTATIONS.get(secret.rotate)
+        secret.rotates_at = now + period if period else None

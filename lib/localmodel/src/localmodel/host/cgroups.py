@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from localmodel import paths
 from localmodel.host.processes import wait_until
 
 ROOT = Path("/sys/fs/cgroup")
-OURS = "localmodel"
+OURS = paths.NAME
 
 
 def hierarchies() -> list[Path]:

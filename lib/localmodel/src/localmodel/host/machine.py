@@ -19,7 +19,7 @@ from pathlib import Path
 from localmodel.errors import LocalModelError
 from localmodel.host import cgroups, processes, underlay
 from localmodel.host.processes import run, wait_until
-from localmodel.paths import Paths
+from localmodel.paths import NAME, Paths
 from localmodel.store import write_atomically
 
 #: Longest time for a boot and for a shutdown, in seconds.
@@ -77,7 +77,7 @@ class Instance:
             if not self.root.is_mount():
                 layers = f"lowerdir={template},upperdir={self.folder}/upper"
                 options = f"{layers},workdir={self.folder}/work"
-                run("/usr/bin/mount", "-t", "overlay", "-o", options, "localmodel", self.root)
+                run("/usr/bin/mount", "-t", "overlay", "-o", options, NAME, self.root)
             self._configure(network)
             self._boot()
         self.wait_booted()
@@ -219,7 +219,7 @@ class Instance:
                 "--quiet",
                 "--collect",
                 "--wait",
-                f"--unit=localmodel-{self.name}",
+                f"--unit={NAME}-{self.name}",
                 "--property=Delegate=yes",
                 "--property=KillMode=mixed",
                 "--property=TasksMax=infinity",

@@ -12,11 +12,12 @@ import os
 import subprocess
 from pathlib import Path
 
+from localmodel import paths
 from localmodel.errors import LocalModelError
 from localmodel.host import processes
 from localmodel.host.processes import run, succeeds
 
-NAMESPACE = "localmodel"
+NAMESPACE = paths.NAME
 BRIDGE = "underlay"
 TAP = "tap0"
 DEFAULT = "172.30.0.0/16"

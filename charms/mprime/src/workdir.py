@@ -6,6 +6,7 @@ an ordinary file, and never read beyond a limit.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -42,11 +43,13 @@ class WorkDirectory:
             return []
 
     def read(self, name: str) -> str:
-        """Return the end of a file, 256 KiB at most; empty if there is none."""
+        """Return the end of a file, 256 KiB at most; empty if there is no ordinary file."""
         try:
             handle = os.open(self.path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except FileNotFoundError:
-            return ""
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
+                return ""
+            raise
         with os.fdopen(handle, "rb") as file:
             there = os.fstat(handle)
             if not stat.S_ISREG(there.st_mode):

@@ -18,7 +18,7 @@ from dockerhost.reference import check_registry
 
 CERTIFICATES = Path("/etc/docker/certs.d")
 _FILE = "ca.crt"
-_BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+_BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\r\n\t ]+-----END CERTIFICATE-----")
 
 
 def check_certificate(pem: str) -> str:

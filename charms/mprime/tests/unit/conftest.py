@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import ops
+import pytest
+
+from charms.mprime.tests.unit.fake_host import Host
+
+SOURCE = Path(__file__).parents[2] / "src"
+if str(SOURCE) not in sys.path:
+    sys.path.append(str(SOURCE))
+
+
+@pytest.fixture(scope="session")
+def charm_type() -> type[ops.CharmBase]:
+    """The charm's class, from a module whose name no other charm's has."""
+    spec = importlib.util.spec_from_file_location("mprime_charm", SOURCE / "charm.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module.MprimeCharm
+
+
+@pytest.fixture
+def owners(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Stands in for giving files away, which only root can."""
+    given: list[tuple[int, int]] = []
+
+    def give(_: object, uid: int, gid: int, **__: object) -> None:
+        given.append((uid, gid))
+
+    monkeypatch.setattr(os, "chown", give)
+    monkeypatch.setattr(os, "fchown", give)
+    return given
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owners: list[tuple[int, int]]) -> Host:
+    host = Host(work=tmp_path / "work", certificates=tmp_path / "certs.d")
+    monkeypatch.setattr("mprime.WORK", host.work)
+    monkeypatch.setattr("mprime.Engine", host.connect)
+    monkeypatch.setattr("dockerhost.install", host.install)
+    monkeypatch.setattr("dockerhost.trust.CERTIFICATES", host.certificates)
+    return host
+
+
+@pytest.fixture
+def charm_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts the repository's images where a packed charm has them."""
+    images = SOURCE.parents[2] / "images"
+    monkeypatch.setattr(ops.CharmBase, "charm_dir", images.parent)

@@ -1,0 +1,127 @@
+"""A machine for the charm's tests: its engine in memory, its work directory real."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import dockerhost
+from dockerhost import Change, Container, ContainerSpec, Image
+from dockerhost.containers import SPEC_LABEL
+
+MLUCAS = Image(
+    "sha256:1", None, {"mersenne.engine": "mlucas", "mersenne.engine.version": "20.1.1"}
+)
+MPRIME = Image("sha256:2", None, {"mersenne.engine": "mprime", "mersenne.engine.version": "30.19"})
+DATA = Path(__file__).parent / "data"
+
+
+@dataclass
+class Host:
+    """Stands in for a machine's Docker Engine; the work directory is a real one.
+
+    Attributes:
+        registry: the images that can be pulled, by reference.
+        refusal: why a registry refuses, or why a build fails.
+        broken: why the engine itself does not work.
+        did: every change, in order.
+    """
+
+    work: Path
+    certificates: Path
+    registry: dict[str, Image] = field(default_factory=dict)
+    images: dict[str, Image] = field(default_factory=dict)
+    containers: dict[str, Container] = field(default_factory=dict)
+    specs: dict[str, ContainerSpec] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+    refusal: str = ""
+    broken: str = ""
+    did: list[str] = field(default_factory=list)
+    installed: bool = False
+
+    def connect(self) -> Host:
+        if self.broken:
+            raise dockerhost.EngineUnavailableError(self.broken)
+        return self
+
+    def install(self, report: Callable[[str], None]) -> bool:
+        if self.broken:
+            raise dockerhost.InstallError(self.broken)
+        if self.installed:
+            return False
+        report("installing docker.io")
+        self.did.append("install")
+        self.installed = True
+        return True
+
+    def find_image(self, reference: str) -> Image | None:
+        return self.images.get(reference)
+
+    def pull(self, reference: str) -> Image:
+        if reference not in self.registry:
+            raise dockerhost.ImageError(self.refusal or "manifest unknown")
+        self.did.append(f"pull {reference}")
+        self.images[reference] = self.registry[reference]
+        return self.images[reference]
+
+    def build(self, context: Path, tag: str) -> Image:
+        assert (context / "Dockerfile").is_file()
+        if self.refusal:
+            raise dockerhost.ImageError(self.refusal)
+        self.did.append("build")
+        self.images[tag] = MLUCAS
+        return MLUCAS
+
+    def apply(self, spec: ContainerSpec) -> Change:
+        there = self.containers.get(spec.name)
+        same = there is not None and there.spec_digest == spec.digest
+        if there and same and there.state in ("running", "restarting"):
+            return Change.UNCHANGED
+        change = Change.STARTED if same else Change.REPLACED if there else Change.CREATED
+        self.did.append(change.value)
+        labels = next(image.labels for image in self.images.values() if image.id == spec.image)
+        self.specs[spec.name] = spec
+        self.containers[spec.name] = Container(
+            name=spec.name,
+            id="1",
+            image=spec.image,
+            state="running",
+            exit_code=0,
+            ran=0,
+            restarts=0,
+            oom_killed=False,
+            labels={**labels, SPEC_LABEL: spec.digest},
+        )
+        return change
+
+    def inspect(self, name: str) -> Container | None:
+        return self.containers.get(name)
+
+    def remove(self, name: str) -> bool:
+        self.did.append("remove")
+        return self.containers.pop(name, None) is not None
+
+    def logs(self, name: str) -> list[str]:
+        assert name in self.containers
+        return self.log
+
+    def end(self, *, state: str = "exited", exit_code: int = 0, ran: float = 100) -> None:
+        """Let the container's program end."""
+        ended = replace(self.containers["mprime-0"], state=state, exit_code=exit_code, ran=ran)
+        self.containers["mprime-0"] = ended
+
+    @property
+    def directory(self) -> Path:
+        """The work directory of mprime/0."""
+        return self.work / "mprime-0"
+
+    def show(self, *names: str) -> None:
+        """Put recorded files into the work directory, as the program left them."""
+        for name in names:
+            (self.directory / name).write_bytes((DATA / name).read_bytes())
+
+    def list_work(self, *exponents: int) -> None:
+        """Leave these exponents in the work list."""
+        lines = (f"Test={'0' * 32},{exponent},60,1\n" for exponent in exponents)
+        (self.directory / "worktodo.ini").write_text("".join(lines))

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+from dockerhost import ContainerSpec, Mount
+from dockerhost.containers import read_container
+
+SPEC = ContainerSpec(name="search", image="sha256:1")
+OTHER: dict[str, Any] = {
+    "name": "other",
+    "image": "sha256:2",
+    "user": "1:1",
+    "mounts": (Mount("/a", "/b"),),
+    "network": "bridge",
+    "read_only": False,
+    "cap_drop": (),
+    "no_new_privileges": False,
+    "memory": 1,
+    "pids_limit": 1,
+    "oom_score_adj": 1,
+    "cpu_shares": 2,
+    "cgroup_parent": "/idle",
+    "restart": "always",
+    "stop_signal": "SIGINT",
+    "stop_timeout": 1,
+    "labels": {"a": "b"},
+    "tmpfs": {"/tmp": ""},
+}
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(ContainerSpec)])
+def test_every_field_of_a_specification_counts(name: str) -> None:
+    assert replace(SPEC, **{name: OTHER[name]}).digest != SPEC.digest
+
+
+def test_a_specifications_digest_does_not_depend_on_the_order_of_labels() -> None:
+    one = replace(SPEC, labels={"a": "1", "b": "2"})
+    two = replace(SPEC, labels={"b": "2", "a": "1"})
+    assert one.digest == two.digest
+
+
+def test_a_container_has_no_privileges_unless_asked_for() -> None:
+    options = SPEC.host_options()
+    assert options["cap_drop"] == ["ALL"]
+    assert options["security_opt"] == ["no-new-privileges"]
+    assert options["read_only"] is True
+    assert options["network_mode"] == "none"
+
+
+def test_swap_never_comes_on_top_of_memory() -> None:
+    options = replace(SPEC, memory=1000).host_options()
+    assert options["memswap_limit"] == options["mem_limit"] == 1000
+
+
+def answer(**state: Any) -> dict[str, Any]:
+    return {
+        "Id": "1",
+        "Name": "/search",
+        "Image": "sha256:1",
+        "Config": {"Labels": None},
+        "State": {"Status": "exited", **state},
+    }
+
+
+def test_the_time_a_container_ran_is_read_from_nanoseconds() -> None:
+    container = read_container(
+        answer(
+            StartedAt="2026-11-23T05:31:40.667599315Z", FinishedAt="2026-11-23T05:32:10.123456789Z"
+        )
+    )
+    assert container.ran == 30
+    assert container.name == "search"
+    assert container.spec_digest is None
+
+
+def test_a_container_that_never_ran_ran_for_no_time() -> None:
+    never = "0001-01-01T00:00:00Z"
+    assert read_container(answer(Status="created", StartedAt=never, FinishedAt=never)).ran == 0
+
+
+def test_a_container_that_runs_has_run_since_its_start() -> None:
+    started = "2001-01-01T00:00:00Z"
+    assert read_container(answer(Status="running", StartedAt=started)).ran > 10**8

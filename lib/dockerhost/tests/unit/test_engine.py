@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import docker.errors
+import pytest
+import requests.exceptions
+
+from dockerhost import (
+    Change,
+    ContainerError,
+    ContainerSpec,
+    Engine,
+    EngineUnavailableError,
+    ImageError,
+    InvalidReferenceError,
+)
+from dockerhost.containers import SPEC_LABEL
+
+DIGEST = "sha256:" + "a" * 64
+PINNED = f"172.30.0.3:5000/mlucas@{DIGEST}"
+SPEC = ContainerSpec(name="search", image="sha256:1")
+
+
+class Api:
+    """Stands in for the docker package's client: an engine's images and containers in memory."""
+
+    def __init__(self) -> None:
+        self.images: dict[str, dict[str, Any]] = {}
+        self.containers: dict[str, dict[str, Any]] = {}
+        self.calls: list[str] = []
+        self.messages: list[dict[str, str]] = []
+        self.arriving: dict[str, dict[str, Any]] = {}
+        self.fault: Exception | None = None
+
+    def _call(self, name: str) -> None:
+        self.calls.append(name)
+        if self.fault:
+            raise self.fault
+
+    def inspect_image(self, reference: str) -> dict[str, Any]:
+        if reference not in self.images:
+            raise docker.errors.ImageNotFound("no such image")
+        return self.images[reference]
+
+    def _deliver(self, name: str) -> Any:
+        self._call(name)
+        yield from self.messages
+        self.images |= self.arriving
+
+    def pull(self, name: str, **_: Any) -> Any:
+        return self._deliver(f"pull {name}")
+
+    def build(self, **options: Any) -> Any:
+        return self._deliver(f"build {options['tag']}")
+
+    def load_image(self, _: Any) -> Any:
+        return self._deliver("load")
+
+    def inspect_container(self, name: str) -> dict[str, Any]:
+        for container in self.containers.values():
+            if name in (container["Id"], container["Name"].lstrip("/")):
+                return container
+        raise docker.errors.NotFound("no such container")
+
+    def create_host_config(self, **options: Any) -> dict[str, Any]:
+        return options
+
+    def create_container(self, image: str, **options: Any) -> None:
+        self._call("create")
+        self.containers[options["name"]] = {
+            "Id": f"id-{options['name']}",
+            "Name": f"/{options['name']}",
+            "Image": image,
+            "Config": {"Labels": options["labels"]},
+            "State": {"Status": "created"},
+        }
+
+    def start(self, name: str) -> None:
+        self._call("start")
+        self.inspect_container(name)["State"]["Status"] = "running"
+
+    def stop(self, name: str, timeout: int | None) -> None:
+        self._call("stop")
+        self.inspect_container(name)["State"]["Status"] = "exited"
+
+    def remove_container(self, name: str, **_: Any) -> None:
+        self._call("remove")
+        del self.containers[self.inspect_container(name)["Name"].lstrip("/")]
+
+    def logs(self, name: str, tail: int, **_: Any) -> bytes:
+        return b"one\ntwo \xff\n"
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Api:
+    api = Api()
+    monkeypatch.setattr("docker.APIClient", lambda **_: api)
+    return api
+
+
+def image(labels: dict[str, str] | None = None, digest: str = DIGEST) -> dict[str, Any]:
+    return {
+        "Id": "sha256:1",
+        "RepoDigests": [f"172.30.0.3:5000/mlucas@{digest}"],
+        "Config": {"Labels": labels},
+    }
+
+
+def test_a_new_container_is_created_and_started(api: Api) -> None:
+    assert Engine().apply(SPEC) is Change.CREATED
+    assert api.calls == ["create", "start"]
+
+
+def test_a_container_that_is_as_specified_is_left_alone(api: Api) -> None:
+    Engine().apply(SPEC)
+    api.calls.clear()
+    assert Engine().apply(SPEC) is Change.UNCHANGED
+    assert api.calls == []
+
+
+@pytest.mark.parametrize("state", ["created", "exited"])
+def test_a_stopped_container_that_is_as_specified_is_started(api: Api, state: str) -> None:
+    Engine().apply(SPEC)
+    api.containers["search"]["State"]["Status"] = state
+    api.calls.clear()
+    assert Engine().apply(SPEC) is Change.STARTED
+    assert api.calls == ["start"]
+
+
+def test_a_container_of_another_specification_is_replaced(api: Api) -> None:
+    Engine().apply(SPEC)
+    api.calls.clear()
+    assert Engine().apply(replace(SPEC, image="sha256:2")) is Change.REPLACED
+    assert api.calls == ["stop", "remove", "create", "start"]
+    assert api.containers["search"]["Image"] == "sha256:2"
+
+
+@pytest.mark.parametrize("state", ["paused", "dead"])
+def test_a_container_that_cannot_be_started_is_replaced(api: Api, state: str) -> None:
+    Engine().apply(SPEC)
+    api.containers["search"]["State"]["Status"] = state
+    assert Engine().apply(SPEC) is Change.REPLACED
+    assert api.containers["search"]["State"]["Status"] == "running"
+
+
+@pytest.mark.parametrize("died_before", ["create", "start", "remove"])
+def test_a_kill_in_between_is_made_good_by_the_next_call(api: Api, died_before: str) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    Engine().apply(SPEC)
+    new = replace(SPEC, memory=1000)
+    name = {"create": "create_container", "remove": "remove_container"}.get(
+        died_before, died_before
+    )
+    original = getattr(api, name)
+    setattr(api, name, die)
+    with pytest.raises(Killed):
+        Engine().apply(new)
+    setattr(api, name, original)
+    Engine().apply(new)
+    container = api.containers["search"]
+    assert container["Config"]["Labels"][SPEC_LABEL] == new.digest
+    assert container["State"]["Status"] == "running"
+
+
+def test_a_container_of_others_is_never_touched(api: Api) -> None:
+    api.create_container("sha256:9", name="search", labels={})
+    with pytest.raises(ContainerError, match="not made here"):
+        Engine().apply(SPEC)
+    with pytest.raises(ContainerError, match="not made here"):
+        Engine().remove("search")
+    assert api.containers["search"]["Image"] == "sha256:9"
+
+
+def test_removing_what_is_not_there_is_no_error(api: Api) -> None:
+    assert Engine().remove("search") is False
+    Engine().apply(SPEC)
+    assert Engine().remove("search", stop_timeout=3) is True
+    assert Engine().inspect("search") is None
+
+
+def test_an_image_pinned_by_digest_is_not_pulled_again(api: Api) -> None:
+    api.images[PINNED] = image()
+    assert Engine().pull(PINNED).digest == DIGEST
+    assert api.calls == []
+
+
+def test_a_tag_is_pulled_even_if_it_is_here(api: Api) -> None:
+    api.images["172.30.0.3:5000/mlucas:1"] = image({"old": "1"})
+    api.arriving = {"172.30.0.3:5000/mlucas:1": image({"mersenne.engine": "mlucas"})}
+    api.messages = [{"status": "Pulling fs layer"}, {"status": "Pull complete"}]
+    said: list[str] = []
+    pulled = Engine().pull("172.30.0.3:5000/mlucas:1", said.append)
+    assert pulled.labels == {"mersenne.engine": "mlucas"}
+    assert said == ["Pulling fs layer", "Pull complete"]
+
+
+def test_an_error_in_the_stream_of_a_pull_is_raised(api: Api) -> None:
+    api.messages = [{"error": "manifest for x not found: manifest unknown: manifest unknown"}]
+    with pytest.raises(ImageError, match=r"^manifest unknown$"):
+        Engine().pull(PINNED)
+
+
+def test_an_error_answer_of_the_engine_is_raised_as_its_reason(api: Api) -> None:
+    api.fault = docker.errors.APIError(
+        "500 Server Error", explanation='Get "https://r/v2/": dial tcp 1.2.3.4:1: connect: no'
+    )
+    with pytest.raises(ImageError, match=r"^no$"):
+        Engine().pull(PINNED)
+    with pytest.raises(ContainerError, match=r"^no$"):
+        Engine().apply(SPEC)
+
+
+def test_what_is_no_reference_is_never_pulled(api: Api) -> None:
+    with pytest.raises(InvalidReferenceError):
+        Engine().pull("Not One")
+    assert api.calls == []
+
+
+def test_a_failed_build_step_is_told_by_its_last_words(api: Api, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    api.messages = [
+        {"stream": "E: Unable to locate package mlucas\n"},
+        {"error": "The command '/bin/sh -c apt-get\ninstall' returned a non-zero code: 100"},
+    ]
+    told = r"^a build step ended with code 100: E: Unable to locate package mlucas$"
+    with pytest.raises(ImageError, match=told):
+        Engine().build(tmp_path, "mlucas:1")
+
+
+def test_a_build_returns_its_image(api: Api, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    api.arriving = {"mlucas:1": image()}
+    assert Engine().build(tmp_path, "mlucas:1").id == "sha256:1"
+
+
+def test_a_folder_without_a_dockerfile_is_named(api: Api, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="holds no Dockerfile"):
+        Engine().build(tmp_path, "mlucas:1")
+
+
+def test_an_archives_image_is_loaded(api: Api, tmp_path: Path) -> None:
+    archive = tmp_path / "image.tar"
+    archive.write_bytes(b"x")
+    api.arriving = {"mlucas:1": image()}
+    api.messages = [{"stream": "Loaded image: mlucas:1\n"}]
+    assert Engine().load(archive).id == "sha256:1"
+
+
+def test_an_archive_that_is_none_or_not_there_is_named(api: Api, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="No such file"):
+        Engine().load(tmp_path / "image.tar")
+    (tmp_path / "image.tar").touch()
+    with pytest.raises(ImageError, match="holds no image"):
+        Engine().load(tmp_path / "image.tar")
+
+
+@pytest.mark.parametrize(
+    "fault", [docker.errors.DockerException("x"), requests.exceptions.ConnectionError("x")]
+)
+def test_an_engine_that_does_not_answer_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise fault
+
+    monkeypatch.setattr("docker.APIClient", refuse)
+    with pytest.raises(EngineUnavailableError, match="does not answer on its socket"):
+        Engine()
+
+
+def test_the_last_lines_of_a_containers_output_are_text(api: Api) -> None:
+    assert Engine().logs("search", 2) == ["one", "two \ufffd"]

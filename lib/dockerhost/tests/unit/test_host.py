@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import docker.errors
+import pytest
+
+from dockerhost import EngineUnavailableError, InstallError, host, install
+
+
+class Machine:
+    """Stands in for a machine's package manager, service manager and engine."""
+
+    def __init__(self) -> None:
+        self.answering = False
+        self.starts = True
+        self.failing: dict[str, list[str]] = {}
+        self.ran: list[str] = []
+
+    def run(self, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        assert Path(command[0]).is_absolute()
+        assert options["timeout"]
+        words = " ".join([Path(command[0]).name, *(w for w in command[1:] if w[0] != "-")])
+        self.ran.append(words)
+        faults = self.failing.get(words, [])
+        if faults:
+            return subprocess.CompletedProcess(command, 100, "", faults.pop(0))
+        if words.startswith("systemctl"):
+            self.answering = self.starts
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    def connect(self, **_: Any) -> Machine:
+        if not self.answering:
+            raise docker.errors.DockerException("no such file")
+        return self
+
+    def close(self) -> None:
+        return None
+
+
+INSTALL = "apt-get install docker.io ca-certificates apparmor"
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
+    machine = Machine()
+    monkeypatch.setattr("subprocess.run", machine.run)
+    monkeypatch.setattr("docker.APIClient", machine.connect)
+    monkeypatch.setattr(host, "_DAEMONS", (str(tmp_path / "dockerd"), str(tmp_path / "snap")))
+    return machine
+
+
+def test_an_engine_that_answers_is_left_alone(machine: Machine) -> None:
+    machine.answering = True
+    assert install() is False
+    assert machine.ran == []
+
+
+def test_an_engine_that_is_installed_is_only_started(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "dockerd").touch()
+    assert install() is True
+    assert machine.ran == ["systemctl start docker.service"]
+
+
+def test_the_snaps_engine_is_started_by_its_own_unit(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "snap").touch()
+    assert install() is True
+    assert machine.ran == ["systemctl start snap.docker.dockerd.service"]
+
+
+def test_without_an_engine_the_distributions_is_installed(machine: Machine) -> None:
+    steps: list[str] = []
+    assert install(steps.append) is True
+    assert machine.ran == ["dpkg", INSTALL, "systemctl start docker.service"]
+    assert steps == ["installing docker.io", "starting the Docker Engine"]
+
+
+def test_package_lists_are_fetched_only_where_they_are_wanting(machine: Machine) -> None:
+    machine.failing[INSTALL] = ["E: Unable to locate package docker.io\n"]
+    assert install() is True
+    assert machine.ran[1:4] == [INSTALL, "apt-get update", INSTALL]
+
+
+def test_apts_own_reason_is_told_in_one_line(machine: Machine) -> None:
+    reason = "W: something\nE: Unable to locate package docker.io\nE: more\n"
+    machine.failing[INSTALL] = [reason, reason]
+    with pytest.raises(InstallError, match=r"ca-certificates apparmor: Unable to locate") as told:
+        install()
+    assert "\n" not in str(told.value)
+
+
+def test_an_engine_that_stays_silent_is_told_with_where_to_look(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.starts = False
+    monkeypatch.setattr(host, "_START_TIMEOUT", 0.001)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with pytest.raises(EngineUnavailableError, match="see journalctl --unit docker"):
+        install()
+
+
+def test_a_program_that_is_not_there_is_named(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: Any, **__: Any) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr("subprocess.run", missing)
+    with pytest.raises(InstallError, match="/usr/bin/dpkg: No such file"):
+        install()
+
+
+def test_a_program_that_never_ends_is_given_up(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hang(*_: Any, **__: Any) -> None:
+        raise subprocess.TimeoutExpired("dpkg", 900)
+
+    monkeypatch.setattr("subprocess.run", hang)
+    with pytest.raises(InstallError, match="did not end within 900 s"):
+        install()

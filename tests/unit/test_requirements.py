@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+import tomli
+
+ROOT = Path(__file__).parents[2]
+PROJECTS = sorted([*ROOT.glob("lib/*"), *ROOT.glob("charms/*"), *ROOT.glob("tests/charms/*")])
+PROJECTS = [project for project in PROJECTS if (project / "pyproject.toml").exists()]
+OURS = {project.name for project in ROOT.glob("lib/*")}
+
+
+def normalize(requirement: str) -> str:
+    match = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert match, requirement
+    return re.sub(r"[-_.]+", "-", match.group()).lower()
+
+
+def read_pins() -> set[str]:
+    text = (ROOT / "requirements" / "dev.txt").read_text()
+    return {normalize(line) for line in text.splitlines() if "==" in line}
+
+
+def read_dependencies(project: Path) -> set[str]:
+    settings = tomli.loads((project / "pyproject.toml").read_text())
+    return {normalize(name) for name in settings["project"].get("dependencies", [])}
+
+
+def find_imports(project: Path) -> set[str]:
+    """Return the top-level modules that a project's sources import and don't hold."""
+    sources = [*(project / "src").rglob("*.py")]
+    found: set[str] = set()
+    for source in sources:
+        for node in ast.walk(ast.parse(source.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                found.add(node.module.split(".")[0])
+    own = {part.stem for part in (project / "src").iterdir()}
+    return found - own - set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project.name)
+def test_what_a_project_depends_on_is_pinned(project: Path) -> None:
+    assert read_dependencies(project) - OURS <= read_pins()
+
+
+@pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project.name)
+def test_what_a_project_imports_it_depends_on(project: Path) -> None:
+    providers = packages_distributions()
+    missing = {
+        module
+        for module in find_imports(project)
+        if not {normalize(name) for name in providers.get(module, [module])}
+        & read_dependencies(project)
+    }
+    assert not missing, f"add to {project.name}/pyproject.toml: {', '.join(sorted(missing))}"
+
+
+def test_requirements_name_no_download_address() -> None:
+    for file in (ROOT / "requirements").iterdir():
+        assert "://" not in file.read_text()
+        assert "--index" not in file.read_text()

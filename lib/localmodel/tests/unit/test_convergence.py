@@ -1,0 +1,199 @@
+"""Whatever an operator does in whatever order, a model comes to rest and is in order then."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lib.localmodel.tests.unit.driver import World
+from lib.localmodel.tests.unit.packing import pack
+from localmodel.errors import LocalModelError
+from localmodel.lifecycle import advance
+from localmodel.paths import Paths
+from localmodel.state import Model
+from localmodel.store import Store
+
+APPS = st.sampled_from(["web", "db", "search", "agent"])
+PAIRS = st.sampled_from(
+    [("web", "search"), ("db", "search:juju-info"), ("web", "agent"), ("web:database", "db:db")]
+)
+STEPS = st.one_of(
+    st.tuples(st.just("deploy"), APPS, st.integers(1, 2)),
+    st.tuples(st.just("integrate"), PAIRS),
+    st.tuples(st.just("unrelate"), PAIRS),
+    st.tuples(st.just("remove"), APPS),
+    st.tuples(st.just("force"), APPS),
+    st.tuples(st.just("add_unit"), APPS),
+    st.tuples(st.just("remove_unit"), st.sampled_from(["web/0", "web/1", "db/0", "db/1"])),
+    st.tuples(st.just("refresh"), APPS, st.booleans()),
+    st.tuples(st.just("configure"), st.integers(0, 3)),
+    st.tuples(st.just("reboot"), st.sampled_from(["0", "1"])),
+    st.tuples(st.just("work"), st.integers(1, 12)),
+    st.tuples(st.just("interrupt"), st.integers(0, 3)),
+)
+
+
+@pytest.fixture(scope="module")
+def ground(charms: Path) -> Iterator[tuple[Store, Path, Path]]:
+    """A store, the charms, and another build of each."""
+    folder = Path(tempfile.mkdtemp())
+    store = Store(Paths(folder / "home", folder / "run"))
+    store.set("underlay", "172.30.0.0/16")
+    for name in ("web", "db", "search", "agent"):
+        pack(folder / "next", name, {"dispatch": "next"})
+    yield store, charms, folder / "next"
+    store.close()
+    shutil.rmtree(folder)
+
+
+def take(world: World, newer: Path, step: tuple) -> None:
+    """One step of an operator; what Juju refuses is left out."""
+    verb, *what = step
+    try:
+        if verb == "deploy":
+            name, count = what
+            units = count if name in ("web", "db") else None
+            world.deploy(name, units=units)
+        elif verb in ("integrate", "unrelate"):
+            getattr(world, verb)(*what[0])
+        elif verb in ("remove", "force"):
+            world.remove(what[0], force=verb == "force")
+        elif verb in ("add_unit", "remove_unit"):
+            getattr(world, verb)(*what)
+        elif verb == "refresh":
+            name, forward = what
+            world.refresh(name, (newer if forward else world.charms) / f"{name}.charm")
+        elif verb == "configure":
+            world.configure("web", port=str(what[0]))
+        elif verb == "reboot":
+            world.reboot(what[0])
+        elif verb == "work":
+            for _ in range(what[0]):
+                world.step()
+        elif verb == "interrupt":
+            interrupt(world, what[0])
+    except LocalModelError:
+        return
+    # A command moves the model on before it ends, however soon it is killed then.
+    advance(world.model)
+
+
+def interrupt(world: World, which: int) -> None:
+    """Leave a hook begun, as a command that is killed while it runs does."""
+    world.step()
+    units = sorted(world.model.units.values(), key=lambda u: u.name)
+    for unit in units[which : which + 1]:
+        hook = world.next(unit)
+        if hook is not None and world.model.machines[unit.machine].boot:
+            world.begin(unit, hook)
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(st.lists(STEPS, min_size=3, max_size=14))
+def test_any_sequence_of_operations_comes_to_rest_in_order(
+    ground: tuple[Store, Path, Path], steps: list[tuple]
+) -> None:
+    store, charms, newer = ground
+    world = World(store, Model(uuid=str(uuid.UUID(int=3)), name="m"), charms)
+    history: list[tuple[str, str]] = []
+    forced = False
+    for step in steps:
+        forced = forced or step[0] == "force"
+        take(world, newer, step)
+    history += world.settle()
+    assert world.settle() == []
+    check_rest(world.model)
+    check_history(world.model, history, forced=forced)
+
+
+def check_rest(model: Model) -> None:
+    """What holds of every model that is idle."""
+    for unit in model.units.values():
+        assert unit.app in model.apps
+        assert unit.machine in model.machines
+        assert unit.life == "alive" and unit.pending is None
+        assert unit.local.charm == model.apps[unit.app].sha256
+        assert unit.principal is None or unit.principal in model.units
+        assert (unit.principal is not None) == model.apps[unit.app].subordinate
+        assert set(unit.local.relations) == {r.id for r in model.relations_seen_by(unit)}
+    for relation in model.relations.values():
+        assert relation.life == "alive"
+        assert {e.app for e in relation.endpoints} <= set(model.apps)
+        apps = {e.app for e in relation.endpoints}
+        present = {u.name for u in model.units.values() if u.app in apps}
+        if not relation.container:
+            assert set(relation.scope) == present
+        assert len(relation.scope) == len(set(relation.scope))
+        assert set(relation.bags) <= present | apps
+        if relation.container:
+            check_subordinates(model, [e.app for e in relation.endpoints])
+    for app in model.apps.values():
+        assert app.life == "alive"
+        units = {u.name for u in model.units_of(app.name)}
+        assert app.leader in units if units else app.leader is None
+        assert [u for u in units if model.units[u].local.leader] == [app.leader] * bool(units)
+    for unit in model.units.values():
+        if unit.principal:
+            tied = [
+                r
+                for r in model.relations_seen_by(unit)
+                if r.container and r.other_app(unit.app) == model.units[unit.principal].app
+            ]
+            assert tied, f"{unit.name} is attached to nothing"
+
+
+def check_subordinates(model: Model, apps: list[str]) -> None:
+    principal, subordinate = sorted(apps, key=lambda a: model.apps[a].subordinate)
+    for unit in model.units_of(principal):
+        attached = [u for u in model.subordinates_of(unit.name) if u.app == subordinate]
+        assert len(attached) == 1, f"{unit.name} has {attached}"
+
+
+def check_history(model: Model, history: list[tuple[str, str]], *, forced: bool) -> None:
+    """What holds of the events of every unit, whatever was done to it."""
+    lives: dict[str, list[str]] = {}
+    for unit, event in history:
+        lives.setdefault(unit, []).append(event)
+    for unit, events in lives.items():
+        check_life(unit, events)
+        if unit not in model.units and not forced:
+            assert events[-1] == "remove"
+
+
+def check_life(unit: str, events: list[str]) -> None:
+    # A number is given out again only after an application was removed and deployed anew.
+    while "remove" in events:
+        end = events.index("remove") + 1
+        check_one_life(unit, events[:end])
+        events = events[end:]
+    check_one_life(unit, events)
+
+
+def check_one_life(unit: str, events: list[str]) -> None:
+    if not events:
+        return
+    assert events[0] == "install", (unit, events)
+    joined: set[tuple[str, str]] = set()
+    for event, following in zip(events, [*events[1:], ""], strict=True):
+        hook, _, about = event.partition(" ")
+        if hook.endswith("-relation-joined"):
+            assert following == event.replace("-joined", "-changed"), (unit, events)
+            assert (hook.removesuffix("-joined"), about) not in joined
+            joined.add((hook.removesuffix("-joined"), about))
+        elif hook.endswith("-relation-departed"):
+            whom = about.partition(" ")[0]
+            assert (hook.removesuffix("-departed"), whom) in joined, (unit, events)
+            joined.remove((hook.removesuffix("-departed"), whom))
+    if "start" in events and "config-changed" in events:
+        assert events.index("config-changed") < events.index("start")

@@ -55,7 +55,7 @@ class MprimeCharm(ops.CharmBase):
     def _on_stop(self, _: ops.StopEvent) -> None:
         try:
             mprime.remove(self.unit.name)
-        except mprime.DockerHostError as error:
+        except (mprime.DockerHostError, OSError) as error:
             logger.warning("the search could not be removed: %s", error)
 
     def _on_collect_status(self, event: ops.CollectStatusEvent) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from workdir import OWNER, WorkDirectory
 WORK = Path("/var/lib/mprime")
 # A program that ends by itself this soon, in seconds, with work left, did not work at all.
 _TOO_SOON = 10.0
+# Mlucas writes much after the line that says why it ends.
+_FAILURE = re.compile(r"\bERR_|\berror\b|\bassert|\bfail|\bunable|not found", re.IGNORECASE)
 
 
 class Config(pydantic.BaseModel):
@@ -54,7 +57,7 @@ class Search:
     Attributes:
         state: of its container, as the engine names it: running, restarting, exited and so on.
         progress: None when it is out of work.
-        last_words: the last line that the program wrote.
+        last_words: the last line in which the program told of a failure, or its last line.
     """
 
     engine: str
@@ -252,8 +255,10 @@ def _hash_tree(folder: Path) -> str:
 
 
 def _last_words(log: list[str]) -> str:
-    lines = [line.strip() for line in log if line.strip()]
-    return " ".join(lines[-1].split())[:120] if lines else ""
+    """Return the last line that tells of a failure, or else the last line."""
+    lines = [" ".join(line.split()) for line in log if line.strip()]
+    failures = [line for line in lines if _FAILURE.search(line)]
+    return (failures or lines or [""])[-1][:120]
 
 
 def _explain(error: DockerHostError | OSError) -> str:

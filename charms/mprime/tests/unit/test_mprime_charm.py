@@ -136,7 +136,7 @@ def test_a_search_that_ended_while_there_is_work_is_started(host: Host, run: Run
 def test_a_program_that_refuses_its_work_is_told_with_its_last_words(host: Host, run: Run) -> None:
     host.registry[IMAGE] = MLUCAS
     run(image=IMAGE)
-    host.log = ["Return with code ERR_RUN_SELFTEST_FORLENGTH", ""]
+    host.log = [" Return with code ERR_RUN_SELFTEST_FORLENGTH", "Init threadpool", ""]
     host.end(exit_code=0, ran=1)
     assert run(image=IMAGE).unit_status == testing.BlockedStatus(
         "mlucas ends at once, with work left (M110503): "

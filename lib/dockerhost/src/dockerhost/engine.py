@@ -32,6 +32,8 @@ from dockerhost.reference import parse_reference
 
 _TIMEOUT = 600  # seconds without a byte; a build step may be silent for minutes
 _STEP = re.compile(r"The command '.*' returned a non-zero code: (\d+)", re.DOTALL)
+# The engine paints what a build step writes to its error stream.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _SILENT = "the Docker Engine does not answer on its socket; see systemctl status docker"
 _RUNNING = ("running", "restarting")
 _STOPPED = ("created", "exited")
@@ -235,7 +237,8 @@ def _follow(stream: Iterable[Any], progress: Callable[[str], None] | None) -> No
     """Read an operation's messages to its end, and raise the error that it reports."""
     said = ""
     for message in stream:
-        words = " ".join(str(message.get("stream") or message.get("status") or "").split())
+        words = str(message.get("stream") or message.get("status") or "")
+        words = " ".join(_COLOUR.sub("", words).split())
         if "error" in message:
             raise ImageError(_explain_step(message["error"], said))
         said = words or said

@@ -227,7 +227,8 @@ def test_what_is_no_reference_is_never_pulled(api: Api) -> None:
 def test_a_failed_build_step_is_told_by_its_last_words(api: Api, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     api.messages = [
-        {"stream": "E: Unable to locate package mlucas\n"},
+        {"stream": "\x1b[91mE: Unable to locate package mlucas\n"},
+        {"stream": "\x1b[0m"},
         {"error": "The command '/bin/sh -c apt-get\ninstall' returned a non-zero code: 100"},
     ]
     told = r"^a build step ended with code 100: E: Unable to locate package mlucas$"

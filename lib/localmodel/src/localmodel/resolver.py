@@ -14,6 +14,9 @@ import msgspec
 from localmodel.charms import Meta
 from localmodel.state import Hook, Model, Relation, RelationView, Unit
 
+#: The version that a unit knows of another's settings between relation-joined and -changed.
+UNTOLD = -1
+
 
 def effective_config(model: Model, unit: Unit, meta: Meta) -> dict[str, object]:
     """The values that the charm sees: the operator's over the defaults, without what is unset."""
@@ -122,14 +125,13 @@ def _apply_relation_hook(model: Model, unit: Unit, hook: Hook) -> None:
         return
     view = views.setdefault(hook.relation, RelationView())
     if hook.kind == "relation-joined":
-        view.units[hook.remote_unit] = -1
+        view.units[hook.remote_unit] = UNTOLD
     elif hook.kind == "relation-departed":
         view.units.pop(hook.remote_unit, None)
     elif hook.kind == "relation-changed" and relation:
         told = view.units if hook.remote_unit else view.apps
-        told[hook.remote_unit or hook.remote_app] = relation.bag(
-            hook.remote_unit or hook.remote_app
-        ).version
+        entity = hook.remote_unit or hook.remote_app
+        told[entity] = relation.version(entity)
 
 
 def _in_order(relations: list[Relation]) -> list[Relation]:
@@ -162,16 +164,17 @@ def _next_in_relation(model: Model, unit: Unit, relation: Relation) -> Hook | No
         return None
     if relation.life == "dying":
         return _next_when_leaving(model, unit, relation, view)
+    if hook := _owed_change(relation, unit, view):
+        return hook
     present = model.remote_units(relation, unit)
     for name in sorted(set(view.units) - set(present)):
         return _relation_hook(relation, unit, "relation-departed", name, departing=name)
     other = relation.other_app(unit.app)
     # A unit is told of its own application's settings too, in a peer relation.
-    if relation.bag(other).version > view.apps.get(other, 0):
+    if relation.version(other) > view.apps.get(other, 0):
         return _relation_hook(relation, unit, "relation-changed")
-    # A join is followed at once by its change, before the next join.
     for name, version in view.units.items():
-        if relation.bag(name).version != version:
+        if relation.version(name) != version:
             return _relation_hook(relation, unit, "relation-changed", name)
     for name in present:
         if name not in view.units:
@@ -179,9 +182,19 @@ def _next_in_relation(model: Model, unit: Unit, relation: Relation) -> Hook | No
     return None
 
 
+def _owed_change(relation: Relation, unit: Unit, view: RelationView) -> Hook | None:
+    """A join is followed by its change before anything else, even where all of it is dying."""
+    for name, version in view.units.items():
+        if version == UNTOLD:
+            return _relation_hook(relation, unit, "relation-changed", name)
+    return None
+
+
 def _next_when_leaving(
     model: Model, unit: Unit, relation: Relation, view: RelationView
 ) -> Hook | None:
+    if hook := _owed_change(relation, unit, view):
+        return hook
     for name in sorted(view.units):
         departing = unit.name if unit.life == "dying" else name
         return _relation_hook(relation, unit, "relation-departed", name, departing)

@@ -217,6 +217,10 @@ class Relation(Struct):
     def bag(self, entity: str) -> Bag:
         return self.bags.setdefault(entity, Bag())
 
+    def version(self, entity: str) -> int:
+        """The version of an entity's bag; 0 for one that has written nothing, or is gone."""
+        return self.bags[entity].version if entity in self.bags else 0
+
 
 class Revision(Struct):
     """One revision of a secret's content."""

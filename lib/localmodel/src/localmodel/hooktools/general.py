@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 from typing import Any
 
 import yaml
 
 from localmodel.context import HookContext, ToolError
 from localmodel.hooktools.registry import arg, read_file, read_pairs, tool
-from localmodel.state import Relation, Status
+from localmodel.state import Relation, Status, Unit, iso
 from localmodel.tasks import Task
 
 WORKLOAD_STATUSES = ("maintenance", "blocked", "waiting", "active", "unknown")
@@ -35,12 +36,20 @@ def _settings(context: HookContext, file: str | None, stdin: str) -> dict[str, s
     """Read the mapping in ``--file``, which "-" says is on standard input."""
     text = stdin if file in (None, "-") else read_file(context, file)
     try:
-        body = yaml.safe_load(text) or {}
+        body = _load(text) or {}
     except yaml.YAMLError as e:
         raise ToolError(f"cannot read settings: {e}") from e
     if not isinstance(body, dict):
         raise ToolError("cannot read settings: not a mapping")
     return {str(k): "" if v is None else str(v) for k, v in body.items()}
+
+
+def _load(text: str) -> Any:
+    """Read YAML, and JSON by its own rules: as YAML, its escapes beyond 16 bit are other text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return yaml.safe_load(text)
 
 
 @tool("config-get", arg("-a", "--all", action="store_true"), arg("key", nargs="?"))
@@ -104,6 +113,8 @@ def relation_model_get(context: HookContext, args: argparse.Namespace, stdin: st
 
 @tool("network-get", RELATION, arg("binding"))
 def network_get(context: HookContext, args: argparse.Namespace, stdin: str) -> Any:
+    if args.relation is not None:
+        _relation(context, args.relation)
     return context.network(args.binding)
 
 
@@ -170,7 +181,8 @@ def close_port(context: HookContext, args: argparse.Namespace, stdin: str) -> No
 
 @tool("opened-ports", arg("--endpoints", action="store_true"))
 def opened_ports(context: HookContext, args: argparse.Namespace, stdin: str) -> list[str]:
-    return context.unit.ports
+    # Every port is open for all endpoints: there is one network only.
+    return [f"{p} (*)" for p in context.unit.ports] if args.endpoints else context.unit.ports
 
 
 @tool("juju-log", arg("--log-level", "-l", default="INFO"), arg("message", nargs="*"))
@@ -227,20 +239,18 @@ def storage_add(context: HookContext, args: argparse.Namespace, stdin: str) -> N
 def goal_state(context: HookContext, args: argparse.Namespace, stdin: str) -> Any:
     model, unit = context.model, context.unit
 
-    def show(names: list[str]) -> dict[str, Any]:
+    def show(units: list[Unit]) -> dict[str, Any]:
         return {
-            n: {"status": model.units[n].workload.current, "since": ""}
-            for n in names
-            if n in model.units
+            u.name: {"status": u.workload.current, "since": iso(u.workload.since)} for u in units
         }
 
     relations: dict[str, Any] = {}
     for relation in model.relations_seen_by(unit):
         other = relation.other_app(unit.app)
-        remote = show([u.name for u in model.units_of(other) if u.name != unit.name])
+        remote = show([u for u in model.units_of(other) if u is not unit])
         group = relations.setdefault(relation.endpoint_of(unit.app).name, {})
-        group |= {other: {"status": "joined", "since": ""}, **remote}
-    return {"units": show([u.name for u in model.units_of(unit.app)]), "relations": relations}
+        group |= {other: {"status": "joined", "since": iso(model.created)}, **remote}
+    return {"units": show(model.units_of(unit.app)), "relations": relations}
 
 
 @tool("credential-get")

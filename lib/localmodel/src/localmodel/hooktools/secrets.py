@@ -97,6 +97,8 @@ def secret_info_get(context: HookContext, args: argparse.Namespace, stdin: str) 
     }
     if secret.description:
         body["description"] = secret.description
+    if secret.rotates_at is not None:
+        body["rotates"] = iso(secret.rotates_at)
     expires = secret.revisions[secret.latest].expires
     if expires is not None:
         body["expiry"] = iso(expires)

@@ -43,3 +43,15 @@ def model() -> Model:
 @pytest.fixture
 def world(store: Store, model: Model, charms: Path) -> World:
     return World(store, model, charms)
+
+
+@pytest.fixture
+def related(world: World) -> World:
+    """web/0 and web/1 related to db/0 and each with its search, idle."""
+    world.deploy("web", units=2)
+    world.deploy("db")
+    world.deploy("search")
+    world.integrate("web:database", "db:db")
+    world.integrate("web", "search")
+    world.settle()
+    return world

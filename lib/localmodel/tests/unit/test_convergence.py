@@ -20,6 +20,9 @@ from localmodel.paths import Paths
 from localmodel.state import Model
 from localmodel.store import Store
 
+#: Stands in a unit's history where it was taken away without its last hooks.
+GONE = "gone"
+
 APPS = st.sampled_from(["web", "db", "search", "agent"])
 PAIRS = st.sampled_from(
     [("web", "search"), ("db", "search:juju-info"), ("web", "agent"), ("web:database", "db:db")]
@@ -56,6 +59,7 @@ def ground(charms: Path) -> Iterator[tuple[Store, Path, Path]]:
 def take(world: World, newer: Path, step: tuple) -> None:
     """One step of an operator; what Juju refuses is left out."""
     verb, *what = step
+    before = set(world.model.units)
     try:
         if verb == "deploy":
             name, count = what
@@ -83,6 +87,7 @@ def take(world: World, newer: Path, step: tuple) -> None:
         return
     # A command moves the model on before it ends, however soon it is killed then.
     advance(world.model)
+    world.events += [(unit, GONE) for unit in before - set(world.model.units)]
 
 
 def interrupt(world: World, which: int) -> None:
@@ -106,15 +111,12 @@ def test_any_sequence_of_operations_comes_to_rest_in_order(
 ) -> None:
     store, charms, newer = ground
     world = World(store, Model(uuid=str(uuid.UUID(int=3)), name="m"), charms)
-    history: list[tuple[str, str]] = []
-    forced = False
     for step in steps:
-        forced = forced or step[0] == "force"
         take(world, newer, step)
-    history += world.settle()
+    history = world.settle()
     assert world.settle() == []
     check_rest(world.model)
-    check_history(world.model, history, forced=forced)
+    check_history(world.model, history)
 
 
 def check_rest(model: Model) -> None:
@@ -160,40 +162,39 @@ def check_subordinates(model: Model, apps: list[str]) -> None:
         assert len(attached) == 1, f"{unit.name} has {attached}"
 
 
-def check_history(model: Model, history: list[tuple[str, str]], *, forced: bool) -> None:
+def check_history(model: Model, history: list[tuple[str, str]]) -> None:
     """What holds of the events of every unit, whatever was done to it."""
     lives: dict[str, list[str]] = {}
     for unit, event in history:
-        lives.setdefault(unit, []).append(event)
+        events = lives.setdefault(unit, [])
+        events.append(event)
+        # A number is given out again only after its application was removed and deployed anew.
+        if event in (GONE, "remove"):
+            check_life(unit, lives.pop(unit))
     for unit, events in lives.items():
         check_life(unit, events)
-        if unit not in model.units and not forced:
-            assert events[-1] == "remove"
+        assert unit in model.units
 
 
 def check_life(unit: str, events: list[str]) -> None:
-    # A number is given out again only after an application was removed and deployed anew.
-    while "remove" in events:
-        end = events.index("remove") + 1
-        check_one_life(unit, events[:end])
-        events = events[end:]
-    check_one_life(unit, events)
-
-
-def check_one_life(unit: str, events: list[str]) -> None:
-    if not events:
-        return
-    assert events[0] == "install", (unit, events)
+    """One life's events; a unit that is taken by force may be gone at any moment of it."""
+    assert events[0] in ("install", GONE), (unit, events)
     joined: set[tuple[str, str]] = set()
-    for event, following in zip(events, [*events[1:], ""], strict=True):
+    owed: dict[str, str] = {}
+    for event in events:
         hook, _, about = event.partition(" ")
-        if hook.endswith("-relation-joined"):
-            assert following == event.replace("-joined", "-changed"), (unit, events)
-            assert (hook.removesuffix("-joined"), about) not in joined
-            joined.add((hook.removesuffix("-joined"), about))
-        elif hook.endswith("-relation-departed"):
-            whom = about.partition(" ")[0]
-            assert (hook.removesuffix("-departed"), whom) in joined, (unit, events)
-            joined.remove((hook.removesuffix("-departed"), whom))
-    if "start" in events and "config-changed" in events:
-        assert events.index("config-changed") < events.index("start")
+        relation, _, kind = hook.partition("-relation-")
+        if relation in owed:
+            assert (kind, about) == ("changed", owed.pop(relation)), (unit, event, events)
+        if kind == "joined":
+            assert (relation, about) not in joined, (unit, event, events)
+            joined.add((relation, about))
+            owed[relation] = about
+        elif kind == "departed":
+            # Raises where a unit departs that has not joined.
+            joined.remove((relation, about.partition(" ")[0]))
+        elif kind == "broken":
+            assert not any(name == relation for name, _ in joined), (unit, events)
+    assert events[-1] == GONE or not owed, (unit, events)
+    if "start" in events:
+        assert "config-changed" in events[: events.index("start")], (unit, events)

@@ -221,13 +221,13 @@ def _next_secret(model: Model, unit: Unit, now: float) -> Hook | None:
         consumer = secret.consumers.get(unit.name)
         if consumer and secret.owner != unit.name:
             told = max(unit.local.secrets.get(secret.uri, 0), consumer.revision)
-            if secret.latest > told:
+            if secret.newest > told:
                 return Hook(
                     "secret-changed",
                     "secret-changed",
                     secret=secret.uri,
                     label=consumer.label,
-                    revision=secret.latest,
+                    revision=secret.newest,
                 )
         leads = model.apps[unit.app].leader == unit.name
         if secret.owner == unit.name or (secret.owner == unit.app and leads):

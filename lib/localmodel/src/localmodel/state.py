@@ -261,6 +261,11 @@ class Secret(Struct):
     grants: list[Grant] = []
     consumers: dict[str, Consumer] = {}
 
+    @property
+    def newest(self) -> int:
+        """The newest revision that is left, where `latest` counts those removed too."""
+        return max(self.revisions)
+
 
 class Model(Struct):
     """A model whole."""

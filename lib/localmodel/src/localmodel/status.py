@@ -315,7 +315,7 @@ def secret_document(secret: Secret, *, reveal: int | None = None, history: bool 
     """
     identifier = secret.uri.removeprefix("secret:")
     shown: dict[str, Any] = {
-        "revision": secret.latest,
+        "revision": secret.newest,
         "owner": "<model>" if secret.owner == "model" else secret.owner,
         "created": iso(secret.created),
         "updated": iso(secret.updated),

@@ -72,7 +72,7 @@ def show_secret(args: argparse.Namespace) -> None:
     """Show a secret, without its content unless asked for."""
     with reading(args.model) as (_, model):
         secret = secrets.find_secret(model, args.secret)
-    revision = args.revision or secret.latest
+    revision = args.revision or secret.newest
     if revision not in secret.revisions:
         raise LocalModelError(f'secret "{args.secret}" has no revision {revision}')
     reveal = revision if args.reveal else None
@@ -91,7 +91,7 @@ def list_secrets(args: argparse.Namespace) -> None:
         for secret in found:
             identifier = secret.uri.removeprefix("secret:")
             name = secret.name or secret.label or "-"
-            rows.append([identifier, name, secret.owner, str(secret.latest)])
+            rows.append([identifier, name, secret.owner, str(secret.newest)])
         print(columns(rows))
         return
     documents: dict[str, object] = {}

@@ -59,7 +59,7 @@ def secret_set(context: HookContext, args: argparse.Namespace, stdin: str) -> No
     secret = _owned(context, args.uri)
     _describe(secret, args)
     content = _content(context, args.pairs)
-    if content and content != secret.revisions[secret.latest].content:
+    if content and content != secret.revisions[secret.newest].content:
         _add_revision(secret, content, args)
 
 
@@ -76,8 +76,8 @@ def secret_get(context: HookContext, args: argparse.Namespace, stdin: str) -> An
     if not _may_read(context, secret):
         raise ToolError(f'permission denied: secret "{secret.uri}" is not granted')
     known = secret.consumers.get(context.unit.name)
-    tracked = known.revision if known and known.revision in secret.revisions else secret.latest
-    revision = secret.latest if args.refresh or args.peek else tracked
+    tracked = known.revision if known and known.revision in secret.revisions else secret.newest
+    revision = secret.newest if args.refresh or args.peek else tracked
     if not args.peek:
         label = args.label or (known.label if known else "")
         secret.consumers[context.unit.name] = Consumer(revision, label)
@@ -90,7 +90,7 @@ def secret_info_get(context: HookContext, args: argparse.Namespace, stdin: str) 
     secret = _find(context, args.uri, args.label)
     _require_owner(context, secret)
     body = {
-        "revision": secret.latest,
+        "revision": secret.newest,
         "label": secret.label,
         "owner": "unit" if "/" in secret.owner else "application",
         "rotation": secret.rotate,
@@ -99,7 +99,7 @@ def secret_info_get(context: HookContext, args: argparse.Namespace, stdin: str) 
         body["description"] = secret.description
     if secret.rotates_at is not None:
         body["rotates"] = iso(secret.rotates_at)
-    expires = secret.revisions[secret.latest].expires
+    expires = secret.revisions[secret.newest].expires
     if expires is not None:
         body["expiry"] = iso(expires)
     return {secret.uri.removeprefix("secret:"): body}
@@ -217,8 +217,8 @@ def _describe(secret: Secret, args: argparse.Namespace) -> None:
         secret.rotate = args.rotate
         period = ROTATIONS.get(args.rotate)
         secret.rotates_at = time.time() + period if period else None
-    if args.expire and secret.latest:
-        secret.revisions[secret.latest].expires = _moment(args.expire)
+    if args.expire and secret.revisions:
+        secret.revisions[secret.newest].expires = _moment(args.expire)
 
 
 def _add_revision(secret: Secret, content: dict[str, str], args: argparse.Namespace) -> None:

@@ -78,7 +78,7 @@ def update_secret(
     secret = _user_secret(model, reference)
     secret.name = name or secret.name
     secret.description = info or secret.description
-    if content and dict(content) != secret.revisions[secret.latest].content:
+    if content and dict(content) != secret.revisions[secret.newest].content:
         _add_revision(secret, content)
 
 

@@ -189,11 +189,11 @@ def run_in_context(
         )
         assert process.stdout and process.stderr
         pumps = [_pump(process.stdout, out), _pump(process.stderr, err)]
-        stop_now.append(lambda: processes.kill(_tree(process.pid), timeout=1))
+        stop_now.append(lambda: processes.kill(processes.tree(process.pid), timeout=1))
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired as e:
-            processes.kill(_tree(process.pid))
+            processes.kill(processes.tree(process.pid))
             process.wait()
             raise LocalModelError(
                 f"timed out waiting for results from: unit {context.unit.name}"
@@ -217,16 +217,7 @@ def wait_for_orphan(context_id: str) -> None:
 
     if not wait_until(lambda: not orphans(), ORPHAN_TIMEOUT):
         for orphan in orphans():
-            processes.kill(_tree(orphan))
-
-
-def _tree(pid: int) -> list[int]:
-    """A process and all its descendants, the youngest first."""
-    parents = processes.parents()
-    found = [pid]
-    for candidate in found:
-        found += [child for child, parent in parents.items() if parent == candidate]
-    return found[::-1]
+            processes.kill(processes.tree(orphan))
 
 
 def _pump(stream: IO[bytes], sink: Sink) -> threading.Thread:

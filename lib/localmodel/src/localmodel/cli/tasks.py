@@ -22,6 +22,7 @@ from localmodel.cli.registry import juju
 from localmodel.cli.session import changing, model_name, open_store, show
 from localmodel.dispatch import AGENT_PATH
 from localmodel.errors import LocalModelError
+from localmodel.host import processes
 from localmodel.host.machine import Instance
 from localmodel.state import Model, Unit, iso
 from localmodel.tasks import JUJU_EXEC, Task
@@ -180,20 +181,23 @@ def _login() -> dict[str, str]:
 
 
 def _run_on_machine(instance: Instance, task: Task, script: str, timeout: float | None) -> None:
+    process = subprocess.Popen(
+        instance.command(["/bin/bash", "-c", script], "/root"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env=_login(),
+    )
     try:
-        done = subprocess.run(
-            instance.command(["/bin/bash", "-c", script], "/root"),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=_login(),
-            timeout=timeout,
-            check=False,
-        )
+        out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired as e:
+        # What nsenter has started in the machine would outlive it.
+        processes.kill(processes.tree(process.pid))
+        process.communicate()
         raise LocalModelError(f"timed out waiting for results from: machine {task.target}") from e
-    task.finish(done.returncode, done.stdout.splitlines(), done.stderr.splitlines())
+    task.finish(process.returncode, out.splitlines(), err.splitlines())
 
 
 def _new_task(agent: Agent, target: str, action: str, params: dict[str, Any]) -> Task:

@@ -85,6 +85,15 @@ def parents() -> dict[int, int]:
     return found
 
 
+def tree(pid: int) -> list[int]:
+    """A process and all its descendants, the youngest first."""
+    up = parents()
+    found = [pid]
+    for candidate in found:
+        found += [child for child, parent in up.items() if parent == candidate]
+    return found[::-1]
+
+
 def start_time(pid: int) -> str | None:
     """When a process began, in clock ticks since the host's boot; None if it is gone.
 

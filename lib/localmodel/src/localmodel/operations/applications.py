@@ -11,7 +11,7 @@ from typing import Any
 
 from localmodel.charms import Meta, Option, find_charm, keep_charm, read_meta
 from localmodel.errors import LocalModelError
-from localmodel.lifecycle import add_unit, release_unit
+from localmodel.lifecycle import add_unit, release_unit, set_agent
 from localmodel.operations.machines import place_unit
 from localmodel.operations.relations import add_peer_relations
 from localmodel.resolver import apply_hook
@@ -280,6 +280,7 @@ def resolve(store: Store, model: Model, name: str, *, retry: bool) -> None:
     meta = read_meta(store.paths, model.apps[unit.app].sha256)
     hook: Hook = unit.pending
     apply_hook(model, unit, hook, meta, time.time())
+    set_agent(unit, "idle")
 
 
 def _next_revision(model: Model, charm: str) -> int:

@@ -134,7 +134,7 @@ def observe(unit: str) -> Search | None:
     """
     engine, name = Engine(), name_of(unit)
     container = engine.inspect(name)
-    if container is None or container.labels.get(ENGINE_LABEL) not in ADAPTERS:
+    if container is None or container.spec_digest is None:
         return None
     adapter = ADAPTERS[container.labels[ENGINE_LABEL]]
     work = WorkDirectory(WORK / name)

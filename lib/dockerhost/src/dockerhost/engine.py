@@ -33,6 +33,7 @@ from dockerhost.reference import parse_reference
 _TIMEOUT = 600  # seconds without a byte; a build step may be silent for minutes
 _STEP = re.compile(r"The command '.*' returned a non-zero code: (\d+)", re.DOTALL)
 # The engine paints what a build step writes to its error stream.
+_CHATTER = ("Removing intermediate container", "--->")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _SILENT = "the Docker Engine does not answer on its socket; see systemctl status docker"
 _RUNNING = ("running", "restarting")
@@ -241,7 +242,8 @@ def _follow(stream: Iterable[Any], progress: Callable[[str], None] | None) -> No
         words = " ".join(_COLOUR.sub("", words).split())
         if "error" in message:
             raise ImageError(_explain_step(message["error"], said))
-        said = words or said
+        if words and not words.startswith(_CHATTER):
+            said = words
         if words and progress:
             progress(words)
 

@@ -69,21 +69,27 @@ def _answers() -> bool:
 
 def _install_packages() -> None:
     # A hook that was killed may have left packages half configured, which apt refuses to mend.
-    _run("/usr/bin/dpkg", "--configure", "-a", timeout=_APT_TIMEOUT)
-    install_them = (
-        "/usr/bin/apt-get",
-        "--option=DPkg::Lock::Timeout=300",
-        "--yes",
-        "--no-install-recommends",
-        "install",
-        *_PACKAGES,
-    )
+    _run_when_free("/usr/bin/dpkg", "--configure", "-a")
+    install_them = ("/usr/bin/apt-get", "--yes", "--no-install-recommends", "install", *_PACKAGES)
     try:
-        _run(*install_them, timeout=_APT_TIMEOUT)
+        _run_when_free(*install_them)
     except InstallError:
         # The package lists may be missing or too old.
-        _run("/usr/bin/apt-get", "--quiet", "update", timeout=_APT_TIMEOUT)
-        _run(*install_them, timeout=_APT_TIMEOUT)
+        _run_when_free("/usr/bin/apt-get", "--quiet", "update")
+        _run_when_free(*install_them)
+
+
+def _run_when_free(program: str, *arguments: str) -> None:
+    """Run a package manager; wait while another one works, such as a killed hook's."""
+    deadline = time.monotonic() + _APT_TIMEOUT
+    while True:
+        try:
+            return _run(program, *arguments, timeout=_APT_TIMEOUT)
+        except InstallError as error:
+            # apt's own waiting does not cover its lists, and dpkg has none.
+            if " lock" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(2)
 
 
 def _run(program: str, *arguments: str, timeout: float) -> None:

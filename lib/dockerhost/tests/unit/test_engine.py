@@ -229,6 +229,7 @@ def test_a_failed_build_step_is_told_by_its_last_words(api: Api, tmp_path: Path)
     api.messages = [
         {"stream": "\x1b[91mE: Unable to locate package mlucas\n"},
         {"stream": "\x1b[0m"},
+        {"stream": "Removing intermediate container fd4db00e5c9a\n"},
         {"error": "The command '/bin/sh -c apt-get\ninstall' returned a non-zero code: 100"},
     ]
     told = r"^a build step ended with code 100: E: Unable to locate package mlucas$"

@@ -47,6 +47,7 @@ INSTALL = "apt-get install docker.io ca-certificates apparmor"
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
     machine = Machine()
     monkeypatch.setattr("subprocess.run", machine.run)
+    monkeypatch.setattr("time.sleep", lambda _: None)
     monkeypatch.setattr("docker.APIClient", machine.connect)
     monkeypatch.setattr(host, "_DAEMONS", (str(tmp_path / "dockerd"), str(tmp_path / "snap")))
     return machine
@@ -83,6 +84,22 @@ def test_package_lists_are_fetched_only_where_they_are_wanting(machine: Machine)
     assert machine.ran[1:4] == [INSTALL, "apt-get update", INSTALL]
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("dpkg", "dpkg: error: dpkg frontend lock was locked by another process with pid 9614"),
+        (INSTALL, "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 7"),
+    ],
+)
+def test_a_package_manager_that_is_at_work_is_waited_for(
+    machine: Machine, words: str, said: str
+) -> None:
+    machine.failing[words] = [said, said]
+    assert install() is True
+    assert machine.ran.count(words) == 3
+    assert "apt-get update" not in machine.ran
+
+
 def test_apts_own_reason_is_told_in_one_line(machine: Machine) -> None:
     reason = "W: something\nE: Unable to locate package docker.io\nE: more\n"
     machine.failing[INSTALL] = [reason, reason]
@@ -96,7 +113,6 @@ def test_an_engine_that_stays_silent_is_told_with_where_to_look(
 ) -> None:
     machine.starts = False
     monkeypatch.setattr(host, "_START_TIMEOUT", 0.001)
-    monkeypatch.setattr("time.sleep", lambda _: None)
     with pytest.raises(EngineUnavailableError, match="see journalctl --unit docker"):
         install()
 

@@ -101,7 +101,8 @@ def read_packed(path: Path) -> Meta:
             names = set(archive.namelist())
 
             def read(name: str) -> dict[str, Any]:
-                return (yaml.safe_load(archive.read(name)) or {}) if name in names else {}
+                body = yaml.safe_load(archive.read(name)) if name in names else None
+                return msgspec.convert(body or {}, dict[str, Any])
 
             if "metadata.yaml" not in names:
                 raise LocalModelError(f"{path} is not a packed charm: it has no metadata.yaml")
@@ -109,7 +110,7 @@ def read_packed(path: Path) -> Meta:
             body["options"] = read("config.yaml").get("options", {})
             body["actions"] = read("actions.yaml")
             return msgspec.convert(body, Meta)
-    except (zipfile.BadZipFile, yaml.YAMLError, msgspec.ValidationError, AttributeError) as e:
+    except (zipfile.BadZipFile, yaml.YAMLError, msgspec.ValidationError) as e:
         raise LocalModelError(f"{path} is not a valid packed charm: {e}") from e
 
 
@@ -157,7 +158,9 @@ def unpack_charm(paths: Paths, sha256: str, folder: Path) -> None:
                         (folder / name).unlink(missing_ok=True)
         for info in archive.infolist():
             target = folder / info.filename
-            if not target.resolve().is_relative_to(folder.resolve()):
+            # Its parent's, for the file itself may be a link out of the charm, as a venv's python.
+            inside = target.parent.resolve().is_relative_to(folder.resolve())
+            if not inside or ".." in Path(info.filename).parts:
                 raise LocalModelError(f"charm {sha256[:12]} has a file outside of it: {target}")
             if info.is_dir():
                 target.mkdir(parents=True, exist_ok=True)

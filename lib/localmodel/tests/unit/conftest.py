@@ -4,10 +4,12 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lib.localmodel.tests.unit.driver import World
 from lib.localmodel.tests.unit.packing import CHARMS, pack
+from localmodel.charms import keep_charm
 from localmodel.paths import Paths
 from localmodel.state import Model
 from localmodel.store import Store
@@ -22,9 +24,18 @@ def charms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where every test's store keeps its charms; they are named by their content."""
+    return tmp_path_factory.mktemp("kept")
+
+
 @pytest.fixture
-def paths(tmp_path: Path) -> Paths:
-    return Paths(home=tmp_path / "home", run=tmp_path / "run")
+def paths(tmp_path: Path, kept: Path) -> Paths:
+    paths = Paths(home=tmp_path / "home", run=tmp_path / "run")
+    paths.home.mkdir()
+    paths.charms.symlink_to(kept)
+    return paths
 
 
 @pytest.fixture
@@ -45,13 +56,27 @@ def world(store: Store, model: Model, charms: Path) -> World:
     return World(store, model, charms)
 
 
-@pytest.fixture
-def related(world: World) -> World:
-    """web/0 and web/1 related to db/0 and each with its search, idle."""
+@pytest.fixture(scope="session")
+def related_model(charms: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The model of `related`, which takes a hundred hooks to make."""
+    folder = tmp_path_factory.mktemp("related")
+    store = Store(Paths(folder / "home", folder / "run"))
+    store.set("underlay", "172.30.0.0/16")
+    world = World(store, Model(uuid=str(uuid.UUID(int=7)), name="m"), charms)
     world.deploy("web", units=2)
     world.deploy("db")
     world.deploy("search")
     world.integrate("web:database", "db:db")
     world.integrate("web", "search")
     world.settle()
+    store.close()
+    return msgspec.json.encode(world.model)
+
+
+@pytest.fixture
+def related(world: World, related_model: bytes) -> World:
+    """web/0 and web/1 related to db/0 and each with its search, idle."""
+    for name in ("web", "db", "search"):
+        keep_charm(world.store.paths, world.charms / f"{name}.charm")
+    world.model = msgspec.json.decode(related_model, type=Model)
     return world

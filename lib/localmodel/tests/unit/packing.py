@@ -95,7 +95,7 @@ def pack(
     actions = changes.pop("actions", ACTIONS.get(name, {}))
     metadata = {"name": name, **CHARMS.get(name, {}), **changes}
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("metadata.yaml", yaml.safe_dump(metadata))
+        archive.writestr("metadata.yaml", yaml.safe_dump(metadata, sort_keys=False))
         if options:
             archive.writestr("config.yaml", yaml.safe_dump({"options": options}))
         if actions:

@@ -15,11 +15,12 @@ from localmodel.state import Hook
 from localmodel.tasks import Task
 
 #: The table "Hook tools as ops 3.9 calls them".
-TOOLS = """action-fail action-get action-log action-set application-version-set close-port config-get
+TOOLS = """\
+action-fail action-get action-log action-set application-version-set close-port config-get
 credential-get goal-state is-leader juju-log juju-reboot network-get open-port opened-ports
 relation-get relation-ids relation-list relation-model-get relation-set resource-get secret-add
-secret-get secret-grant secret-ids secret-info-get secret-remove secret-revoke secret-set state-delete
-state-get state-set status-get status-set storage-add storage-get storage-list"""
+secret-get secret-grant secret-ids secret-info-get secret-remove secret-revoke secret-set
+state-delete state-get state-set status-get status-set storage-add storage-get storage-list"""
 
 
 def encoded(world: World) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -103,7 +104,9 @@ def add_units(
         raise LocalModelError(
             f'cannot add unit to application "{app.name}": application is a subordinate'
         )
-    if count < 0 or len(to) > max(count, 1):
+    if count < 0:
+        raise LocalModelError(f"cannot add {count} units: give 0 or more")
+    if len(to) > count:
         raise LocalModelError(f"{len(to)} placements for {count} units: give at most one for each")
     directives = [*to, *([None] * (count - len(to)))]
     return [add_unit(model, app, place_unit(store, model, d).number) for d in directives]
@@ -236,9 +239,13 @@ def read_value(name: str, option: Option, value: Any) -> Any:
             return text.lower() == "true"
         case "int" | "float":
             try:
-                return int(text) if option.type == "int" else float(text)
+                number = int(text) if option.type == "int" else float(text)
             except ValueError as e:
                 raise refusal from e
+            # JSON, in which models are kept, has no infinity.
+            if not math.isfinite(number):
+                raise refusal
+            return number
         case "secret":
             if text and not re.match(r"^secret:[a-z0-9/:-]+$", text):
                 raise refusal
@@ -264,6 +271,8 @@ def attach_resource(store: Store, model: Model, app: Application, name: str, fil
     if not kept.is_file():
         write_atomically(kept, data)
     before = app.resources.get(name)
+    if before and (before.sha256, before.filename) == (digest, path.name):
+        return
     revision = before.revision + 1 if before else 0
     app.resources[name] = Resource(name, digest, path.name, revision)
     app.modified += 1

@@ -63,6 +63,22 @@ class Bundle(Struct, forbid_unknown_fields=True):
     relations: list[list[str | list[str]]] = []
 
 
+class LayerApplication(Struct):
+    """What of an application must have the right shape before overlays can be laid over it."""
+
+    options: dict[str, Any] | None = None
+    resources: dict[str, Any] | None = None
+    annotations: dict[str, Any] | None = None
+
+
+class Layer(Struct):
+    """A bundle's or an overlay's file, as far as merging looks into it."""
+
+    applications: dict[str, LayerApplication | None] | None = None
+    machines: dict[str | int, Any] | None = None
+    relations: list[list[str | list[str]]] | None = None
+
+
 def is_bundle(reference: str) -> bool:
     """Whether what is to be deployed is a bundle's file."""
     return Path(reference).suffix in (".yaml", ".yml") and Path(reference).is_file()
@@ -104,8 +120,15 @@ def deploy_bundle(store: Store, model: Model, bundle: Bundle, charm_folder: Path
         if meta.subordinate and (spec.to or spec.num_units):
             raise LocalModelError(f'application "{name}" is a subordinate: leave num_units and to')
         if name in model.apps:
-            applications.set_options(store, model, name, spec.options, [])
-            if applications.refresh(store, model, name, path, resources=resources):
+            if applications.refresh(
+                store,
+                model,
+                name,
+                path,
+                options=spec.options,
+                resources=resources,
+                trust=spec.trust,
+            ):
                 done.append(f"upgrade {name}")
         else:
             applications.deploy(
@@ -168,6 +191,10 @@ def _load(path: Path) -> dict[str, Any]:
         raise LocalModelError(f"cannot read bundle {path}: {e}") from e
     if not isinstance(body, dict):
         raise LocalModelError(f"cannot read bundle {path}: not a mapping")
+    try:
+        msgspec.convert(body, Layer)
+    except msgspec.ValidationError as e:
+        raise LocalModelError(f"cannot read bundle {path}: {e}") from e
     for spec in (body.get("applications") or {}).values():
         if not isinstance(spec, dict):
             continue

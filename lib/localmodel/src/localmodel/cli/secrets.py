@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from localmodel.cli.commands import MODEL, arg, flag, form, split
+from localmodel.cli.commands import MODEL, arg, flag, form, ignored, split
 from localmodel.cli.registry import juju
 from localmodel.cli.session import changing, reading, show
 from localmodel.errors import LocalModelError
@@ -27,7 +27,14 @@ def add_secret(args: argparse.Namespace) -> None:
         print(secrets.add_secret(agent.model, args.name, content, args.info).uri)
 
 
-@juju.command("update-secret", MODEL, SECRET, *CONTENT, arg("--name", default=""))
+@juju.command(
+    "update-secret",
+    MODEL,
+    SECRET,
+    *CONTENT,
+    arg("--name", default=""),
+    ignored("--auto-prune"),
+)
 def update_secret(args: argparse.Namespace) -> None:
     """Give a secret a new revision; who tracks it is told."""
     given = args.content or args.file

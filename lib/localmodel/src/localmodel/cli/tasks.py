@@ -120,6 +120,8 @@ def ssh(args: argparse.Namespace) -> int:
     "scp",
     MODEL,
     flag("-r", dest="recursive", help="folders too"),
+    ignored("-C"),
+    ignored("-q"),
     flag("--no-host-key-checks", help=argparse.SUPPRESS),
     ignored("--container", value=True),
     arg("source", metavar="[[USER@]UNIT|MACHINE:]PATH"),

@@ -7,9 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from lib.localmodel.tests.unit.commandline import CommandLine
 from lib.localmodel.tests.unit.driver import World
 from lib.localmodel.tests.unit.packing import CHARMS, pack
+from localmodel.agent import Agent
 from localmodel.charms import keep_charm
+from localmodel.host.machine import Instance
 from localmodel.paths import Paths
 from localmodel.state import Model
 from localmodel.store import Store
@@ -80,3 +83,28 @@ def related(world: World, related_model: bytes) -> World:
         keep_charm(world.store.paths, world.charms / f"{name}.charm")
     world.model = msgspec.json.decode(related_model, type=Model)
     return world
+
+
+@pytest.fixture
+def cli(
+    paths: Paths,
+    charms: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> CommandLine:
+    """The command line juju, with a store of its own and no machines under it."""
+
+    def settle(agent: Agent) -> None:
+        World(agent.store, agent.model, charms).settle()
+        agent.save()
+
+    monkeypatch.setenv("LOCALMODEL_HOME", str(paths.home))
+    monkeypatch.setenv("LOCALMODEL_RUN", str(paths.run))
+    monkeypatch.setenv("LOCALMODEL_CHARMS", str(charms))
+    monkeypatch.delenv("JUJU_MODEL", raising=False)
+    monkeypatch.setattr("localmodel.cli.session.os.geteuid", lambda: 0)
+    monkeypatch.setattr(Instance, "boot_id", lambda instance: "boot")
+    monkeypatch.setattr(Agent, "run_until_idle", settle)
+    monkeypatch.chdir(tmp_path)
+    return CommandLine(paths, monkeypatch, capsys)

@@ -43,6 +43,7 @@ WAIT = arg("--wait", help="how long it may take, such as 30s, 5m, 1h")
 )
 def run(args: argparse.Namespace) -> int:
     """Run an action on a unit and print its results."""
+    timeout = _seconds(args.wait)
     with changing(args.model) as agent:
         unit = agent.model.unit(args.unit)
         meta = read_meta(agent.store.paths, agent.model.apps[unit.app].sha256)
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         task = _new_task(agent, unit.name, args.action, params)
         if args.format == "plain":
             say(f"Running operation {task.id} with 1 task\n  - task {task.id} on {unit.tag}\n")
-        agent.run_action(unit, task, _seconds(args.wait))
+        agent.run_action(unit, task, timeout)
     return _print_task(task, args.format)
 
 

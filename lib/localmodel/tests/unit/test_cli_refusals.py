@@ -1,0 +1,225 @@
+"""Wrong input: one ERROR line, exit code 1, and a database that is the same to the byte."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lib.localmodel.tests.unit.commandline import CommandLine
+from lib.localmodel.tests.unit.packing import pack
+from localmodel.store import Store
+
+
+@pytest.fixture
+def model(cli: CommandLine) -> CommandLine:
+    """A model with web/0, search/0 attached, db/0 unrelated, and a secret."""
+    cli.do("add-model", "m")
+    cli.do("deploy", "web")
+    cli.do("deploy", "search")
+    cli.do("deploy", "db")
+    cli.do("integrate", "web", "search")
+    cli.do("add-secret", "token", "key=one")
+    return cli
+
+
+CASES = {
+    # deploying
+    "deploy nginx": '"nginx" not found',
+    "deploy ./nginx.charm": "give a packed .charm file",
+    "deploy ./folder": "folder: Juju 4 deploys packed charms only",
+    "deploy ./broken.charm": "not a valid packed charm",
+    "deploy web": 'cannot add application "web": application already exists',
+    "deploy web 9lives": 'invalid application name "9lives"',
+    "deploy web web-1": 'invalid application name "web-1"',
+    "deploy web two --config prot=1": 'unknown option "prot": charm "web" has debug, motto',
+    "deploy web two --config port=http": 'option "port" expected int, got "http"',
+    "deploy web two --config debug": "debug",
+    "deploy web two --config title=@missing": 'option "title"',
+    "deploy web two --resource pag=x": 'unrecognized resource "pag": charm "web" has image, page',
+    "deploy web two --resource page=missing": "'missing' not found",
+    "deploy web two --resource image=broken.charm": "OCI image",
+    "deploy web two --resource page": 'expected "key=value", got "page"',
+    "deploy web two --to 7": "machine 7 not found",
+    "deploy web two --to lxd:0": 'placement "lxd:0"',
+    "deploy web two --to db/9": 'unit "db/9" not found',
+    "deploy web two --to zone": 'placement "zone" is neither a machine nor a unit',
+    "deploy web two --to 0,0": "2 placements for 1 units",
+    "deploy web two -n -1": "cannot add -1 units",
+    "deploy web two -n many": "invalid int value: 'many'",
+    "deploy search two --to 0": "cannot use --num-units or --to with subordinate",
+    "deploy search two -n 2": "cannot use --num-units or --to with subordinate",
+    "deploy stored": "the local model has no storage",
+    "deploy web two --overlay o.yaml": "--overlay goes with a bundle only",
+    "deploy bundle.yaml name": "can't be given for a bundle",
+    "deploy bundle.yaml --to 0": "--to can't be given for a bundle",
+    "deploy bundle.yaml": "unknown field `seris`",
+    "deploy late.yaml": 'unknown option "prot"',
+    "deploy missing.yaml": "cannot read bundle missing.yaml",
+    "deploy": "arguments are required: charm",
+    # relating
+    "integrate web db": 'ambiguous relation: "web db"',
+    "integrate web:nope db": 'application "web" has no "nope" relation: it has site, cache',
+    "integrate web cache": 'application "cache" not found',
+    "integrate web search": "relation already exists",
+    "integrate web:site search:logs": 'no relations found: "web:site" offers site',
+    "integrate web:cluster web:cluster": "no relations found",
+    "integrate web": "arguments are required",
+    "integrate web db --via 10.0.0.0/8": "cross-model",
+    "remove-relation web db": 'relation "web db" not found',
+    "remove-relation web cache": 'application "cache" not found',
+    # units, applications, machines
+    "add-unit cache": 'application "cache" not found',
+    "add-unit search": "application is a subordinate",
+    "add-unit web --to 9": "machine 9 not found",
+    "remove-unit web/9 --no-prompt": 'unit "web/9" not found',
+    "remove-unit search/0 --no-prompt": "unit is a subordinate",
+    "remove-unit web --num-units 5 --no-prompt": "has 1 units, not 5",
+    "remove-unit web db --num-units 1 --no-prompt": "goes with one application",
+    "remove-unit web/0": "Nobody can be asked here: give --no-prompt",
+    "remove-application cache --no-prompt": 'application "cache" not found',
+    "remove-application web cache --no-prompt": 'application "cache" not found',
+    "remove-application web": "give --no-prompt",
+    "add-machine lxd": 'placement "lxd"',
+    "add-machine -n 0": "-n 0: give 1 or more",
+    "remove-machine 9": "machine 9 not found",
+    "remove-machine 0": "machine 0 hosts units search/0, web/0",
+    # configuration
+    "config cache": 'application "cache" not found',
+    "config web prot": 'key "prot" not found in "web": it has',
+    "config web prot=1": 'unknown option "prot"',
+    "config web port=1 share=lots": 'option "share" expected float, got "lots"',
+    "config web --reset prot": 'unknown option "prot"',
+    "config web --file missing": "cannot read config missing",
+    "model-config nope": 'key "nope" not found',
+    "model-config nope=1": 'key "nope" not found',
+    "model-config update-status-hook-interval=soon": 'interval "soon": give a span',
+    "set-model-constraints speed=1": 'unknown constraint "speed": known are arch',
+    "trust cache": 'application "cache" not found',
+    # charms and resources
+    "refresh cache": 'application "cache" not found',
+    "refresh web --path ./gone.charm": "gone.charm' not found",
+    "refresh web --path ./other.charm": 'charm "other" is not "web"',
+    "refresh web --path ./turned.charm": "cannot change its subordinacy",
+    "refresh search --path ./untied.charm": 'would break relation "juju-info"',
+    "attach-resource web pag=x": 'unrecognized resource "pag"',
+    "attach-resource web page=missing": "'missing' not found",
+    "resources cache": 'application "cache" not found',
+    # running
+    "run web/0 fly": 'action "fly" not defined for unit "web/0", which has publish, restart',
+    "run web/9 restart": 'unit "web/9" not found',
+    "run cache/leader restart": 'application "cache" not found',
+    "run web/0 publish": "'path' is a required property",
+    "run web/0 publish path=1": "1 is not of type 'string'",
+    "run web/0 publish path=x colour=red": "'colour' was unexpected",
+    "run web/0 publish path": 'argument "path" must be of the form key=value',
+    "run web/0 publish --params missing": "cannot read parameters missing",
+    "run web/0 restart --wait soon": '--wait "soon"',
+    "exec --unit web/0": "no command given",
+    "exec -- ls": "either --unit or --machine",
+    "exec --unit web/0 --machine 0 -- ls": "either --unit or --machine",
+    "exec --unit web/9 -- ls": 'unit "web/9" not found',
+    "exec --machine 9 -- ls": "machine 9 not found",
+    "ssh web/9 ls": 'unit "web/9" not found',
+    "scp a b": "one of source and destination must be a machine's",
+    "scp web/9:a b": 'unit "web/9" not found',
+    "resolved web/0": 'unit "web/0" is not in an error state',
+    "resolved web/9": 'unit "web/9" not found',
+    "show-unit web/9": 'unit "web/9" not found',
+    "show-application cache": 'application "cache" not found',
+    # secrets
+    "add-secret token key=x": 'secret with name "token" already exists',
+    "add-secret other": "missing secret value or filename",
+    "add-secret other k=x": 'key "k" not valid',
+    "add-secret other key": 'key value "key" not valid: give KEY=VALUE',
+    "add-secret other key#base64=!": 'key "key#base64"',
+    "add-secret other key#file=missing": 'key "key#file"',
+    "add-secret other --file missing": "'missing' is no mapping",
+    "update-secret none key=x": 'secret "none" not found',
+    "update-secret token": "nothing to update",
+    "grant-secret none web": 'secret "none" not found',
+    "grant-secret token web,cache": 'application "cache" not found',
+    "remove-secret none": 'secret "none" not found',
+    "remove-secret token --revision 7": "has no revision 7",
+    "show-secret none": 'secret "none" not found',
+    "show-secret token --revision 7": "has no revision 7",
+    # models and the command line itself
+    "add-model m": 'model "m" already exists',
+    "add-model My_Model": '"My_Model" is not a valid name',
+    "add-model n --config nope=1": 'key "nope" not found',
+    "destroy-model none --no-prompt": 'model "none" not found',
+    "destroy-model m": "give --no-prompt",
+    "switch none": 'model "none" not found',
+    "status -m none": 'model "none" not found',
+    "status --format xml": "invalid choice: 'xml'",
+    "status --nonsense": "unrecognized arguments: --nonsense; see juju status --help",
+    "frobnicate": 'unrecognized command: juju frobnicate; see "juju --help"',
+    "bootstrap lxd": "unrecognized command: juju bootstrap",
+    "debug-log --limit x": "invalid int value: 'x'",
+}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> None:
+    """What the cases refer to, in the folder where commands run."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "broken.charm").write_text("no archive")
+    pack(tmp_path, "other")
+    pack(tmp_path, "web", filename="turned", subordinate=True)
+    juju_info = {"host-info": {"interface": "juju-info", "scope": "container"}}
+    pack(tmp_path, "search", filename="untied", requires=juju_info)
+    bundle = {"applications": {"two": {"charm": "web", "seris": "x"}}}
+    (tmp_path / "bundle.yaml").write_text(yaml.safe_dump(bundle))
+    late = {"one": {"charm": "web"}, "two": {"charm": "web", "options": {"prot": 1}}}
+    (tmp_path / "late.yaml").write_text(yaml.safe_dump({"applications": late}))
+
+
+@pytest.mark.parametrize("line", CASES)
+@pytest.mark.usefixtures("files")
+def test_wrong_input_is_named_and_changes_nothing(model: CommandLine, line: str) -> None:
+    before = model.stored()
+    assert CASES[line] in model.refusal(*line.split())
+    assert model.stored() == before
+
+
+def test_no_model_is_selected_at_first(cli: CommandLine) -> None:
+    assert "No selected model: make one" in cli.refusal("status")
+
+
+def test_whoever_is_not_root_is_told_so(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("localmodel.cli.session.os.geteuid", lambda: 1000)
+    assert "takes root: use sudo" in cli.refusal("status")
+    assert not cli.paths.database.exists()
+
+
+def test_a_model_that_is_down_takes_no_changes(model: CommandLine) -> None:
+    store = Store(model.paths)
+    store.set("down", "yes")
+    store.close()
+    before = model.stored()
+    assert model.refusal("deploy", "db", "x") == (
+        "the local model is down: start it with localmodel up"
+    )
+    assert model.stored() == before
+    assert "web/0*" in model.do("status")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("frobnicate", "unrecognized command: localmodel frobnicate"),
+        ("up --underlay 10.0.0.0/8", "does not overlap 10.0.2.0/24"),
+        ("up --underlay 172.31.0.0/16", "machines have addresses in it"),
+        ("reboot 9", "machine 9 not found"),
+        ("reboot", "arguments are required: machine"),
+        ("tick -m none", 'model "none" not found'),
+    ],
+)
+def test_wrong_input_to_localmodel_changes_nothing(
+    model: CommandLine, line: str, says: str
+) -> None:
+    before = model.stored()
+    assert re.search(re.escape(says), model.refusal(*line.split(), program="localmodel"))
+    assert model.stored() == before

@@ -95,9 +95,11 @@ def read_journal(text: str) -> list[Run]:
     for line in text.splitlines():
         what, *fields = line.split("|")
         if what == "begin":
-            run = Run(*fields)
-            run.alone = all(r.ended for r in runs)
-            runs.append(run)
+            unit, name, context, remote, departing, folder, user, stdin = fields
+            alone = all(r.ended for r in runs)
+            runs.append(
+                Run(unit, name, context, remote, departing, folder, user, stdin, alone=alone)
+            )
         else:
             next(r for r in runs if r.context == fields[2]).ended = True
     return runs

@@ -131,7 +131,7 @@ def test_an_action_or_a_command_that_takes_too_long_is_a_timeout(
         juju.exec("sleep 60", unit=web, wait=0.5)
     with pytest.raises(TimeoutError):
         juju.exec("sleep 60", machine=0, wait=0.5)
-    assert juju.ssh(web, "pgrep -c sleep || true").strip() == "0"
+    assert juju.ssh(web, "pgrep --count --runstates D,R,S sleep || true").strip() == "0"
 
 
 def test_exec_on_a_unit_has_its_hook_tools_and_on_a_machine_a_shell(

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from localmodel.charms import read_packed
 from localmodel.cli.commands import (
     MODEL,
     arg,
@@ -67,7 +68,7 @@ def deploy(args: argparse.Namespace) -> None:
             name=args.application,
             units=args.num_units,
             to=split(args.to),
-            options=_read_config(args.config, args.application),
+            options=_read_config(args.config, args.application or read_packed(path).name),
             resources=settings(args.resource),
             trust=args.trust,
         )

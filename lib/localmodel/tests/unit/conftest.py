@@ -95,8 +95,10 @@ def cli(
 ) -> CommandLine:
     """The command line juju, with a store of its own and no machines under it."""
 
+    command_line = CommandLine(paths, monkeypatch, capsys)
+
     def settle(agent: Agent) -> None:
-        World(agent.store, agent.model, charms).settle()
+        command_line.events += World(agent.store, agent.model, charms).settle()
         agent.save()
 
     monkeypatch.setenv("LOCALMODEL_HOME", str(paths.home))
@@ -107,4 +109,4 @@ def cli(
     monkeypatch.setattr(Instance, "boot_id", lambda instance: "boot")
     monkeypatch.setattr(Agent, "run_until_idle", settle)
     monkeypatch.chdir(tmp_path)
-    return CommandLine(paths, monkeypatch, capsys)
+    return command_line

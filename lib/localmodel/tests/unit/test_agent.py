@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.localmodel.tests.unit.driver import World, describe
+from lib.localmodel.tests.unit.driver import World, describe, of
 from localmodel import agent as agents
 from localmodel.agent import Agent
 from localmodel.context import HookContext
@@ -60,27 +60,27 @@ def test_the_agent_runs_the_events_that_the_driver_of_these_tests_runs(
 ) -> None:
     """So that what the other tests say of the order of events holds of the agent, too."""
     twin = World(ground.world.store, Model(uuid=ground.world.model.uuid, name="twin"), charms)
-    histories: list[list[tuple[str, str]]] = []
+    driven: list[tuple[str, str]] = []
+
+    def settle() -> None:
+        ground.agent.run_until_idle()
+        driven.extend(twin.settle())
+
     for world in (ground.world, twin):
-        world.deploy("web", units=1)
+        world.deploy("web")
         world.deploy("search")
         world.deploy("db", to=["0"])
         world.integrate("web", "search")
         world.integrate("web:database", "db:db")
-        for step in (None, lambda w: w.unrelate("web", "search"), lambda w: w.remove("web")):
-            if step:
-                step(world)
-            if world is twin:
-                histories[1:] = [[*(histories[1] if histories[1:] else []), *twin.settle()]]
-            else:
-                ground.agent.run_until_idle()
-        if world is ground.world:
-            histories.append(ground.events)
-    agent, driver = histories
-    units = {unit for unit, _ in driver}
-    assert units == {"web/0", "search/0", "db/0"}
-    for unit in units:
-        assert [e for u, e in agent if u == unit] == [e for u, e in driver if u == unit]
+    settle()
+    for world in (ground.world, twin):
+        world.unrelate("web", "search")
+    settle()
+    for world in (ground.world, twin):
+        world.remove("web")
+    settle()
+    for unit in ("web/0", "search/0", "db/0"):
+        assert of(ground.events, unit) == of(driven, unit) != []
 
 
 def test_a_failed_hook_is_tried_after_5_seconds_doubled_up_to_5_minutes(ground: Ground) -> None:

@@ -28,23 +28,32 @@ def charms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where every test's store keeps its charms; they are named by their content."""
-    return tmp_path_factory.mktemp("kept")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all stores: charms in it are named by their content, and read once."""
+    return tmp_path_factory.mktemp("home")
 
 
-@pytest.fixture
-def paths(tmp_path: Path, kept: Path) -> Paths:
-    paths = Paths(home=tmp_path / "home", run=tmp_path / "run")
-    paths.home.mkdir()
-    paths.charms.symlink_to(kept)
-    return paths
-
-
-@pytest.fixture
-def store(paths: Paths) -> Iterator[Store]:
-    store = Store(paths)
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    folder = tmp_path_factory.mktemp("empty")
+    store = Store(Paths(folder, folder))
     store.set("underlay", "172.30.0.0/16")
+    store.close()
+    return store.paths.database.read_bytes()
+
+
+@pytest.fixture
+def paths(home: Path) -> Paths:
+    """Where a store is to be, which is not there yet."""
+    for file in home.glob("state.db*"):
+        file.unlink()
+    return Paths(home=home, run=home / "run")
+
+
+@pytest.fixture
+def store(paths: Paths, empty_database: bytes) -> Iterator[Store]:
+    paths.database.write_bytes(empty_database)
+    store = Store(paths)
     yield store
     store.close()
 
@@ -92,10 +101,16 @@ def cli(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> CommandLine:
+) -> Iterator[CommandLine]:
     """The command line juju, with a store of its own and no machines under it."""
 
     command_line = CommandLine(paths, monkeypatch, capsys)
+    stores: list[Store] = []
+
+    def open_store(paths: Paths) -> Store:
+        # A process that ends closes its files; these end with the test.
+        stores.append(Store(paths))
+        return stores[-1]
 
     def settle(agent: Agent) -> None:
         command_line.events += World(agent.store, agent.model, charms).settle()
@@ -106,7 +121,10 @@ def cli(
     monkeypatch.setenv("LOCALMODEL_CHARMS", str(charms))
     monkeypatch.delenv("JUJU_MODEL", raising=False)
     monkeypatch.setattr("localmodel.cli.session.os.geteuid", lambda: 0)
+    monkeypatch.setattr("localmodel.cli.session.Store", open_store)
     monkeypatch.setattr(Instance, "boot_id", lambda instance: "boot")
     monkeypatch.setattr(Agent, "run_until_idle", settle)
     monkeypatch.chdir(tmp_path)
-    return command_line
+    yield command_line
+    for store in stores:
+        store.close()

@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import re
+import uuid
 from pathlib import Path
 
 import pytest
 import yaml
 
 from lib.localmodel.tests.unit.commandline import CommandLine
+from lib.localmodel.tests.unit.driver import World
 from lib.localmodel.tests.unit.packing import pack
+from localmodel.operations.secrets import add_secret
+from localmodel.paths import Paths
+from localmodel.state import Model
 from localmodel.store import Store
 
 
+@pytest.fixture(scope="module")
+def database(charms: Path, home: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """What is stored of a model with web/0, search/0 attached, db/0 unrelated, and a secret."""
+    folder = tmp_path_factory.mktemp("database")
+    paths = Paths(folder, folder)
+    paths.charms.symlink_to(home / "charms")
+    store = Store(paths)
+    store.set("underlay", "172.30.0.0/16")
+    store.set("model", "m")
+    world = World(store, Model(uuid=str(uuid.UUID(int=7)), name="m"), charms)
+    for name in ("web", "search", "db"):
+        world.deploy(name)
+    world.integrate("web", "search")
+    world.settle()
+    add_secret(world.model, "token", {"key": "one"}, "")
+    store.save(world.model)
+    store.close()
+    return paths.database.read_bytes()
+
+
 @pytest.fixture
-def model(cli: CommandLine) -> CommandLine:
-    """A model with web/0, search/0 attached, db/0 unrelated, and a secret."""
-    cli.do("add-model", "m")
-    cli.do("deploy", "web")
-    cli.do("deploy", "search")
-    cli.do("deploy", "db")
-    cli.do("integrate", "web", "search")
-    cli.do("add-secret", "token", "key=one")
+def model(cli: CommandLine, database: bytes) -> CommandLine:
+    cli.paths.database.write_bytes(database)
     return cli
 
 

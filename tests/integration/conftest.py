@@ -1,0 +1,72 @@
+"""The ground that the integration tests stand on: a `juju`, packed charms, a registry.
+
+By default that is a local model of the tests' own, which is gone when they end. With JUJU_REAL=1
+it is the controller of the `juju` on the PATH.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import jubilant
+import pytest
+
+from tools import pack
+from tools.instance import Published, own_instance, private_registry, publish
+
+REAL = os.environ.get("JUJU_REAL") == "1"
+
+# The demo is the local model's.
+collect_ignore = ["test_demo.py"] if REAL else []
+
+
+@pytest.fixture(scope="session")
+def ground() -> Iterator[None]:
+    """A `juju` on the PATH."""
+    if REAL:
+        yield
+    else:
+        with own_instance("localmodel-suite"):
+            yield
+
+
+@pytest.fixture(scope="session")
+def charms() -> dict[str, Path]:
+    """Every charm of the repository, packed."""
+    return pack.pack()
+
+
+@pytest.fixture
+def juju(ground: None, request: pytest.FixtureRequest) -> Iterator[jubilant.Juju]:
+    """A model that is gone after the test; its log is printed if the test fails."""
+    yield from _new_model(request)
+
+
+@pytest.fixture(scope="module")
+def shared_juju(ground: None, request: pytest.FixtureRequest) -> Iterator[jubilant.Juju]:
+    """A model that a module's tests use one after the other."""
+    yield from _new_model(request)
+
+
+def _new_model(request: pytest.FixtureRequest) -> Iterator[jubilant.Juju]:
+    before = request.session.testsfailed
+    with jubilant.temp_model() as juju:
+        juju.wait_timeout = 300
+        yield juju
+        if request.session.testsfailed > before:
+            print(juju.debug_log(limit=200))
+
+
+@pytest.fixture(scope="session")
+def registry(ground: None, charms: dict[str, Path]) -> Iterator[jubilant.Juju]:
+    """A model with a private registry in it, `registry/0`."""
+    with private_registry(charms["registry"]) as juju:
+        yield juju
+
+
+@pytest.fixture(scope="session")
+def published(registry: jubilant.Juju) -> Published:
+    """The mlucas image, built from the distribution's packages and pushed to the registry."""
+    return publish(registry, "mlucas")

@@ -1,0 +1,26 @@
+"""The demo, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tools.pack import ROOT
+
+
+def test_the_demo_ends_with_a_prime_and_writes_down_what_it_saw(
+    ground: None, tmp_path: Path
+) -> None:
+    seen_file = tmp_path / "seen.json"
+    command = [sys.executable, "-m", "tools.demo", "--json", str(seen_file)]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "mprime/0 on apache2/0's machine: M110503 is prime"
+    seen = json.loads(seen_file.read_text())
+    unit = seen["status"]["applications"]["apache2"]["units"]["apache2/0"]
+    assert unit["subordinates"]["mprime/0"]["workload-status"]["current"] == "active"
+    assert "searches for primes" in seen["page"]
+    assert json.loads(seen["results"]["json"])["primes"] == [110503]
+    assert "@sha256:" in seen["image"]

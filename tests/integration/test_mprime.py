@@ -1,0 +1,256 @@
+"""The mprime charm beside a real apache2, with a real engine, registry and search."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jubilant
+import pytest
+
+from tools.instance import Published
+from tools.pack import ROOT
+
+WORK = "/var/lib/mprime/mprime-0"
+
+
+def deploy(juju: jubilant.Juju, charms: dict[str, Path], image: str, authority: str) -> None:
+    """Deploy apache2 with mprime attached, and wait until all is done."""
+    juju.deploy(charms["apache2"])
+    juju.deploy(charms["mprime"], config={"image": image, "registry-ca": authority})
+    juju.integrate("apache2:juju-info", "mprime:juju-info")
+    juju.wait(lambda status: "mprime/0" in subordinates(status), successes=1)
+    juju.wait(jubilant.all_agents_idle, successes=1)
+
+
+def run_hook(juju: jubilant.Juju, hook: str) -> None:
+    """Run a hook of mprime/0 now, instead of waiting for its time."""
+    words = [f"JUJU_DISPATCH_PATH=hooks/{hook}", f"JUJU_HOOK_NAME={hook}", "./dispatch"]
+    juju.exec("env", *words, unit="mprime/0")
+
+
+def subordinates(status: jubilant.Status) -> dict[str, Any]:
+    return status.apps["apache2"].units["apache2/0"].subordinates
+
+
+def search_status(status: jubilant.Status) -> tuple[str, str]:
+    """The status of mprime/0 and its message."""
+    found = subordinates(status)["mprime/0"].workload_status
+    return found.current, found.message
+
+
+def inspect_container(juju: jubilant.Juju) -> dict[str, Any]:
+    """What the machine's engine says of the search's container."""
+    task = juju.exec("docker", "inspect", "mprime-0", machine=0)
+    return json.loads(task.stdout)[0]
+
+
+class Position(NamedTuple):
+    """Where the search is; later positions are greater, as the work list ascends."""
+
+    exponent: int
+    iteration: int
+
+
+START = Position(0, 0)
+
+
+def wait_for_position(juju: jubilant.Juju, beyond: Position = START) -> Position:
+    """Wait until the search is further than `beyond` and well before the end of a test."""
+    seen = START
+
+    def is_there(_: jubilant.Status) -> bool:
+        nonlocal seen
+        results = juju.run("mprime/0", "progress").results
+        seen = Position(int(results["exponent"]), int(results["iteration"]))
+        return seen > beyond and seen.iteration >= 1000 and float(results["percent"]) < 80
+
+    juju.wait(is_there, successes=1)
+    return seen
+
+
+def count_resumptions(juju: jubilant.Juju, position: Position) -> list[int]:
+    """The iterations from which the program has gone on with the exponent, by its own account."""
+    stat = f"{WORK}/p{position.exponent}.stat"
+    said = juju.exec(f"grep -h Restarting {stat} || true", machine=0).stdout
+    return [int(number) for number in re.findall(r"iteration = (\d+)", said)]
+
+
+def is_running(juju: jubilant.Juju) -> bool:
+    return inspect_container(juju)["State"]["Running"]
+
+
+@pytest.fixture(scope="module")
+def search(
+    shared_juju: jubilant.Juju, charms: dict[str, Path], published: Published
+) -> jubilant.Juju:
+    """A model in which the search runs, for the tests that leave it running."""
+    deploy(shared_juju, charms, published.image, published.authority)
+    shared_juju.wait(lambda status: search_status(status)[0] == "active", successes=1)
+    return shared_juju
+
+
+def test_the_bundle_with_its_overlay_deploys_and_the_search_finds_a_prime(
+    juju: jubilant.Juju, charms: dict[str, Path], published: Published, tmp_path: Path
+) -> None:
+    options = tmp_path / "options.yaml"
+    (tmp_path / "ca.pem").write_text(published.authority)
+    options.write_text(
+        "applications:\n  mprime:\n    options:\n"
+        f"      image: {published.tag_image}\n      registry-ca: include-file://ca.pem\n"
+    )
+    bundle = ROOT / "bundles" / "prime-time.yaml"
+    juju.deploy(bundle, overlays=[ROOT / "bundles" / "local.yaml", options])
+    juju.wait(lambda status: "mprime/0" in subordinates(status), successes=1)
+    juju.wait(jubilant.all_active, successes=1)
+    page = juju.exec("curl", "-fsS", "http://localhost/", machine=0).stdout
+    assert "searches for primes" in page
+
+    def found_one(_: jubilant.Status) -> bool:
+        return bool(json.loads(juju.run("mprime/0", "results").results["json"])["primes"])
+
+    juju.wait(found_one, successes=1)
+    results = json.loads(juju.run("mprime/0", "results").results["json"])
+    assert results["primes"] == [110503]
+    run_hook(juju, "update-status")
+    status = juju.status()
+    assert search_status(status)[1].startswith("M110503 is prime")
+    assert status.apps["mprime"].version == "mlucas 20.1.1"
+
+
+def test_the_container_has_no_rights_beyond_its_work_directory(search: jubilant.Juju) -> None:
+    found = inspect_container(search)
+    host = found["HostConfig"]
+    assert found["Config"]["User"] == "65532:65532"
+    assert host["ReadonlyRootfs"]
+    assert host["CapDrop"] == ["ALL"]
+    assert host["NetworkMode"] == "none"
+    assert "no-new-privileges" in " ".join(host["SecurityOpt"])
+    assert 0 < host["Memory"] <= 256 * 1024 * 1024
+    assert host["PidsLimit"] == 64
+    assert host["OomScoreAdj"] == 1000
+    assert [(m["Source"], m["Destination"]) for m in found["Mounts"]] == [(WORK, "/work")]
+    mode = search.exec("stat", "-c", "%a %u", WORK, machine=0).stdout.split()
+    assert mode == ["700", "65532"]
+
+
+def test_hooks_that_have_nothing_to_change_leave_the_container_alone(
+    search: jubilant.Juju, charms: dict[str, Path]
+) -> None:
+    before = inspect_container(search)
+    run_hook(search, "update-status")
+    search.refresh("mprime", path=charms["mprime"])
+    after = inspect_container(search)
+    assert (after["Id"], after["State"]["StartedAt"]) == (
+        before["Id"],
+        before["State"]["StartedAt"],
+    )
+
+
+def test_wrong_options_block_by_name_while_the_search_goes_on(
+    search: jubilant.Juju, published: Published
+) -> None:
+    before = inspect_container(search)["Id"]
+    search.config("mprime", {"image": "Not An Image", "registry-ca": "no certificate"})
+    search.wait(lambda status: search_status(status)[0] == "blocked", successes=1)
+    message = search_status(search.status())[1]
+    assert "option image" in message
+    assert "option registry-ca" in message
+    assert inspect_container(search)["Id"] == before
+    assert is_running(search)
+    search.config("mprime", {"image": published.image, "registry-ca": published.authority})
+    search.wait(lambda status: search_status(status)[0] == "active", successes=1)
+    assert inspect_container(search)["Id"] == before
+
+
+def test_a_container_killed_hard_goes_on_from_its_checkpoint(search: jubilant.Juju) -> None:
+    before = wait_for_position(search)
+    earlier = count_resumptions(search, before)
+    search.exec("docker", "kill", "--signal", "KILL", "mprime-0", machine=0)
+    run_hook(search, "update-status")
+    assert is_running(search)
+    assert wait_for_position(search, before) > before
+    (resumed,) = count_resumptions(search, before)[len(earlier) :]
+    assert resumed >= before.iteration
+
+
+def test_after_a_reboot_the_search_goes_on_from_its_checkpoint(search: jubilant.Juju) -> None:
+    before = wait_for_position(search)
+    earlier = count_resumptions(search, before)
+    boot = "systemctl show --property UserspaceTimestampMonotonic --value"
+    booted = search.exec(boot, machine=0).stdout
+    with contextlib.suppress(jubilant.CLIError):  # it may take the connection along
+        search.ssh("0", "sudo", "systemctl", "reboot")
+
+    def is_up_again(_: jubilant.Status) -> bool:
+        try:
+            return search.exec(boot, machine=0).stdout != booted
+        except jubilant.CLIError:
+            return False
+
+    search.wait(is_up_again, successes=1)
+    search.wait(
+        lambda status: search_status(status)[0] == "active" and is_running(search), successes=1
+    )
+    assert wait_for_position(search, before) > before
+    (resumed,) = count_resumptions(search, before)[len(earlier) :]
+    assert resumed >= before.iteration
+
+
+def test_removal_takes_the_container_and_the_trust_away_and_keeps_the_work(
+    search: jubilant.Juju,
+) -> None:
+    search.remove_relation("apache2", "mprime")
+    search.wait(lambda status: not subordinates(status), successes=1)
+    assert not search.exec("docker", "ps", "-aq", machine=0).stdout.strip()
+    assert "worktodo.ini" in search.exec("ls", WORK, machine=0).stdout.split()
+    left = search.exec("find /etc/docker/certs.d -type f 2>/dev/null || true", machine=0)
+    assert not left.stdout.strip()
+    assert jubilant.all_active(search.status(), "apache2")
+
+
+def test_an_image_out_of_reach_blocks_with_the_reason_and_heals_by_itself(
+    juju: jubilant.Juju,
+    registry: jubilant.Juju,
+    charms: dict[str, Path],
+    published: Published,
+) -> None:
+    registry.run("registry/0", "stop")
+    try:
+        deploy(juju, charms, published.image, published.authority)
+        status, message = search_status(juju.status())
+        assert status == "blocked"
+        assert published.image in message
+        assert "connection refused" in message
+    finally:
+        registry.run("registry/0", "start")
+    run_hook(juju, "update-status")
+    assert search_status(juju.status())[0] == "active"
+    assert is_running(juju)
+
+
+def test_a_registry_that_is_not_trusted_is_refused_until_its_authority_is_given(
+    juju: jubilant.Juju, charms: dict[str, Path], published: Published
+) -> None:
+    deploy(juju, charms, published.image, "")
+    status, message = search_status(juju.status())
+    assert (status, "x509" in message) == ("blocked", True)
+    juju.config("mprime", {"registry-ca": published.authority})
+    juju.wait(lambda status: search_status(status)[0] == "active", successes=1)
+
+
+def test_the_engine_is_installed_where_there_is_none(
+    juju: jubilant.Juju, charms: dict[str, Path], published: Published
+) -> None:
+    juju.deploy(charms["apache2"])
+    juju.wait(jubilant.all_active, successes=1)
+    juju.exec("apt-get purge -q -y docker.io containerd runc", machine=0)
+    juju.deploy(
+        charms["mprime"], config={"image": published.image, "registry-ca": published.authority}
+    )
+    juju.integrate("apache2", "mprime")
+    juju.wait(jubilant.all_active, successes=1)
+    assert is_running(juju)

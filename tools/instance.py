@@ -1,0 +1,78 @@
+"""A local model of one's own, for tests and benchmarks: beside any other, and gone in the end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import jubilant
+
+from tools import image, pack
+
+
+@dataclass(frozen=True)
+class Published:
+    """An image in a registry: how to pull it, by digest and by tag, and whom to trust."""
+
+    image: str
+    tag_image: str
+    authority: str
+
+
+def localmodel(*words: str) -> str:
+    """Run the command `localmodel` and return what it said.
+
+    Raises:
+        subprocess.CalledProcessError: it failed; its standard error says why.
+    """
+    command = [sys.executable, "-m", "localmodel", *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stderr
+
+
+@contextmanager
+def own_instance(name: str) -> Iterator[None]:
+    """Let `juju` on the PATH be a fresh local model of this name; remove it with all it has."""
+    before = os.environ.copy()
+    with tempfile.TemporaryDirectory() as folder:
+        shim = Path(folder) / "juju"
+        shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m localmodel.juju "$@"\n')
+        shim.chmod(0o755)
+        os.environ |= {
+            "LOCALMODEL_NAME": name,
+            "LOCALMODEL_CHARMS": str(pack.DIST),
+            "PATH": f"{folder}:{os.environ['PATH']}",
+        }
+        try:
+            # One that was killed may have left its own behind.
+            localmodel("down", "--purge")
+            localmodel("up")
+            yield
+        finally:
+            localmodel("down", "--purge")
+            os.environ.clear()
+            os.environ.update(before)
+
+
+@contextmanager
+def private_registry(charm: Path) -> Iterator[jubilant.Juju]:
+    """A model with a registry in it, `registry/0`, for as long as the block runs."""
+    with jubilant.temp_model() as juju:
+        juju.wait_timeout = 600
+        juju.deploy(charm)
+        juju.wait(jubilant.all_active, successes=1)
+        yield juju
+
+
+def publish(registry: jubilant.Juju, name: str) -> Published:
+    """Build an image of `images/` and push it to a registry."""
+    archive = image.build_image(name, "registry/0", registry.cli)
+    registry.cli("attach-resource", "registry", f"image={archive}")
+    registry.wait(jubilant.all_agents_idle, successes=1)
+    results = registry.run("registry/0", "publish", {"name": name}).results
+    return Published(results["image"], results["tag-image"], results["ca"])

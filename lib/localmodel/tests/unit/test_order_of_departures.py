@@ -219,3 +219,17 @@ def test_the_bags_and_scopes_of_what_has_left_are_gone(related: World) -> None:
     for relation in related.model.relations.values():
         assert "web/0" not in relation.scope
         assert "web/0" not in relation.bags
+
+
+def test_a_join_is_followed_by_its_change_even_where_the_unit_is_dying(world: World) -> None:
+    world.deploy("web", units=2)
+    while world.events[-1:] != [("web/1", "cluster-relation-joined web/0")]:
+        world.step()
+    world.events.clear()
+    world.remove("web")
+    assert of(world.settle(), "web/1") == [
+        "cluster-relation-changed web/0",
+        "cluster-relation-departed web/0 (web/1 departs)",
+        "stop",
+        "remove",
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from localmodel.cli.registry import localmodel
-from localmodel.cli.session import guarded
+from localmodel.cli.session import guarded, leave
 
 
 def main() -> int:
@@ -17,4 +17,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -75,26 +75,37 @@ class Agent:
 
         Raises: LocalModelError if a machine can't be made; what else was due is done first.
         """
+        pool = ThreadPoolExecutor(max_workers=8)
+        try:
+            self._work(pool)
+        except KeyboardInterrupt:
+            # The threads end with the process, and until then change nothing any more: their
+            # hooks go on, and the next command takes them for interrupted.
+            self.store.close()
+            raise
+        finally:
+            pool.shutdown(wait=False)
+
+    def _work(self, pool: ThreadPoolExecutor) -> None:
         failure: LocalModelError | None = None
         running: dict[Future[None], str] = {}
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            while True:
-                with self.guard:
-                    advance(self.model)
-                    self.store.save(self.model)
-                    jobs = self._due_jobs(set(running.values()))
-                for number, job in jobs.items():
-                    running[pool.submit(job)] = number
-                if not running:
-                    break
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    number = running.pop(future)
-                    try:
-                        future.result()
-                    except LocalModelError as e:
-                        failure = e
-                        self._deferred.add(number)
+        while True:
+            with self.guard:
+                advance(self.model)
+                self.store.save(self.model)
+                jobs = self._due_jobs(set(running.values()))
+            for number, job in jobs.items():
+                running[pool.submit(job)] = number
+            if not running:
+                break
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                number = running.pop(future)
+                try:
+                    future.result()
+                except LocalModelError as e:
+                    failure = e
+                    self._deferred.add(number)
         if failure:
             raise failure
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -11,8 +12,6 @@ from pathlib import Path
 import jubilant
 import pytest
 
-from localmodel.host.processes import command_lines, wait_until
-
 from lib.localmodel.tests.integration.kit import (
     Run,
     events,
@@ -21,6 +20,7 @@ from lib.localmodel.tests.integration.kit import (
     start,
     touch,
 )
+from localmodel.host.processes import command_lines, wait_until
 
 #: The moments are random; this makes those of a failed run come again.
 SEED = int(os.environ.get("LOCALMODEL_SEED", random.SystemRandom().randrange(10**6)))
@@ -77,14 +77,11 @@ def kill_after(process: subprocess.Popen[str], seconds: float) -> bool:
 
 def check_run(runs: list[Run], wanted: list[str]) -> None:
     """Every wanted hook has ended well at last, in order, one at a time."""
-    assert all(before.ended or before.name == after.name for before, after in pairs(runs))
+    following = itertools.pairwise(runs)
+    assert all(run.ended or run.name == after.name for run, after in following)
     ended = list(dict.fromkeys(r.name for r in runs if r.ended))
     assert ended == wanted
     assert runs[-1].ended
-
-
-def pairs(runs: list[Run]) -> list[tuple[Run, Run]]:
-    return list(zip(runs, runs[1:], strict=False))
 
 
 @pytest.mark.parametrize("trial", range(8))
@@ -157,7 +154,7 @@ def test_an_interrupted_hook_goes_on_is_waited_for_and_run_again(
         status.communicate(timeout=2)
     assert events(all_runs(juju, gated)[len(before) :], gated) == ["config-changed"]
     touch(juju, "open")
-    status.communicate(timeout=30)
+    status.communicate(timeout=20)
     runs = all_runs(juju, gated)[len(before) :]
     assert [(r.name, r.ended) for r in runs] == [("config-changed", True)] * 2
     assert len({r.context for r in runs}) == 2
@@ -190,7 +187,7 @@ def test_a_reader_does_not_wait_for_a_hook(juju: jubilant.Juju, gated: str) -> N
         "running config-changed hook",
     )
     touch(juju, "open")
-    _, words = process.communicate(timeout=30)
+    _, words = process.communicate(timeout=20)
     assert (process.returncode, words) == (0, "")
 
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -19,6 +19,9 @@ from localmodel.host import underlay
 from localmodel.paths import default_paths
 from localmodel.state import Model
 from localmodel.store import Store, hold_lock
+
+#: A command's exit code after an interrupt at the terminal, as shells have it.
+INTERRUPTED = 130
 
 
 def open_store() -> Store:
@@ -148,7 +151,16 @@ def guarded(main: Callable[[], int]) -> int:
             "ERROR interrupted: what runs on the machines goes on, and the next command carries on",
             file=sys.stderr,
         )
-        return 130
+        return INTERRUPTED
+
+
+def leave(code: int) -> NoReturn:
+    """End the process; after an interrupt at once, without waiting for threads that run hooks."""
+    if code == INTERRUPTED:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def charm_folder() -> Path:

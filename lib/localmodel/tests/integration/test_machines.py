@@ -1,0 +1,148 @@
+"""What a machine is like inside, and what it leaves of the host: as it was."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import jubilant
+import pytest
+
+from lib.localmodel.tests.integration import kit
+from localmodel.host.processes import command_lines, with_environment
+
+
+def output(*argv: str) -> str:
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
+def host_network() -> dict[str, str]:
+    """What of the host's network a container engine is wont to change."""
+    forward = "/proc/sys/net/ipv4/ip_forward"
+    return {
+        "routes": output("/usr/sbin/ip", "route", "show", "table", "all"),
+        "links": output("/usr/sbin/ip", "-o", "-br", "link"),
+        "rules": "\n".join(
+            line
+            for line in output("/usr/sbin/iptables-save").splitlines()
+            if not line.startswith(("#", ":"))
+        ),
+        "ip_forward": Path(forward).read_text(),
+        "resolv.conf": Path("/etc/resolv.conf").read_text(),
+    }
+
+
+@pytest.fixture(scope="module")
+def two(juju: jubilant.Juju) -> tuple[str, str]:
+    """The addresses of two machines."""
+    juju.cli("add-machine", "-n", "2")
+    machines = juju.status().machines
+    return machines["0"].dns_name, machines["1"].dns_name
+
+
+def test_a_machine_has_a_systemd_that_has_started_everything(
+    juju: jubilant.Juju, two: tuple[str, str]
+) -> None:
+    assert juju.ssh(0, "systemctl is-system-running") == "running\n"
+    assert juju.ssh(0, "cat /proc/1/comm") == "systemd\n"
+    assert juju.ssh(0, "systemctl --failed --no-legend") == ""
+
+
+def test_a_machine_has_a_docker_engine_that_runs_containers(
+    juju: jubilant.Juju, two: tuple[str, str]
+) -> None:
+    assert juju.ssh(0, "docker info --format '{{.Driver}}'") == "overlay2\n"
+    # An image without a registry: the machine's own busybox, or failing that perl, is enough.
+    juju.ssh(0, "tar -C / -c bin usr/bin/perl usr/bin/id lib lib64 usr/lib | docker import - own")
+    words = juju.ssh(0, "docker run --rm --memory=64m own /usr/bin/id -u")
+    assert words == "0\n"
+    assert juju.ssh(1, "docker images --quiet") == ""
+
+
+def test_a_machine_reaches_the_outside_by_name(juju: jubilant.Juju, two: tuple[str, str]) -> None:
+    juju.ssh(0, "apt-get update -q -o APT::Update::Error-Mode=any")
+
+
+def test_machines_reach_each_other(juju: jubilant.Juju, two: tuple[str, str]) -> None:
+    zero, one = two
+    assert " 0% packet loss" in juju.ssh(0, f"ping -c 1 -W 5 {one}")
+    assert " 0% packet loss" in juju.ssh(1, f"ping -c 1 -W 5 {zero}")
+    assert juju.ssh(0, "hostname -I").split()[0] == zero
+
+
+def test_what_listens_on_the_hosts_loopback_is_out_of_reach(
+    juju: jubilant.Juju, two: tuple[str, str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        # The way out's own address for its host, slirp4netns(1).
+        found = juju.ssh(0, f"nc -z -w 2 10.0.2.2 {port} && echo open || echo out of reach")
+    assert found == "out of reach\n"
+
+
+@pytest.fixture
+def cleared(other_instance: None) -> Iterator[jubilant.Juju]:
+    """A model with one machine and a unit on an instance that the test takes down."""
+    kit.command("juju", "add-model", "short-lived")
+    yield jubilant.Juju(model="short-lived")
+
+
+def test_down_and_up_bring_machines_back_and_start_their_units(
+    cleared: jubilant.Juju, charms: Path
+) -> None:
+    cleared.deploy(kit.pack(charms, "resident"))
+    ran = len(kit.journal(cleared))
+    address = cleared.status().machines["0"].dns_name
+    kit.command("localmodel", "down")
+    status = cleared.status()
+    assert status.machines["0"].juju_status.current == "down"
+    refusal = kit.command("juju", "add-machine", check=False)
+    assert (refusal.returncode, "localmodel up" in refusal.stderr) == (1, True)
+    kit.command("localmodel", "up")
+    assert cleared.status().machines["0"].dns_name == address
+    assert kit.events(kit.journal(cleared)[ran:], "resident/0") == ["start"]
+
+
+def test_tick_fires_update_status_once(cleared: jubilant.Juju, charms: Path) -> None:
+    cleared.deploy(kit.pack(charms, "resident"))
+    ran = len(kit.journal(cleared))
+    kit.command("localmodel", "tick")
+    cleared.status()
+    assert kit.events(kit.journal(cleared)[ran:], "resident/0") == ["update-status"]
+
+
+def test_purge_leaves_nothing_and_the_host_as_it_was(other_instance: None, charms: Path) -> None:
+    before = host_network()
+    kit.command("juju", "add-model", "gone")
+    juju = jubilant.Juju(model="gone")
+    juju.deploy(kit.pack(charms, "resident"), num_units=2)
+    during = host_network()
+    machines = [m.hostname for m in juju.status().machines.values()]
+    name = kit.home().name
+    assert traces(name, machines) != []
+    juju.ssh(0, "docker network create extra")
+
+    told = kit.command("localmodel", "down", "--purge")
+
+    assert traces(name, machines) == []
+    assert during == before
+    assert host_network() == before
+    assert all(f"removed machine {m}" in told.stderr for m in machines)
+
+
+def traces(name: str, machines: list[str]) -> list[str]:
+    """Whatever an instance has on this host: mounts, namespaces, processes, groups, files."""
+    found = [f"mount {line}" for line in Path("/proc/mounts").read_text().splitlines()]
+    found = [line for line in found if f"/{name}/" in line or f"netns/{name} " in line]
+    found += [f"namespace {p}" for p in Path("/run/netns").glob(name)]
+    found += [f"process {' '.join(argv)}" for _, argv in command_lines() if name in str(argv)]
+    found += [f"hook of {pid}" for pid in with_environment("JUJU_MODEL_NAME=gone")]
+    folders = [Path("/var/lib") / name, Path("/run") / name]
+    folders += Path("/sys/fs/cgroup").glob(f"*/{name}")
+    folders += Path("/sys/fs/cgroup").glob(f"**/{name}-*.service")
+    for machine in machines:
+        folders += Path("/run/systemd/nspawn").glob(f"*/{machine}")
+        found += [f"process {argv}" for _, argv in command_lines() if machine in str(argv)]
+    return found + [f"folder {f}" for f in folders if f.exists()]

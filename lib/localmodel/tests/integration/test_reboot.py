@@ -1,0 +1,130 @@
+"""Machines that reboot: asked for from outside, from inside, and by a charm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jubilant
+import pytest
+
+from lib.localmodel.tests.integration.kit import command, events, journal, pack, touch
+from localmodel.host.processes import wait_until
+
+#: Reboots its machine once, where a test asks for it.
+CONFIG_CHANGED = """\
+for how in now later; do
+    if [ -e $probe/$how ]; then
+        rm $probe/$how
+        if [ $how = now ]; then juju-reboot --now; sleep 60; else juju-reboot; fi
+        state-set $how=committed
+    fi
+done
+"""
+
+
+@pytest.fixture(scope="module")
+def unit(juju: jubilant.Juju, charms: Path) -> str:
+    """A principal with a subordinate on machine 0."""
+    sub = pack(
+        charms,
+        "sub",
+        subordinate=True,
+        requires={"juju-info": {"interface": "juju-info", "scope": "container"}},
+    )
+    host = pack(
+        charms,
+        "host",
+        {"config-changed": CONFIG_CHANGED},
+        config={"number": {"type": "int", "default": 0}},
+    )
+    juju.deploy(host)
+    juju.deploy(sub)
+    juju.integrate("host", "sub")
+    return "host/0"
+
+
+def boot(juju: jubilant.Juju) -> str:
+    """Names the machine's present boot."""
+    return juju.ssh(0, "systemctl show --property=UserspaceTimestampMonotonic")
+
+
+def check_rebooted(juju: jubilant.Juju, before: str) -> None:
+    """It is another boot of the same machine, with a working engine."""
+    assert boot(juju) != before
+    assert juju.ssh(0, "cat /root/kept /var/lib/docker/kept") == "a file\nan image\n"
+    assert "overlay2" in juju.ssh(0, "docker info --format '{{.Driver}}'")
+    address = juju.status().machines["0"].dns_name
+    assert f" {address}/16 " in juju.ssh(0, "ip -4 address show dev host0")
+
+
+@pytest.fixture
+def before(juju: jubilant.Juju, unit: str) -> str:
+    juju.ssh(0, "echo a file >/root/kept; echo an image >/var/lib/docker/kept")
+    return boot(juju)
+
+
+def test_a_machine_that_is_rebooted_starts_its_units_once(
+    juju: jubilant.Juju, unit: str, before: str
+) -> None:
+    ran = len(journal(juju))
+    command("localmodel", "reboot", "-m", str(juju.model), "0")
+    check_rebooted(juju, before)
+    runs = journal(juju)[ran:]
+    assert events(runs, unit) == ["start"]
+    assert events(runs, "sub/0") == ["start"]
+
+
+def test_a_machine_that_reboots_itself_starts_its_units_once(
+    juju: jubilant.Juju, unit: str, before: str
+) -> None:
+    ran = len(journal(juju))
+    # The connection breaks, sooner or later.
+    command("juju", "ssh", "-m", str(juju.model), "0", "systemctl reboot", check=False)
+
+    def is_back() -> bool:
+        shown = command(
+            "juju",
+            "ssh",
+            "-m",
+            str(juju.model),
+            "0",
+            "systemctl is-system-running; systemctl show --property=UserspaceTimestampMonotonic",
+            check=False,
+        ).stdout
+        return shown.startswith("running") and before not in shown
+
+    assert wait_until(is_back, timeout=30)
+    juju.wait(lambda s: jubilant.all_agents_idle(s, "host", "sub"), delay=0.1, successes=1)
+    check_rebooted(juju, before)
+    runs = journal(juju)[ran:]
+    assert events(runs, unit) == ["start"]
+    assert events(runs, "sub/0") == ["start"]
+
+
+def test_a_hook_that_asks_for_a_reboot_is_ended_first_and_committed(
+    juju: jubilant.Juju, unit: str, before: str
+) -> None:
+    touch(juju, "later")
+    ran = len(journal(juju))
+    juju.config("host", {"number": 1})
+    check_rebooted(juju, before)
+    assert juju.exec("state-get later", unit=unit).stdout == "committed\n"
+    runs = journal(juju)[ran:]
+    assert events(runs, unit) == ["config-changed", "start"]
+    assert events(runs, "sub/0") == ["start"]
+
+
+def test_a_hook_that_asks_for_a_reboot_now_is_cut_short_and_run_again(
+    juju: jubilant.Juju, unit: str, before: str
+) -> None:
+    touch(juju, "now")
+    ran = len(journal(juju))
+    juju.config("host", {"number": 2})
+    check_rebooted(juju, before)
+    assert juju.exec("state-get now", unit=unit).stdout == ""
+    runs = [r for r in journal(juju)[ran:] if r.unit == unit]
+    assert [(r.name, r.ended) for r in runs] == [
+        ("config-changed", False),
+        ("config-changed", True),
+        ("start", True),
+    ]

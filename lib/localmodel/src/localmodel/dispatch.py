@@ -6,7 +6,7 @@ talks to a socket which is there for as long as the charm runs.
 
 from __future__ import annotations
 
-import socketserver
+import socket
 import struct
 import subprocess
 import threading
@@ -232,48 +232,55 @@ def _pump(stream: IO[bytes], sink: Sink) -> threading.Thread:
 
 
 @contextmanager
-def serve(context: HookContext, socket: Path) -> Iterator[list[Callable[[], None]]]:
-    """Answer hook tools at a socket.
+def serve(context: HookContext, path: Path) -> Iterator[list[Callable[[], None]]]:
+    """Answer hook tools at a socket, each call in a thread of its own.
 
     Yields: a list; what is put into it is called when the charm asks for a reboot now.
     """
     stop_now: list[Callable[[], None]] = []
+    path.unlink(missing_ok=True)
+    if len(str(path)) > 100:
+        raise LocalModelError(f"{path} is too long for a socket: set LOCALMODEL_RUN shorter")
 
-    class Handler(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
+    def answer(connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as stream:
             try:
-                context_id, name, stdin, *argv = _receive(self.rfile)
+                context_id, name, stdin, *argv = _receive(stream)
             except (struct.error, ValueError):
                 return
-            if context_id != context.hook.context:
-                answer = Answer(1, stderr=f"ERROR {name}: this hook has ended\n")
+            if context_id == context.hook.context:
+                reply = run_tool(context, name, argv, stdin)
             else:
-                answer = run_tool(context, name, argv, stdin)
+                reply = Answer(1, stderr=f"ERROR {name}: this hook has ended\n")
             try:
-                self.wfile.write(_pack([str(answer.code), answer.stdout, answer.stderr]))
+                connection.sendall(_pack([str(reply.code), reply.stdout, reply.stderr]))
             except BrokenPipeError:
                 return
-            if context.wants_reboot == "now":
-                for stop in stop_now:
-                    stop()
+        if context.wants_reboot == "now":
+            for stop in stop_now:
+                stop()
 
-    class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-        daemon_threads = True
-        request_queue_size = 64
+    def accept(listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=answer, args=[connection], daemon=True).start()
 
-    socket.unlink(missing_ok=True)
-    if len(str(socket)) > 100:
-        raise LocalModelError(f"{socket} is too long for a socket: set LOCALMODEL_RUN shorter")
-    with Server(str(socket), Handler) as server:
-        socket.chmod(0o600)
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+        path.chmod(0o600)
+        listener.listen(64)
+        thread = threading.Thread(target=accept, args=[listener], daemon=True)
         thread.start()
         try:
             yield stop_now
         finally:
-            server.shutdown()
+            # This wakes accept at once (unix(7), shutdown(2)).
+            listener.shutdown(socket.SHUT_RDWR)
             thread.join()
-            socket.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
 def _receive(stream: BufferedIOBase) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import zipfile
 from functools import lru_cache
@@ -169,7 +168,7 @@ def unpack_charm(paths: Paths, sha256: str, folder: Path) -> None:
             target.unlink(missing_ok=True)
             mode = info.external_attr >> 16
             if mode & 0o170000 == 0o120000:
-                os.symlink(archive.read(info).decode(), target)
+                target.symlink_to(archive.read(info).decode())
                 continue
             with archive.open(info) as source, target.open("wb") as sink:
                 shutil.copyfileobj(source, sink)

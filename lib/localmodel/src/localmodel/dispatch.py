@@ -187,7 +187,6 @@ def run_in_context(
             # An interrupt at the terminal ends the command, not the hook.
             start_new_session=True,
         )
-        assert process.stdout and process.stderr
         pumps = [_pump(process.stdout, out), _pump(process.stderr, err)]
         stop_now.append(lambda: processes.kill(processes.tree(process.pid), timeout=1))
         try:
@@ -220,8 +219,10 @@ def wait_for_orphan(context_id: str) -> None:
             processes.kill(processes.tree(orphan))
 
 
-def _pump(stream: IO[bytes], sink: Sink) -> threading.Thread:
+def _pump(stream: IO[bytes] | None, sink: Sink) -> threading.Thread:
     def pump() -> None:
+        if stream is None:
+            return
         with stream:
             for line in stream:
                 sink(line.decode(errors="replace").rstrip("\n"))

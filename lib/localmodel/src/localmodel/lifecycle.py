@@ -28,8 +28,9 @@ def advance(model: Model) -> None:
         _add_subordinates,
         _elect_leaders,
     )
-    while any([step(model) for step in steps]):
-        pass
+    changes = True
+    while changes:
+        changes = sum(step(model) for step in steps)
 
 
 def add_unit(model: Model, app: Application, machine: str, principal: str | None = None) -> Unit:

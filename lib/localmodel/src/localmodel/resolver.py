@@ -111,19 +111,18 @@ def apply_hook(model: Model, unit: Unit, hook: Hook, meta: Meta, now: float) -> 
             if (secret := model.secrets.get(hook.secret)) and hook.revision in secret.revisions:
                 secret.revisions[hook.revision].expires = None
         case _ if hook.relation is not None:
-            _apply_relation_hook(model, unit, hook)
+            _apply_relation_hook(model, unit, hook, hook.relation)
 
 
-def _apply_relation_hook(model: Model, unit: Unit, hook: Hook) -> None:
-    assert hook.relation is not None
+def _apply_relation_hook(model: Model, unit: Unit, hook: Hook, number: int) -> None:
     views = unit.local.relations
-    relation = model.relations.get(hook.relation)
+    relation = model.relations.get(number)
     if hook.kind == "relation-broken":
-        views.pop(hook.relation, None)
+        views.pop(number, None)
         if relation and unit.name in relation.scope:
             relation.scope.remove(unit.name)
         return
-    view = views.setdefault(hook.relation, RelationView())
+    view = views.setdefault(number, RelationView())
     if hook.kind == "relation-joined":
         view.units[hook.remote_unit] = UNTOLD
     elif hook.kind == "relation-departed":

@@ -186,7 +186,7 @@ class Bag(Struct):
     version: int = 0
 
     def update(self, changes: dict[str, str]) -> None:
-        """Take changes in; an empty value removes its key. Moves the version if anything differs."""
+        """Take changes in, where "" removes a key; move the version if anything differs."""
         merged = {k: v for k, v in (self.data | changes).items() if v != ""}
         if merged != self.data:
             self.data = merged
@@ -334,8 +334,10 @@ class Model(Struct):
         ]
 
     def remote_units(self, relation: Relation, unit: Unit) -> list[str]:
-        """The units in a relation's scope that `unit` sees: itself never, and in a container-scoped
-        relation only those on its own principal."""
+        """The units in a relation's scope that `unit` sees, itself never.
+
+        In a container-scoped relation, only those on its own principal.
+        """
         other = relation.other_app(unit.app)
         seen = [
             self.units[n]

@@ -123,7 +123,11 @@ def application_state(model: Model, app: Application) -> Status:
         return app.status
     units = model.units_of(app.name)
     shown = [u.agent if u.agent.current == "error" else u.workload for u in units]
-    return min(shown, key=lambda s: SEVERITY.index(s.current), default=Status("unknown"))
+    return min(
+        shown,
+        key=lambda s: SEVERITY.index(s.current),
+        default=Status("unknown", since=model.created),
+    )
 
 
 def _application_status(store: Store, model: Model, app: Application) -> dict[str, Any]:

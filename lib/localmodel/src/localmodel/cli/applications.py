@@ -94,7 +94,7 @@ def _deploy_bundle(args: argparse.Namespace) -> None:
 
 
 def _read_config(words: list[str], application: str | None) -> dict[str, Any]:
-    """Settings from ``KEY=VALUE`` words, ``KEY=@FILE``, and YAML files as ``juju config`` takes."""
+    """Read settings from ``KEY=VALUE`` and ``KEY=@FILE`` words, and from YAML files."""
     found: dict[str, Any] = {}
     for word in words:
         if "=" in word:

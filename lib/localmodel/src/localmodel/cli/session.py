@@ -66,11 +66,12 @@ def reading(given: str | None) -> Iterator[tuple[Store, Model]]:
     store = open_store()
     name = model_name(store, given)
     with hold_lock(store.paths, wait=False) as held:
-        if held and not store.setting("down"):
+        if held:
             with Progress() as progress:
                 agent = _agent(store, store.load(name), progress.report)
                 agent.save()
-                agent.run_until_idle()
+                if not store.setting("down"):
+                    agent.run_until_idle()
     yield store, store.load(name)
 
 
@@ -148,7 +149,7 @@ def guarded(main: Callable[[], int]) -> int:
         return 1
     except KeyboardInterrupt:
         print(
-            "ERROR interrupted: what runs on the machines goes on, and the next command carries on",
+            "ERROR interrupted: hooks that run go on, and the next command carries on",
             file=sys.stderr,
         )
         return INTERRUPTED

@@ -229,10 +229,10 @@ class Instance:
             groups: list[Path] = []
         else:
             groups = cgroups.make_groups(self.name)
+        supervisor = ["/usr/bin/setsid", "--fork", "/bin/sh", "-c", SUPERVISE, "sh"]
         with self.console.open("ab") as log:
             subprocess.run(
-                ["/usr/bin/setsid", "--fork", "/bin/sh", "-c", SUPERVISE, "sh"]
-                + [*(str(g) for g in groups), "--", *command],
+                [*supervisor, *(str(g) for g in groups), "--", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

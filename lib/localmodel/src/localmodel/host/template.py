@@ -60,7 +60,7 @@ CUSTOMIZE = (
 
 
 def host_release() -> tuple[str, str, str]:
-    """This host's distribution, version and code name, such as ``debian``, ``12``, ``bookworm``."""
+    """This host's distribution, version and code name: ``debian``, ``12``, ``bookworm``."""
     release = platform.freedesktop_os_release()
     return release["ID"], release.get("VERSION_ID", ""), release.get("VERSION_CODENAME", "")
 
@@ -130,7 +130,6 @@ def build_template(paths: Paths, report: Callable[[str, float], None]) -> Path:
         *(f"--customize-hook={step}" for step in CUSTOMIZE),
         "",
         str(partial),
-        "-",
     ]
     # What it says, in order, and how far along it is then.
     milestones = {
@@ -141,14 +140,17 @@ def build_template(paths: Paths, report: Callable[[str, float], None]) -> Path:
         "installing remaining": 0.55,
         "cleaning package": 0.95,
     }
+    sources = paths.templates / "sources.list"
+    sources.write_text("\n".join(host_sources()) + "\n")
     with log.open("w") as sink:
         builder = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=sink, stderr=subprocess.PIPE, text=True
+            [*command, str(sources)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
-        assert builder.stdin and builder.stderr
-        builder.stdin.write("\n".join(host_sources()) + "\n")
-        builder.stdin.close()
-        for line in builder.stderr:
+        for line in builder.stderr or ():
             sink.write(line)
             for words, share in milestones.items():
                 if words in line:

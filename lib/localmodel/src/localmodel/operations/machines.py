@@ -30,9 +30,8 @@ def place_unit(store: Store, model: Model, directive: str | None) -> Machine:
     Args:
         directive: a machine's number, a unit whose machine to share, or ``new``.
     """
-    if directive in (None, "new"):
+    if directive is None or directive == "new":
         return add_machine(store, model)
-    assert directive is not None
     if ":" in directive:
         raise LocalModelError(
             f'placement "{directive}": the local model has no containers or zones on machines;'

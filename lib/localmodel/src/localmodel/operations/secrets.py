@@ -28,7 +28,7 @@ def find_secret(model: Model, reference: str) -> Secret:
 
 
 def read_content(pairs: Sequence[str], file: str | None) -> dict[str, str]:
-    """A secret's content from ``key=value``, ``key#base64=…``, ``key#file=PATH`` or a YAML file."""
+    """A secret's content from ``key[#base64|#file]=value`` words and a YAML file."""
     content: dict[str, Any] = {}
     if file:
         try:

@@ -72,7 +72,7 @@ def pack(
 class Run:
     """One dispatch as the charm itself journalled it.
 
-    `alone` is whether all that began on its machine before it had come to its end by then.
+    `alone` is whether the run before it on its machine had come to its end by then.
     """
 
     unit: str
@@ -96,7 +96,7 @@ def read_journal(text: str) -> list[Run]:
         what, *fields = line.split("|")
         if what == "begin":
             unit, name, context, remote, departing, folder, user, stdin = fields
-            alone = all(r.ended for r in runs)
+            alone = not runs or runs[-1].ended
             runs.append(
                 Run(unit, name, context, remote, departing, folder, user, stdin, alone=alone)
             )

@@ -19,7 +19,7 @@ def output(*argv: str) -> str:
 
 
 def host_network() -> dict[str, str]:
-    """What of the host's network a container engine is wont to change."""
+    """What of the host's network a container engine tends to change."""
     forward = "/proc/sys/net/ipv4/ip_forward"
     return {
         "routes": output("/usr/sbin/ip", "route", "show", "table", "all"),
@@ -54,8 +54,9 @@ def test_a_machine_has_a_docker_engine_that_runs_containers(
     juju: jubilant.Juju, two: tuple[str, str]
 ) -> None:
     assert juju.ssh(0, "docker info --format '{{.Driver}}'") == "overlay2\n"
-    # An image without a registry: the machine's own busybox, or failing that perl, is enough.
-    juju.ssh(0, "tar -C / -c bin usr/bin/perl usr/bin/id lib lib64 usr/lib | docker import - own")
+    # An image without a registry: one program, and what it is linked with.
+    files = "/usr/bin/id $(ldd /usr/bin/id | grep -o '/[^ ]*')"
+    juju.ssh(0, f"tar --create --dereference {files} | docker import - own")
     words = juju.ssh(0, "docker run --rm --memory=64m own /usr/bin/id -u")
     assert words == "0\n"
     assert juju.ssh(1, "docker images --quiet") == ""

@@ -99,9 +99,9 @@ def test_an_operator_sees_secrets_and_their_content_only_when_revealed(
 
 
 def test_an_unused_revision_goes_where_it_is_asked_for(juju: jubilant.Juju) -> None:
-    uri = juju.add_secret("pruned", {"a": "1"})
-    juju.update_secret(uri, {"a": "2"}, auto_prune=True)
-    assert juju.show_secret(uri, reveal=True).content == {"a": "2"}
+    uri = juju.add_secret("pruned", {"pin": "1"})
+    juju.update_secret(uri, {"pin": "2"}, auto_prune=True)
+    assert juju.show_secret(uri, reveal=True).content == {"pin": "2"}
     juju.remove_secret(uri)
 
 

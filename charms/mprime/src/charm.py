@@ -12,6 +12,9 @@ import mprime
 import texts
 
 logger = logging.getLogger(__name__)
+# Each line that reaches Juju's log costs a process, and the Engine API client's say nothing new.
+for client in ("docker", "urllib3"):
+    logging.getLogger(client).setLevel(logging.WARNING)
 
 
 class MprimeCharm(ops.CharmBase):

@@ -89,8 +89,11 @@ def show_demo() -> dict[str, Any]:
 
 LEFT_UP = f"""
 The model stays up. To look around:
-  export PATH={SHIM}:$PATH
-  juju status; juju debug-log; juju run mprime/0 progress; juju ssh apache2/0
+  sudo ./run juju status
+  sudo ./run juju debug-log --include mprime/0 --level INFO
+  sudo ./run juju run mprime/0 progress
+  sudo ./run juju ssh apache2/0
+or, as root, put {SHIM} on the PATH and call juju.
 To remove all of it: sudo ./run clean
 """
 

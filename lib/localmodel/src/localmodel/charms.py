@@ -165,6 +165,9 @@ def unpack_charm(paths: Paths, sha256: str, folder: Path) -> None:
                 target.mkdir(parents=True, exist_ok=True)
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
+            if target.is_dir() and not target.is_symlink():
+                # The charm before had a folder here.
+                shutil.rmtree(target)
             target.unlink(missing_ok=True)
             mode = info.external_attr >> 16
             if mode & 0o170000 == 0o120000:

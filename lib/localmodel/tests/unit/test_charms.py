@@ -179,6 +179,14 @@ def test_a_new_charm_takes_the_old_ones_files_away_and_leaves_the_units_own(
     }
 
 
+def test_a_file_takes_the_place_of_the_old_charms_folder(
+    paths: Paths, tmp_path: Path, folder: Path
+) -> None:
+    unpack_charm(paths, keep_charm(paths, pack(tmp_path, "a", {"src/x/y": "old"})), folder)
+    unpack_charm(paths, keep_charm(paths, pack(tmp_path, "a", {"src/x": "new"})), folder)
+    assert (folder / "src/x").read_text() == "new"
+
+
 def test_the_same_charm_is_not_unpacked_again(paths: Paths, tmp_path: Path, folder: Path) -> None:
     sha256 = keep_charm(paths, pack(tmp_path, "bare", {"dispatch": "1"}))
     unpack_charm(paths, sha256, folder)

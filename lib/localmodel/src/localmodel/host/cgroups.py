@@ -11,6 +11,9 @@ from localmodel.host.processes import wait_until
 ROOT = Path("/sys/fs/cgroup")
 OURS = paths.NAME
 
+#: Puts the shell into the group whose folder is $1, and becomes the program that follows.
+JOIN = 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"'
+
 
 def hierarchies() -> list[Path]:
     """Where the kernel's hierarchies are mounted: several with version 1, one with version 2."""
@@ -42,6 +45,21 @@ def make_groups(name: str) -> list[Path]:
         group.mkdir(exist_ok=True)
         groups.append(group)
     return groups
+
+
+def join(pid: int) -> list[str]:
+    """The beginning of a command line that runs in the same group as a process.
+
+    Empty with version 1. With version 2 a machine's systemd can't move a process that comes from
+    outside its own part of the tree, as `systemd-run --scope` asks for.
+    """
+    if not is_unified():
+        return []
+    try:
+        group = Path(f"/proc/{pid}/cgroup").read_text().strip().removeprefix("0::/")
+    except FileNotFoundError:
+        return []  # The process is gone, which the program that follows finds out.
+    return ["/bin/sh", "-c", JOIN, "sh", str(ROOT / group)]
 
 
 def remove_groups(name: str | None = None) -> None:

@@ -32,12 +32,26 @@ TOOLS = Path("/var/lib/juju/tools")
 
 NSPAWN = "/usr/bin/systemd-nspawn"
 
-#: The shell puts itself into the machine's groups and then keeps the machine running: with
-#: --keep-unit, nspawn ends with 133 where the machine wants to reboot.
-SUPERVISE = """\
+SYSTEMCTL = "/usr/bin/systemctl"
+
+#: With --keep-unit, nspawn ends with this where the machine wants to reboot.
+REBOOT = 133
+
+#: The shell puts itself into the machine's groups and then keeps the machine running.
+SUPERVISE = f"""\
 while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit; shift; done; shift
-while :; do "$@"; [ $? = 133 ] || exit; done
+while :; do "$@"; [ $? = {REBOOT} ] || exit; done
 """
+
+#: How systemd keeps a machine running; the same as its own systemd-nspawn@.service has it.
+SERVICE = (
+    "Type=notify",
+    "Delegate=yes",
+    "KillMode=mixed",
+    "TasksMax=infinity",
+    f"RestartForceExitStatus={REBOOT}",
+    f"SuccessExitStatus={REBOOT}",
+)
 
 
 @dataclass(frozen=True)
@@ -90,7 +104,7 @@ class Instance:
             if leader is None:
                 return False
             state = subprocess.run(
-                [*self._nsenter(leader), "/usr/bin/systemctl", "is-system-running"],
+                [*self._nsenter(leader), SYSTEMCTL, "is-system-running"],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -164,7 +178,8 @@ class Instance:
         leader = self.leader()
         if leader is None:
             raise LocalModelError(f"machine {self.name} is down: run localmodel up")
-        return [*self._nsenter(leader), "/usr/bin/env", "-C", folder, *argv]
+        enter = [*cgroups.join(leader), *self._nsenter(leader)]
+        return [*enter, "/usr/bin/env", "-C", folder, *argv]
 
     @staticmethod
     def _nsenter(leader: int) -> list[str]:
@@ -213,26 +228,37 @@ class Instance:
         ]
         command = [underlay.NSENTER, f"--net={underlay.NETNS}", *nspawn]
         if cgroups.is_unified():
-            # With version 2 a group may only be handed on by the manager that owns the tree.
-            command = [
+            self._run_as_service(command)
+        else:
+            self._run_supervised(command)
+
+    def _run_as_service(self, command: Sequence[str]) -> None:
+        """With version 2 a group may only be handed on by the manager that owns the tree."""
+        if not Path("/run/systemd/system").is_dir():
+            raise LocalModelError(
+                "process 1 of this host is not systemd, and with control groups of version 2"
+                " machines need that: use a host, or a virtual machine, that boots systemd"
+            )
+        unit = f"{NAME}-{self.name}.service"
+        # It exists already where the machine is just between two boots.
+        if not processes.succeeds(SYSTEMCTL, "start", unit):
+            properties = (*SERVICE, f"StandardOutput=append:{self.console}")
+            run(
                 "/usr/bin/systemd-run",
                 "--quiet",
                 "--collect",
-                "--wait",
-                f"--unit={NAME}-{self.name}",
-                "--property=Delegate=yes",
-                "--property=KillMode=mixed",
-                "--property=TasksMax=infinity",
+                f"--unit={unit}",
+                *(f"--property={p}" for p in properties),
                 "--",
                 *command,
-            ]
-            groups: list[Path] = []
-        else:
-            groups = cgroups.make_groups(self.name)
+            )
+
+    def _run_supervised(self, command: Sequence[str]) -> None:
         supervisor = ["/usr/bin/setsid", "--fork", "/bin/sh", "-c", SUPERVISE, "sh"]
+        groups = [str(g) for g in cgroups.make_groups(self.name)]
         with self.console.open("ab") as log:
             subprocess.run(
-                [*supervisor, *(str(g) for g in groups), "--", *command],
+                [*supervisor, *groups, "--", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

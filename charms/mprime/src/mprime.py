@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,8 +12,10 @@ from pathlib import Path
 import pydantic
 
 import dockerhost
+from cpu import NotInForceError, Parent, Policy, remove_parent
 from dockerhost import ContainerSpec, DockerHostError, Engine, Image, Mount
 from engines import ADAPTERS, ENGINE_LABEL, VERSION_LABEL, Adapter, Progress, Results
+from limits import explain_excess, format_cpuset, parse_cpuset, parse_memory, read_cores
 from workdir import OWNER, WorkDirectory
 
 WORK = Path("/var/lib/mprime")
@@ -29,6 +32,10 @@ class Config(pydantic.BaseModel):
 
     image: str = ""
     registry_ca: str = ""
+    cpu_policy: Policy = Policy.IDLE
+    cpus: float = 0
+    memory_limit: int = 0
+    cpuset: frozenset[int] = frozenset()
 
     @pydantic.field_validator("image")
     @classmethod
@@ -39,6 +46,32 @@ class Config(pydantic.BaseModel):
     @classmethod
     def _check_registry_ca(cls, value: str) -> str:
         return dockerhost.check_certificate(value) if value.strip() else ""
+
+    @pydantic.field_validator("cpu_policy", mode="before")
+    @classmethod
+    def _check_cpu_policy(cls, value: str) -> str:
+        policies = [policy.value for policy in Policy]
+        if value not in policies:
+            raise ValueError(f"{value!r} is not one of: {', '.join(policies)}")
+        return value
+
+    @pydantic.field_validator("cpus")
+    @classmethod
+    def _check_cpus(cls, value: float) -> float:
+        # The kernel counts no finer. What is too much, or no number, is not less than infinity.
+        if not (value == 0 or 0.01 <= value < float("inf")):
+            raise ValueError(f"{value:g} is out of range; give 0 for all cores, or 0.01 or more")
+        return value
+
+    @pydantic.field_validator("memory_limit", mode="before")
+    @classmethod
+    def _check_memory_limit(cls, value: str) -> int:
+        return parse_memory(value) if value.strip() else 0
+
+    @pydantic.field_validator("cpuset", mode="before")
+    @classmethod
+    def _check_cpuset(cls, value: str) -> frozenset[int]:
+        return parse_cpuset(value)
 
 
 def explain_config(error: pydantic.ValidationError) -> str:
@@ -117,7 +150,7 @@ def reconcile(desired: Desired) -> Observed:
     try:
         dockerhost.install(desired.report)
         problem = _advance(desired, Engine())
-    except (DockerHostError, OSError) as error:
+    except (DockerHostError, NotInForceError, OSError) as error:
         problem = _explain(error)
     try:
         return Observed(problem, observe(desired.unit))
@@ -154,15 +187,20 @@ def remove(unit: str) -> None:
 
     Raises:
         DockerHostError: the engine refused, or does not answer.
+        OSError: a file or a control group can't be removed.
     """
     name = name_of(unit)
     _reconcile_trust(name, {})
     Engine().remove(name)
+    remove_parent(unit)
 
 
 def _advance(desired: Desired, engine: Engine) -> str:
     """Bring the search about; return what is wrong with it nevertheless."""
-    config = desired.config
+    config, kind = desired.config, engine.read_cgroups()
+    excess = explain_excess(config.cpus, config.memory_limit, config.cpuset, kind.version)
+    if excess:
+        return excess
     trusted = {}
     if config.image and config.registry_ca:
         trusted[dockerhost.parse_reference(config.image).registry] = config.registry_ca
@@ -179,20 +217,43 @@ def _advance(desired: Desired, engine: Engine) -> str:
     work = WorkDirectory(WORK / desired.name)
     work.make()
     adapter.prepare(work)
-    return _run(engine, adapter, work, specify(desired.name, image, adapter))
+    # First: the search never runs without it.
+    parent = Parent(desired.unit, kind)
+    parent.settle(config.cpu_policy)
+    cores = config.cpuset or read_cores(kind.version)
+    spec = specify(desired, image, adapter, parent, cores)
+    problem = _run(engine, adapter, work, spec)
+    there = engine.inspect(spec.name)
+    if there and there.pid:
+        parent.verify(config.cpu_policy, there.pid, spec)
+    return problem
 
 
-def specify(name: str, image: Image, adapter: Adapter) -> ContainerSpec:
-    """Return the container of a search: no privileges, no network, one writable directory."""
+def specify(
+    desired: Desired, image: Image, adapter: Adapter, parent: Parent, cores: frozenset[int]
+) -> ContainerSpec:
+    """Return the container of a search: no privileges, no network, one writable directory.
+
+    Args:
+        parent: the control group to run under.
+        cores: those that it may use; it begins on the last one, as the first serve interrupts.
+    """
+    config = desired.config
+    # Programs number the cores from 0 to how many there are; one beyond that is refused.
+    core = max((c for c in cores if c < (os.cpu_count() or 1)), default=0)
     return ContainerSpec(
-        name=name,
+        name=desired.name,
         image=image.id,
+        command=adapter.choose_core(core),
         user=f"{OWNER}:{OWNER}",
-        mounts=(Mount(str(WORK / name), "/work"),),
-        memory=adapter.memory,
+        mounts=(Mount(str(WORK / desired.name), "/work"),),
+        memory=config.memory_limit or adapter.memory,
         pids_limit=64,
         oom_score_adj=1000,  # if the machine runs out of memory, this goes first
-        cpu_shares=2,
+        cpus=config.cpus,
+        # Programs lay out their threads when they start: another set takes another container.
+        cpuset=format_cpuset(config.cpuset),
+        cgroup_parent=parent.reference,
         # Not unless-stopped: that would start a program that is out of work again and again. One
         # that ended while there is work is started by the next hook.
         restart="on-failure",
@@ -261,7 +322,7 @@ def _last_words(log: list[str]) -> str:
     return (failures or lines or [""])[-1][:120]
 
 
-def _explain(error: DockerHostError | OSError) -> str:
+def _explain(error: DockerHostError | NotInForceError | OSError) -> str:
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error)
     return str(error)

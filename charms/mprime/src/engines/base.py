@@ -89,6 +89,10 @@ class Adapter(Protocol):
         """Write the settings and the work list that are missing; never touch what is there."""
         ...
 
+    def choose_core(self, core: int) -> tuple[str, ...]:
+        """Return the arguments that the image's command needs to work on a core, if any."""
+        ...
+
     def read_work(self, work: WorkDirectory) -> list[int]:
         """Return the exponents that are still to be done, the next one first."""
         ...

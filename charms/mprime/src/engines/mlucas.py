@@ -66,6 +66,13 @@ class Mlucas:
         lines = [_make_work_line(exponent) for exponent in WORK if fresh]
         work.add(_WORK_LIST, "".join(lines))
 
+    def choose_core(self, core: int) -> tuple[str, ...]:
+        """Return what wins over the image's own `-cpu 0`.
+
+        Mlucas pins its worker to one core, and never leaves that to the kernel.
+        """
+        return ("-cpu", str(core))
+
     def read_work(self, work: WorkDirectory) -> list[int]:
         """Return the exponents that are still to be done, the next one first."""
         listed = parse_work_list(work.read(_WORK_LIST))

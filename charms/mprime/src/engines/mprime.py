@@ -54,6 +54,10 @@ class Mprime:
         lines = [f"Test=N/A,{exponent},60,1\n" for exponent in WORK if fresh]
         work.add(_WORK_LIST, "".join(lines))
 
+    def choose_core(self, core: int) -> tuple[str, ...]:
+        """Return nothing: it looks for the cores that it may use by itself."""
+        return ()
+
     def read_work(self, work: WorkDirectory) -> list[int]:
         """Return the exponents that are still to be done, the next one first."""
         done = self.read_results(work).exponents

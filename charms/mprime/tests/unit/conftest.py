@@ -8,11 +8,13 @@ from pathlib import Path
 import ops
 import pytest
 
-from charms.mprime.tests.unit.fake_host import Host
-
 SOURCE = Path(__file__).parents[2] / "src"
 if str(SOURCE) not in sys.path:
     sys.path.append(str(SOURCE))
+
+from charms.mprime.tests.unit import fake_kernel  # noqa: E402
+from charms.mprime.tests.unit.fake_host import Host  # noqa: E402
+from dockerhost import Cgroups  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -41,8 +43,19 @@ def owners(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 
 @pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owners: list[tuple[int, int]]) -> Host:
-    host = Host(work=tmp_path / "work", certificates=tmp_path / "certs.d")
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> fake_kernel.Kernel:
+    kernel = fake_kernel.Kernel(tmp_path / "kernel", Cgroups("cgroupfs", 1))
+    return fake_kernel.install(kernel, monkeypatch)
+
+
+@pytest.fixture
+def host(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owners: list[tuple[int, int]],
+    kernel: fake_kernel.Kernel,
+) -> Host:
+    host = Host(work=tmp_path / "work", certificates=tmp_path / "certs.d", kernel=kernel)
     monkeypatch.setattr("mprime.WORK", host.work)
     monkeypatch.setattr("mprime.Engine", host.connect)
     monkeypatch.setattr("dockerhost.install", host.install)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import dockerhost
-from dockerhost import Change, Container, ContainerSpec, Image
+from charms.mprime.tests.unit.fake_kernel import Kernel
+from dockerhost import Cgroups, Change, Container, ContainerSpec, Image
 from dockerhost.containers import SPEC_LABEL
 
 MLUCAS = Image(
@@ -30,6 +31,7 @@ class Host:
 
     work: Path
     certificates: Path
+    kernel: Kernel
     registry: dict[str, Image] = field(default_factory=dict)
     images: dict[str, Image] = field(default_factory=dict)
     containers: dict[str, Container] = field(default_factory=dict)
@@ -55,6 +57,9 @@ class Host:
         self.installed = True
         return True
 
+    def read_cgroups(self) -> Cgroups:
+        return self.kernel.engine
+
     def find_image(self, reference: str) -> Image | None:
         return self.images.get(reference)
 
@@ -76,10 +81,15 @@ class Host:
     def apply(self, spec: ContainerSpec) -> Change:
         there = self.containers.get(spec.name)
         same = there is not None and there.spec_digest == spec.digest
-        if there and same and there.state in ("running", "restarting"):
-            return Change.UNCHANGED
+        limits = (spec.memory, spec.cpu_quota)
         change = Change.STARTED if same else Change.REPLACED if there else Change.CREATED
+        if there and same and there.state in ("running", "restarting"):
+            if (there.memory, there.cpu_quota) == limits:
+                return Change.UNCHANGED
+            change = Change.UPDATED
         self.did.append(change.value)
+        assert spec.cgroup_parent
+        self.kernel.run(7, spec.cgroup_parent, **self.kernel.describe_limits(spec))
         labels = next(image.labels for image in self.images.values() if image.id == spec.image)
         self.specs[spec.name] = spec
         self.containers[spec.name] = Container(
@@ -92,6 +102,9 @@ class Host:
             restarts=0,
             oom_killed=False,
             labels={**labels, SPEC_LABEL: spec.digest},
+            pid=7,
+            memory=spec.memory,
+            cpu_quota=spec.cpu_quota,
         )
         return change
 
@@ -108,7 +121,8 @@ class Host:
 
     def end(self, *, state: str = "exited", exit_code: int = 0, ran: float = 100) -> None:
         """Let the container's program end."""
-        ended = replace(self.containers["mprime-0"], state=state, exit_code=exit_code, ran=ran)
+        there = self.containers["mprime-0"]
+        ended = replace(there, state=state, exit_code=exit_code, ran=ran, pid=0)
         self.containers["mprime-0"] = ended
 
     @property

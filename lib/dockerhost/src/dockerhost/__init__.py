@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dockerhost.containers import Change, Container, ContainerSpec, Mount
-from dockerhost.engine import Engine, Image
+from dockerhost.engine import Cgroups, Engine, Image
 from dockerhost.errors import (
     ContainerError,
     DockerHostError,
@@ -24,6 +24,7 @@ from dockerhost.trust import (
 )
 
 __all__ = [
+    "Cgroups",
     "Change",
     "Container",
     "ContainerError",

@@ -11,6 +11,9 @@ from enum import Enum
 from typing import Any
 
 SPEC_LABEL = "dockerhost.spec"
+# What the engine changes in a container that runs.
+_LIVE = ("memory", "cpus")
+_CPU_PERIOD = 100_000  # microseconds; what a CPU quota is counted in
 
 
 class Change(Enum):
@@ -18,6 +21,7 @@ class Change(Enum):
 
     UNCHANGED = "unchanged"
     STARTED = "started"
+    UPDATED = "updated"
     CREATED = "created"
     REPLACED = "replaced"
 
@@ -37,18 +41,21 @@ class ContainerSpec:
 
     Attributes:
         image: an image's id, so that a moved tag counts as a difference.
+        command: arguments to the image's entry point, or what it runs; empty leaves the image's.
         user: UID:GID; empty leaves the image's own.
         memory: bytes; 0 is unlimited. Swap is never added to it.
         pids_limit: processes and threads.
         restart: the engine's restart policy: no, on-failure, always or unless-stopped.
         stop_timeout: seconds between the stop signal and the kill.
-        cpu_shares: weight among the containers of one parent cgroup; 0 is the engine's default.
+        cpus: how many processors' time it may use, at most; 0 is unlimited.
+        cpuset: the processors that it may use, such as 0-1,3; empty for all.
         cgroup_parent: None leaves the engine's own.
         tmpfs: options by mount point, such as {"/tmp": "size=16m"}.
     """
 
     name: str
     image: str
+    command: tuple[str, ...] = ()
     user: str = ""
     mounts: tuple[Mount, ...] = ()
     network: str = "none"
@@ -58,7 +65,8 @@ class ContainerSpec:
     memory: int = 0
     pids_limit: int = 64
     oom_score_adj: int = 0
-    cpu_shares: int = 0
+    cpus: float = 0
+    cpuset: str = ""
     cgroup_parent: str | None = None
     restart: str = "no"
     stop_signal: str = "SIGTERM"
@@ -68,9 +76,24 @@ class ContainerSpec:
 
     @property
     def digest(self) -> str:
-        """A SHA-256 over everything above, in hex."""
-        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        """A SHA-256 in hex over everything above but the limits that change while it runs."""
+        fixed = {name: value for name, value in asdict(self).items() if name not in _LIVE}
+        text = json.dumps(fixed, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def cpu_quota(self) -> int:
+        """Microseconds of processor time in each 100 ms; 0 is unlimited."""
+        return round(self.cpus * _CPU_PERIOD)
+
+    def live_options(self) -> dict[str, Any]:
+        """Return the arguments of the docker package's `update_container`."""
+        return {
+            "mem_limit": self.memory or None,
+            "memswap_limit": self.memory or None,
+            "cpu_period": _CPU_PERIOD,
+            "cpu_quota": self.cpu_quota or -1,
+        }
 
     def host_options(self) -> dict[str, Any]:
         """Return the arguments of the docker package's `create_host_config`."""
@@ -93,7 +116,9 @@ class ContainerSpec:
             "memswap_limit": self.memory or None,
             "pids_limit": self.pids_limit,
             "oom_score_adj": self.oom_score_adj,
-            "cpu_shares": self.cpu_shares or None,
+            "cpu_period": _CPU_PERIOD if self.cpus else None,
+            "cpu_quota": self.cpu_quota or None,
+            "cpuset_cpus": self.cpuset or None,
             "cgroup_parent": self.cgroup_parent,
             "restart_policy": {"Name": self.restart},
             "tmpfs": dict(self.tmpfs) or None,
@@ -110,6 +135,9 @@ class Container:
         state: created, running, paused, restarting, removing, exited or dead.
         ran: seconds from its last start to its end, or until now while it runs.
         exit_code: of its last end; 0 before that.
+        pid: of its first process, on the host; 0 while it does not run.
+        memory: bytes that it may use; 0 is unlimited.
+        cpu_quota: microseconds of processor time in each 100 ms; 0 is unlimited.
     """
 
     name: str
@@ -121,6 +149,9 @@ class Container:
     restarts: int
     oom_killed: bool
     labels: Mapping[str, str]
+    pid: int = 0
+    memory: int = 0
+    cpu_quota: int = 0
 
     @property
     def spec_digest(self) -> str | None:
@@ -130,7 +161,7 @@ class Container:
 
 def read_container(answer: Mapping[str, Any]) -> Container:
     """Return the container in an answer of the engine's inspection."""
-    state = answer["State"]
+    state, limits = answer["State"], answer["HostConfig"]
     started = _parse_time(state.get("StartedAt", ""))
     finished = _parse_time(state.get("FinishedAt", ""))
     if state["Status"] in ("running", "paused"):
@@ -146,6 +177,9 @@ def read_container(answer: Mapping[str, Any]) -> Container:
         restarts=answer.get("RestartCount", 0),
         oom_killed=bool(state.get("OOMKilled")),
         labels=answer["Config"].get("Labels") or {},
+        pid=state.get("Pid", 0),
+        memory=limits.get("Memory", 0),
+        cpu_quota=max(limits.get("CpuQuota", 0), 0),
     )
 
 

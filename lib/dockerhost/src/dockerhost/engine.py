@@ -54,6 +54,19 @@ class Image:
     labels: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Cgroups:
+    """How an engine makes control groups.
+
+    Attributes:
+        driver: cgroupfs, which makes them itself, or systemd, which it then asks for them.
+        version: 1 or 2.
+    """
+
+    driver: str
+    version: int
+
+
 class Engine:
     """The Docker Engine behind this host's socket.
 
@@ -63,6 +76,13 @@ class Engine:
     def __init__(self, url: str = SOCKET):
         with _translating(EngineUnavailableError):
             self._api = docker.APIClient(base_url=url, timeout=_TIMEOUT, version="auto")
+
+    def read_cgroups(self) -> Cgroups:
+        """Return how this engine makes control groups."""
+        with _translating(EngineUnavailableError):
+            answer = self._api.info()
+        # Engines that know version 1 alone don't name it.
+        return Cgroups(answer["CgroupDriver"], int(answer.get("CgroupVersion", 1)))
 
     def find_image(self, reference: str) -> Image | None:
         """Return an image that is here, by reference or id; None if it is not."""
@@ -153,16 +173,20 @@ class Engine:
     def apply(self, spec: ContainerSpec) -> Change:
         """Make a container what its specification says, running; return what that took.
 
-        A container made from the same specification is left alone, or started. One made from
-        another is replaced. Being killed in between is harmless: the next call carries on.
+        A container made from the same specification is left alone, or started. Where only its
+        limits of memory and processor time differ, they are changed while it runs. Otherwise it
+        is replaced. Being killed in between is harmless: the next call carries on.
 
         Raises:
             ContainerError: the engine refused, or the name belongs to a container of others.
         """
         there = self.inspect(spec.name)
         same = there is not None and there.spec_digest == spec.digest
+        updated = False
+        if there and same and (there.memory, there.cpu_quota) != (spec.memory, spec.cpu_quota):
+            same = updated = self._update(there, spec)
         if there and same and there.state in _RUNNING:
-            return Change.UNCHANGED
+            return Change.UPDATED if updated else Change.UNCHANGED
         with _translating(ContainerError):
             if there and same and there.state in _STOPPED:
                 self._api.start(there.id)
@@ -173,9 +197,22 @@ class Engine:
             self._api.start(spec.name)
         return Change.REPLACED if there else Change.CREATED
 
+    def _update(self, there: Container, spec: ContainerSpec) -> bool:
+        """Change a container's limits; return whether the engine could."""
+        if there.memory and not spec.memory:
+            return False  # it can't lift this one
+        try:
+            with _translating(ContainerError):
+                self._api.update_container(there.id, **spec.live_options())
+        except ContainerError:
+            # Such as: it uses more memory than it is to have.
+            return False
+        return True
+
     def _create(self, spec: ContainerSpec) -> None:
         self._api.create_container(
             spec.image,
+            command=list(spec.command) or None,
             name=spec.name,
             user=spec.user or None,
             labels={**spec.labels, SPEC_LABEL: spec.digest},

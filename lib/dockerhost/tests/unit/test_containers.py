@@ -21,7 +21,9 @@ OTHER: dict[str, Any] = {
     "memory": 1,
     "pids_limit": 1,
     "oom_score_adj": 1,
-    "cpu_shares": 2,
+    "command": ("-cpu", "1"),
+    "cpus": 0.5,
+    "cpuset": "0-1",
     "cgroup_parent": "/idle",
     "restart": "always",
     "stop_signal": "SIGINT",
@@ -31,9 +33,20 @@ OTHER: dict[str, Any] = {
 }
 
 
+LIVE = {"memory", "cpus"}
+
+
 @pytest.mark.parametrize("name", [field.name for field in fields(ContainerSpec)])
-def test_every_field_of_a_specification_counts(name: str) -> None:
-    assert replace(SPEC, **{name: OTHER[name]}).digest != SPEC.digest
+def test_every_field_counts_but_the_limits_that_change_while_it_runs(name: str) -> None:
+    same = replace(SPEC, **{name: OTHER[name]}).digest == SPEC.digest
+    assert same == (name in LIVE)
+
+
+def test_processor_time_is_counted_in_tenths_of_a_second() -> None:
+    options = replace(SPEC, cpus=1.5).host_options()
+    assert (options["cpu_period"], options["cpu_quota"]) == (100_000, 150_000)
+    assert SPEC.host_options()["cpu_quota"] is None
+    assert SPEC.live_options()["cpu_quota"] == -1
 
 
 def test_a_specifications_digest_does_not_depend_on_the_order_of_labels() -> None:
@@ -61,6 +74,7 @@ def answer(**state: Any) -> dict[str, Any]:
         "Name": "/search",
         "Image": "sha256:1",
         "Config": {"Labels": None},
+        "HostConfig": {"Memory": 1000, "CpuQuota": -1},
         "State": {"Status": "exited", **state},
     }
 
@@ -74,6 +88,7 @@ def test_the_time_a_container_ran_is_read_from_nanoseconds() -> None:
     assert container.ran == 30
     assert container.name == "search"
     assert container.spec_digest is None
+    assert (container.memory, container.cpu_quota) == (1000, 0)
 
 
 def test_a_container_that_never_ran_ran_for_no_time() -> None:

@@ -9,6 +9,7 @@ import pytest
 import requests.exceptions
 
 from dockerhost import (
+    Cgroups,
     Change,
     ContainerError,
     ContainerSpec,
@@ -34,6 +35,7 @@ class Api:
         self.messages: list[dict[str, str]] = []
         self.arriving: dict[str, dict[str, Any]] = {}
         self.fault: Exception | None = None
+        self.facts: dict[str, Any] = {"CgroupDriver": "systemd", "CgroupVersion": "2"}
 
     def _call(self, name: str) -> None:
         self.calls.append(name)
@@ -75,8 +77,21 @@ class Api:
             "Name": f"/{options['name']}",
             "Image": image,
             "Config": {"Labels": options["labels"]},
+            "HostConfig": {
+                "Memory": options["host_config"]["mem_limit"] or 0,
+                "CpuQuota": options["host_config"]["cpu_quota"] or 0,
+            },
             "State": {"Status": "created"},
         }
+
+    def update_container(self, name: str, **options: Any) -> None:
+        self._call("update")
+        limits = self.inspect_container(name)["HostConfig"]
+        limits["Memory"] = options["mem_limit"] or limits["Memory"]
+        limits["CpuQuota"] = options["cpu_quota"] or limits["CpuQuota"]
+
+    def info(self) -> dict[str, Any]:
+        return self.facts
 
     def start(self, name: str) -> None:
         self._call("start")
@@ -138,6 +153,48 @@ def test_a_container_of_another_specification_is_replaced(api: Api) -> None:
     assert api.containers["search"]["Image"] == "sha256:2"
 
 
+def test_limits_change_while_the_container_runs(api: Api) -> None:
+    limited = replace(SPEC, memory=1000, cpus=0.5)
+    Engine().apply(limited)
+    api.calls.clear()
+    assert Engine().apply(replace(limited, memory=2000, cpus=0)) is Change.UPDATED
+    assert api.calls == ["update"]
+    there = Engine().inspect("search")
+    assert there
+    assert (there.memory, there.cpu_quota) == (2000, 0)
+    assert Engine().apply(replace(limited, memory=2000, cpus=0)) is Change.UNCHANGED
+
+
+def test_a_container_whose_limits_the_engine_cannot_change_is_replaced(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise docker.errors.APIError("500", explanation="device or resource busy")
+
+    Engine().apply(replace(SPEC, memory=2000))
+    monkeypatch.setattr(api, "update_container", refuse)
+    assert Engine().apply(replace(SPEC, memory=1000)) is Change.REPLACED
+
+
+def test_a_limit_of_memory_is_lifted_by_a_new_container(api: Api) -> None:
+    Engine().apply(replace(SPEC, memory=2000))
+    assert Engine().apply(SPEC) is Change.REPLACED
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"CgroupDriver": "systemd", "CgroupVersion": "2"}, Cgroups("systemd", 2)),
+        ({"CgroupDriver": "cgroupfs"}, Cgroups("cgroupfs", 1)),
+    ],
+)
+def test_an_engine_tells_how_it_makes_control_groups(
+    api: Api, facts: dict[str, str], expected: Cgroups
+) -> None:
+    api.facts = facts
+    assert Engine().read_cgroups() == expected
+
+
 @pytest.mark.parametrize("state", ["paused", "dead"])
 def test_a_container_that_cannot_be_started_is_replaced(api: Api, state: str) -> None:
     Engine().apply(SPEC)
@@ -155,7 +212,7 @@ def test_a_kill_in_between_is_made_good_by_the_next_call(api: Api, died_before: 
         raise Killed
 
     Engine().apply(SPEC)
-    new = replace(SPEC, memory=1000)
+    new = replace(SPEC, user="1:1")
     name = {"create": "create_container", "remove": "remove_container"}.get(
         died_before, died_before
     )
@@ -171,7 +228,8 @@ def test_a_kill_in_between_is_made_good_by_the_next_call(api: Api, died_before: 
 
 
 def test_a_container_of_others_is_never_touched(api: Api) -> None:
-    api.create_container("sha256:9", name="search", labels={})
+    nothing = {"mem_limit": None, "cpu_quota": None}
+    api.create_container("sha256:9", name="search", labels={}, host_config=nothing)
     with pytest.raises(ContainerError, match="not made here"):
         Engine().apply(SPEC)
     with pytest.raises(ContainerError, match="not made here"):

@@ -3,10 +3,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import ops
 import pytest
+from ops import testing
 
 SOURCE = Path(__file__).parents[2] / "src"
 if str(SOURCE) not in sys.path:
@@ -15,6 +17,8 @@ if str(SOURCE) not in sys.path:
 from charms.mprime.tests.unit import fake_kernel  # noqa: E402
 from charms.mprime.tests.unit.fake_host import Host  # noqa: E402
 from dockerhost import Cgroups  # noqa: E402
+
+RELATION = testing.SubordinateRelation("juju-info", remote_app_name="apache2")
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +31,22 @@ def charm_type() -> type[ops.CharmBase]:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module.MprimeCharm
+
+
+@pytest.fixture
+def context(charm_type: type[ops.CharmBase]) -> testing.Context[ops.CharmBase]:
+    return testing.Context(charm_type, unit_id=0)
+
+
+@pytest.fixture
+def run(context: testing.Context[ops.CharmBase]) -> Callable[..., testing.State]:
+    """Runs an event of mprime/0, with a configuration."""
+
+    def run(event: str = "update_status", **config: str | float) -> testing.State:
+        state = testing.State(config={**config}, relations={RELATION})
+        return context.run(getattr(context.on, event)(), state)
+
+    return run
 
 
 @pytest.fixture

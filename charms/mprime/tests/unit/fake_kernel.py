@@ -84,9 +84,10 @@ class Kernel:
         names = {"cpu.shares": "1024", "blkio.bfq.weight": "100"}
         if self.engine.version == 2:
             enabled = (self.root() / "cgroup.subtree_control").read_text().split()
-            names = {"cpu.weight": "100"} if "+cpu" in enabled or "cpu" in enabled else {}
-            names["io.weight"] = "default 100\n254:0 300"
-        if self.has_idle and names:
+            names = {"cpu.weight": "100"} if "cpu" in enabled else {}
+            if "io" in enabled:
+                names["io.weight"] = "default 100\n254:0 300"
+        if self.has_idle and names.keys() & {"cpu.shares", "cpu.weight"}:
             names["cpu.idle"] = "0"
         for name, value in names.items():
             if name.split(".")[0] == group.parent.name or self.engine.version == 2:
@@ -100,6 +101,8 @@ class Kernel:
         if file.name in ("cpu.shares", "cpu.weight") and idle.exists() and idle.read_text() == "1":
             raise OSError(22, "Invalid argument", str(file))
         self.writes.append((file.name, str(value)))
+        if file.name == "cgroup.subtree_control":
+            value = f"{file.read_text().strip()} {str(value).removeprefix('+')}"
         file.write_text(str(value))
 
     def remove(self, group: Path) -> None:

@@ -21,20 +21,6 @@ EVENTS = ("install", "config_changed", "start", "upgrade_charm", "update_status"
 Run = Callable[..., testing.State]
 
 
-@pytest.fixture
-def context(charm_type: type[ops.CharmBase]) -> testing.Context[ops.CharmBase]:
-    return testing.Context(charm_type, unit_id=0)
-
-
-@pytest.fixture
-def run(context: testing.Context[ops.CharmBase]) -> Run:
-    def run(event: str = "update_status", **config: str) -> testing.State:
-        state = testing.State(config={**config}, relations={RELATION})  # pyright: ignore[reportArgumentType]
-        return context.run(getattr(context.on, event)(), state)
-
-    return run
-
-
 @pytest.mark.parametrize("event", EVENTS)
 def test_every_event_starts_the_search(host: Host, run: Run, event: str) -> None:
     host.registry[IMAGE] = MLUCAS

@@ -165,7 +165,7 @@ class Agent:
             units = [u for u in self.model.units.values() if u.machine == number]
             if machine.life == "dying" and not units:
                 jobs[number] = _bind(self._destroy, machine)
-            elif machine.boot is None:
+            elif machine.boot is None or machine.boot != machine.ready:
                 jobs[number] = _bind(self._boot, machine)
             else:
                 job = self._next_job(machine, units)
@@ -192,7 +192,7 @@ class Agent:
         instance = self.instance(machine)
         instance.start(template, network)
         with self.guard:
-            machine.boot = instance.boot_id()
+            machine.boot = machine.ready = instance.boot_id()
             machine.status = Status("started")
             self.store.save(self.model)
 
@@ -233,7 +233,7 @@ class Agent:
         instance = self.instance(machine)
         instance.reboot()
         with self.guard:
-            machine.boot = instance.boot_id()
+            machine.boot = machine.ready = instance.boot_id()
             self.store.save(self.model)
 
     def _charm_for(self, unit: Unit, hook: Hook) -> str:

@@ -156,13 +156,19 @@ class Application(Struct):
 
 
 class Machine(Struct):
-    """A machine; `boot` identifies its present boot, None while it is down."""
+    """A machine.
+
+    Attributes:
+        boot: identifies its present boot, None while it is down.
+        ready: the boot that was last seen to its end; hooks run in no other.
+    """
 
     number: str
     name: str
     address: str
     life: Life = "alive"
     boot: str | None = None
+    ready: str | None = None
     status: Status = field(default_factory=lambda: Status("pending"))
 
 

@@ -28,7 +28,7 @@ class Ground:
 
     def boot(self, agent: Agent, machine: object) -> None:
         for each in agent.model.machines.values():
-            each.boot = "boot"
+            each.boot = each.ready = "boot"
 
     def destroy(self, agent: Agent, machine: object) -> None:
         for number in [m.number for m in agent.model.machines.values() if m is machine]:
@@ -193,6 +193,15 @@ def test_a_failed_hook_leaves_no_trace_of_what_it_buffered(
     assert unit.kept["install"] == "ran"
 
 
+def test_a_machine_whose_boot_was_not_seen_to_its_end_is_waited_for(ground: Ground) -> None:
+    ground.world.deploy("web")
+    # A command was killed while the machine booted, so it is up in part.
+    ground.world.model.machines["0"].boot = "boot"
+    ground.agent.run_until_idle()
+    assert ground.world.model.machines["0"].ready == "boot"
+    assert ground.events[0] == ("web/0", "install")
+
+
 def test_a_machine_that_cannot_be_made_is_told_after_the_rest_is_done(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,7 +212,8 @@ def test_a_machine_that_cannot_be_made_is_told_after_the_rest_is_done(
         (number,) = [m.number for m in agent.model.machines.values() if m is machine]
         if number == "0":
             raise LocalModelError("machine 0 did not boot")
-        agent.model.machines[number].boot = "boot"
+        machine = agent.model.machines[number]
+        machine.boot = machine.ready = "boot"
 
     monkeypatch.setattr(Agent, "_boot", boot)
     with pytest.raises(LocalModelError, match="machine 0 did not boot"):

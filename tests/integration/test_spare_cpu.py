@@ -1,0 +1,293 @@
+"""The mprime charm takes what is idle and gives it back at once, by the kernel's own account."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jubilant
+import pytest
+
+from tools.instance import Published
+
+# Prints the paths of control groups, of the principal and of the search, and of the search's
+# group what counts in it.
+LOOK = """
+import json, pathlib, subprocess
+def run(*words):
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+def group(pid, controller):
+    for line in pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        number, names, path = line.split(":", 2)
+        if controller in names.split(",") or (number, names) == ("0", "") and unified:
+            return path
+unified = run("docker", "info", "--format", "{{.CgroupVersion}}") == "2"
+search = run("docker", "inspect", "--format", "{{.State.Pid}}", "mprime-0")
+principal = run("systemctl", "show", "--property=MainPID", "--value", "apache2")
+path = group(search, "cpu")
+top = path.split("/")[1]
+def read(controller, folder, file):
+    root = pathlib.Path("/sys/fs/cgroup", "" if unified else controller)
+    found = root / folder / file
+    return found.read_text().split()[0] if found.exists() else None
+own = path.lstrip("/")
+names = ("cpu.weight", "cpu.max", "memory.max") if unified else (
+    "cpu.shares", "cpu.cfs_quota_us", "memory.limit_in_bytes")
+print(json.dumps({
+    "principal": group(principal, "cpu"), "search": path, "top": top,
+    "idle": read("cpu", top, "cpu.idle"), "weight": read("cpu", top, names[0]),
+    "quota": read("cpu", own, names[1]), "memory": read("memory", own, names[2]),
+    "cpuset": read("cpuset", own, "cpuset.cpus"),
+    "oom": pathlib.Path(f"/proc/{search}/oom_score_adj").read_text().strip(),
+}))
+"""
+
+# Lets a service beside the principal want a core while the search works there, until both have
+# had 4 s of it, and prints the clock ticks that each got. Both are pinned to that core.
+CONTEND = """
+import os, pathlib, subprocess, time
+def run(*words):
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+def used(pid):
+    stat = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(stat[11]) + int(stat[12])
+search = run("docker", "inspect", "--format", "{{.State.Pid}}", "mprime-0")
+core = max(os.sched_getaffinity(0))
+for task in pathlib.Path(f"/proc/{search}/task").iterdir():
+    os.sched_setaffinity(int(task.name), {core})
+run("systemd-run", "--unit=contender", "--collect", f"--property=CPUAffinity={core}",
+    "/bin/sh", "-c", "while :; do :; done")
+try:
+    loop = run("systemctl", "show", "--property=MainPID", "--value", "contender")
+    first = used(search), used(loop)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        now = used(search), used(loop)
+        if sum(now) - sum(first) >= 400:
+            break
+        time.sleep(0.1)
+finally:
+    run("systemctl", "stop", "contender")
+print(now[0] - first[0], now[1] - first[1])
+"""
+
+
+class Seen(NamedTuple):
+    """What the kernel has of the search: see LOOK."""
+
+    principal: str
+    search: str
+    top: str
+    idle: str | None
+    weight: str | None
+    quota: str
+    memory: str
+    cpuset: str
+    oom: str
+
+
+def look(juju: jubilant.Juju) -> Seen:
+    return Seen(**json.loads(run_python(juju, LOOK)))
+
+
+def contend(juju: jubilant.Juju) -> float:
+    """The principal's part, 0 to 1, of a core that both it and the search want."""
+    search, principal = (int(ticks) for ticks in run_python(juju, CONTEND).split())
+    assert search + principal >= 400  # less is too little to tell
+    print(f"of {search + principal} ticks the search had {search}")
+    return principal / (search + principal)
+
+
+def run_python(juju: jubilant.Juju, program: str) -> str:
+    return juju.ssh("0", "sudo", "/usr/bin/python3", "-c", f"'{program}'")
+
+
+def run_hook(juju: jubilant.Juju, hook: str) -> None:
+    words = [f"JUJU_DISPATCH_PATH=hooks/{hook}", f"JUJU_HOOK_NAME={hook}", "./dispatch"]
+    juju.exec("env", *words, unit="mprime/0")
+
+
+def subordinates(status: jubilant.Status) -> dict[str, Any]:
+    return status.apps["apache2"].units["apache2/0"].subordinates
+
+
+def search_status(juju: jubilant.Juju) -> tuple[str, str]:
+    found = subordinates(juju.status())["mprime/0"].workload_status
+    return found.current, found.message
+
+
+def configure(juju: jubilant.Juju, options: dict[str, str | float], expected: str) -> str:
+    """Set options, wait until mprime/0 has seen them, and return its status' message."""
+    juju.config("mprime", options)
+    juju.wait(lambda _: search_status(juju)[0] == expected, successes=1)
+    juju.wait(jubilant.all_agents_idle, successes=1)
+    return search_status(juju)[1]
+
+
+def inspect_container(juju: jubilant.Juju) -> dict[str, Any]:
+    return json.loads(juju.exec("docker", "inspect", "mprime-0", machine=0).stdout)[0]
+
+
+def identify(juju: jubilant.Juju) -> tuple[str, str]:
+    """What changes when a container is replaced or restarted."""
+    found = inspect_container(juju)
+    return found["Id"], found["State"]["StartedAt"]
+
+
+@pytest.fixture(scope="module")
+def search(
+    shared_juju: jubilant.Juju, charms: dict[str, Path], published: Published
+) -> jubilant.Juju:
+    """A model in which the search runs beside apache2."""
+    shared_juju.deploy(charms["apache2"])
+    image = {"image": published.image, "registry-ca": published.authority}
+    shared_juju.deploy(charms["mprime"], config=image)
+    shared_juju.integrate("apache2:juju-info", "mprime:juju-info")
+    shared_juju.wait(lambda status: "mprime/0" in subordinates(status), successes=1)
+    shared_juju.wait(jubilant.all_active, successes=1)
+    return shared_juju
+
+
+def test_the_search_is_held_back_beside_its_principal_not_beneath_the_engines_group(
+    search: jubilant.Juju,
+) -> None:
+    seen = look(search)
+    assert seen.top.startswith("mprime_0")
+    assert seen.search.startswith(f"/{seen.top}/")
+    assert not seen.principal.startswith(f"/{seen.top}")
+    assert seen.idle == "1"
+    assert seen.memory == str(256 * 1024 * 1024)
+    assert seen.oom == "1000"
+
+
+def test_a_principal_that_wants_the_searchs_core_gets_it(search: jubilant.Juju) -> None:
+    assert contend(search) >= 0.9
+
+
+def test_a_dedicated_machines_search_comes_first_and_needs_no_restart_for_it(
+    search: jubilant.Juju,
+) -> None:
+    before = identify(search)
+    configure(search, {"cpu-policy": "dedicated"}, "active")
+    assert look(search).idle in ("0", None)
+    dedicated = contend(search)
+    configure(search, {"cpu-policy": "share"}, "active")
+    assert (look(search).idle, look(search).weight) in [("0", "1024"), ("0", "100")]
+    share = contend(search)
+    configure(search, {"cpu-policy": "idle"}, "active")
+    # The program's threads wait for each other at times, so it does not use all that it could.
+    assert dedicated < 0.6
+    assert share < 0.85
+    assert look(search).idle == "1"
+    assert contend(search) >= 0.9
+    assert identify(search) == before
+
+
+def test_limits_change_without_a_restart(search: jubilant.Juju) -> None:
+    before = identify(search)
+    configure(search, {"cpus": 0.5, "memory-limit": "64M"}, "active")
+    seen = look(search)
+    assert (seen.quota, seen.memory) == ("50000", str(64 * 1024 * 1024))
+    search.config("mprime", reset=["cpus", "memory-limit"])
+    search.wait(jubilant.all_agents_idle, successes=1)
+    seen = look(search)
+    assert (seen.quota, seen.memory) in [
+        (unlimited, str(256 * 1024 * 1024)) for unlimited in ("-1", "max")
+    ]
+    assert identify(search) == before
+
+
+def test_the_search_works_on_the_cores_that_it_was_given(search: jubilant.Juju) -> None:
+    configure(search, {"cpuset": "0"}, "active")
+    assert look(search).cpuset == "0"
+    assert inspect_container(search)["Args"][-2:] == ["-cpu", "0"]
+    assert inspect_container(search)["State"]["Running"]
+    search.config("mprime", reset=["cpuset"])
+    search.wait(jubilant.all_active, successes=1)
+    assert inspect_container(search)["HostConfig"]["CpusetCpus"] == ""
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("cpu-policy", "lazy", "one of: idle, share, dedicated"),
+        ("cpus", -2, "0.01 or more"),
+        ("cpus", 1000, "more than this machine has"),
+        ("memory-limit", "lots", "256M"),
+        ("memory-limit", "9999999G", "more than this machine has"),
+        ("cpuset", "one", "0-1,3"),
+        ("cpuset", "9999", "no core 9999"),
+    ],
+)
+def test_a_wrong_option_blocks_by_name_while_the_search_goes_on(
+    search: jubilant.Juju, option: str, value: str | float, told: str
+) -> None:
+    before = identify(search)
+    message = configure(search, {option: value}, "blocked")
+    assert message.startswith(f"option {option}: ")
+    assert told in message
+    assert identify(search) == before
+    assert look(search).idle == "1"
+    search.config("mprime", reset=[option])
+    search.wait(jubilant.all_active, successes=1)
+    assert identify(search) == before
+
+
+def test_the_policy_outlives_a_restart_of_the_container(search: jubilant.Juju) -> None:
+    before = identify(search)
+    search.exec("docker", "restart", "mprime-0", machine=0)
+    assert look(search).idle == "1"
+    assert identify(search) != before
+
+
+def test_a_policy_that_others_undid_is_mended_without_a_restart(search: jubilant.Juju) -> None:
+    before = identify(search)
+    undo = (
+        f"find /sys/fs/cgroup -path '*/{look(search).top}/cpu.idle' -exec sh -c 'echo 0 >{{}}' ';'"
+    )
+    search.exec(undo, machine=0)
+    assert look(search).idle == "0"
+    run_hook(search, "update-status")
+    assert look(search).idle == "1"
+    assert identify(search) == before
+
+
+def test_a_search_in_another_group_is_told_and_not_called_active(search: jubilant.Juju) -> None:
+    seen, pid = look(search), inspect_container(search)["State"]["Pid"]
+    root = search.exec("ls -d /sys/fs/cgroup/cpu || echo /sys/fs/cgroup", machine=0).stdout.strip()
+    search.exec(f"mkdir {root}/other && echo {pid} >{root}/other/cgroup.procs", machine=0)
+    run_hook(search, "update-status")
+    status, message = search_status(search)
+    search.exec(f"echo {pid} >{root}{seen.search}/cgroup.procs && rmdir {root}/other", machine=0)
+    run_hook(search, "update-status")
+    assert status == "blocked"
+    assert message.startswith("cpu-policy idle is not in force: the container runs in /other, not")
+    assert search_status(search)[0] == "active"
+
+
+def test_the_policy_is_in_force_again_after_a_reboot(search: jubilant.Juju) -> None:
+    boot = "systemctl show --property UserspaceTimestampMonotonic --value"
+    booted = search.exec(boot, machine=0).stdout
+    with contextlib.suppress(jubilant.CLIError):  # it may take the connection along
+        search.ssh("0", "sudo", "systemctl", "reboot")
+
+    def is_up_again(_: jubilant.Status) -> bool:
+        try:
+            return search.exec(boot, machine=0).stdout != booted
+        except jubilant.CLIError:
+            return False
+
+    search.wait(is_up_again, successes=1)
+    search.wait(jubilant.all_active, successes=1)
+    assert look(search).idle == "1"
+    assert contend(search) >= 0.9
+
+
+def test_removal_leaves_no_control_group(search: jubilant.Juju) -> None:
+    find = "find /sys/fs/cgroup /etc/systemd/system -name 'mprime*'"
+    assert search.exec(find, machine=0).stdout.strip()
+    search.remove_relation("apache2", "mprime")
+    search.wait(lambda status: not subordinates(status), successes=1)
+    assert not search.exec(find, machine=0).stdout.strip()

@@ -285,6 +285,26 @@ def test_the_policy_is_in_force_again_after_a_reboot(search: jubilant.Juju) -> N
     assert contend(search) >= 0.9
 
 
+def test_an_engine_that_leaves_groups_to_systemd_gets_a_slice(search: jubilant.Juju) -> None:
+    if look(search).top.endswith(".slice"):
+        pytest.skip("this machine's engine does so already")
+    options = '{"exec-opts": ["native.cgroupdriver=systemd"]}'
+    search.exec(f"mkdir -p /etc/docker && echo '{options}' >/etc/docker/daemon.json", machine=0)
+    search.exec("systemctl restart docker", machine=0)
+    run_hook(search, "update-status")
+    assert search_status(search)[0] == "active"
+    seen = look(search)
+    assert seen.top == "mprime_0.slice"
+    assert seen.idle == "1" or seen.weight in ("1", "2")
+    assert contend(search) >= 0.9
+    before = identify(search)
+    configure(search, {"cpu-policy": "dedicated", "cpus": 0.5}, "active")
+    seen = look(search)
+    assert (seen.idle, seen.weight) in [("0", "10240"), ("0", "1000")]
+    assert seen.quota == "50000"
+    assert identify(search) == before
+
+
 def test_removal_leaves_no_control_group(search: jubilant.Juju) -> None:
     find = "find /sys/fs/cgroup /etc/systemd/system -name 'mprime*'"
     assert search.exec(find, machine=0).stdout.strip()

@@ -53,13 +53,20 @@ def test_a_machine_has_a_systemd_that_has_started_everything(
 def test_a_machine_has_a_docker_engine_that_runs_containers(
     juju: jubilant.Juju, two: tuple[str, str]
 ) -> None:
-    assert juju.ssh(0, "docker info --format '{{.Driver}}'") == "overlay2\n"
+    # The second where the engine leaves its images to containerd.
+    assert juju.ssh(0, "docker info --format '{{.Driver}}'").strip() in ("overlay2", "overlayfs")
     # An image without a registry: one program, and what it is linked with.
     files = "/usr/bin/id $(ldd /usr/bin/id | grep -o '/[^ ]*')"
     juju.ssh(0, f"tar --create --dereference {files} | docker import - own")
     words = juju.ssh(0, "docker run --rm --memory=64m own /usr/bin/id -u")
     assert words == "0\n"
     assert juju.ssh(1, "docker images --quiet") == ""
+
+
+def test_a_command_in_a_machine_may_ask_its_systemd_for_a_scope(
+    juju: jubilant.Juju, two: tuple[str, str]
+) -> None:
+    assert juju.ssh(0, "systemd-run --quiet --scope echo here") == "here\n"
 
 
 def test_a_machine_reaches_the_outside_by_name(juju: jubilant.Juju, two: tuple[str, str]) -> None:

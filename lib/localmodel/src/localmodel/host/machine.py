@@ -30,6 +30,10 @@ STOP_TIMEOUT = 30.0
 SOCKETS = Path("/run/juju")
 TOOLS = Path("/var/lib/juju/tools")
 
+#: What a Docker Engine keeps its images in, by its version, under /var/lib; folders of the host's
+#: own disk, bound, since the engine's overlays don't go on top of the machine's.
+ENGINE_FOLDERS = ("docker", "containerd")
+
 NSPAWN = "/usr/bin/systemd-nspawn"
 
 SYSTEMCTL = "/usr/bin/systemctl"
@@ -85,7 +89,7 @@ class Instance:
         Raises: LocalModelError if it does not come up.
         """
         self.sockets.mkdir(parents=True, exist_ok=True)
-        for part in ("upper", "work", "root", "docker"):
+        for part in ("upper", "work", "root", *ENGINE_FOLDERS):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
         if not self.supervisor():
             if not self.root.is_mount():
@@ -219,7 +223,7 @@ class Instance:
             "--system-call-filter=add_key keyctl bpf perf_event_open",
             "--network-veth",
             f"--network-bridge={underlay.BRIDGE}",
-            f"--bind={self.folder}/docker:/var/lib/docker",
+            *(f"--bind={self.folder}/{part}:/var/lib/{part}" for part in ENGINE_FOLDERS),
             f"--bind={self.sockets}:{SOCKETS}",
             "--resolv-conf=off",
             "--timezone=off",

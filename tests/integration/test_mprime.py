@@ -2,50 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jubilant
 import pytest
 
+from tests.integration.kit import (
+    deploy_search,
+    inspect_container,
+    reboot_machine,
+    run_hook,
+    search_status,
+    subordinates,
+)
 from tools.instance import Published
 from tools.pack import ROOT
 
 WORK = "/var/lib/mprime/mprime-0"
-
-
-def deploy(juju: jubilant.Juju, charms: dict[str, Path], image: str, authority: str) -> None:
-    """Deploy apache2 with mprime attached, and wait until all is done."""
-    juju.deploy(charms["apache2"])
-    juju.deploy(charms["mprime"], config={"image": image, "registry-ca": authority})
-    juju.integrate("apache2:juju-info", "mprime:juju-info")
-    juju.wait(lambda status: "mprime/0" in subordinates(status), successes=1)
-    juju.wait(jubilant.all_agents_idle, successes=1)
-
-
-def run_hook(juju: jubilant.Juju, hook: str) -> None:
-    """Run a hook of mprime/0 now, instead of waiting for its time."""
-    words = [f"JUJU_DISPATCH_PATH=hooks/{hook}", f"JUJU_HOOK_NAME={hook}", "./dispatch"]
-    juju.exec("env", *words, unit="mprime/0")
-
-
-def subordinates(status: jubilant.Status) -> dict[str, Any]:
-    return status.apps["apache2"].units["apache2/0"].subordinates
-
-
-def search_status(status: jubilant.Status) -> tuple[str, str]:
-    """The status of mprime/0 and its message."""
-    found = subordinates(status)["mprime/0"].workload_status
-    return found.current, found.message
-
-
-def inspect_container(juju: jubilant.Juju) -> dict[str, Any]:
-    """What the machine's engine says of the search's container."""
-    task = juju.exec("docker", "inspect", "mprime-0", machine=0)
-    return json.loads(task.stdout)[0]
 
 
 class Position(NamedTuple):
@@ -88,7 +64,7 @@ def search(
     shared_juju: jubilant.Juju, charms: dict[str, Path], published: Published
 ) -> jubilant.Juju:
     """A model in which the search runs, for the tests that leave it running."""
-    deploy(shared_juju, charms, published.image, published.authority)
+    deploy_search(shared_juju, charms, published, published.authority)
     shared_juju.wait(lambda status: search_status(status)[0] == "active", successes=1)
     return shared_juju
 
@@ -180,18 +156,7 @@ def test_a_container_killed_hard_goes_on_from_its_checkpoint(search: jubilant.Ju
 def test_after_a_reboot_the_search_goes_on_from_its_checkpoint(search: jubilant.Juju) -> None:
     before = wait_for_position(search)
     earlier = count_resumptions(search, before)
-    boot = "systemctl show --property UserspaceTimestampMonotonic --value"
-    booted = search.exec(boot, machine=0).stdout
-    with contextlib.suppress(jubilant.CLIError):  # it may take the connection along
-        search.ssh("0", "sudo", "systemctl", "reboot")
-
-    def is_up_again(_: jubilant.Status) -> bool:
-        try:
-            return search.exec(boot, machine=0).stdout != booted
-        except jubilant.CLIError:
-            return False
-
-    search.wait(is_up_again, successes=1)
+    reboot_machine(search)
     search.wait(
         lambda status: search_status(status)[0] == "active" and is_running(search), successes=1
     )
@@ -220,7 +185,7 @@ def test_an_image_out_of_reach_blocks_with_the_reason_and_heals_by_itself(
 ) -> None:
     registry.run("registry/0", "stop")
     try:
-        deploy(juju, charms, published.image, published.authority)
+        deploy_search(juju, charms, published, published.authority)
         status, message = search_status(juju.status())
         assert status == "blocked"
         assert published.image in message
@@ -235,7 +200,7 @@ def test_an_image_out_of_reach_blocks_with_the_reason_and_heals_by_itself(
 def test_a_registry_that_is_not_trusted_is_refused_until_its_authority_is_given(
     juju: jubilant.Juju, charms: dict[str, Path], published: Published
 ) -> None:
-    deploy(juju, charms, published.image, "")
+    deploy_search(juju, charms, published, "")
     status, message = search_status(juju.status())
     assert (status, "x509" in message) == ("blocked", True)
     juju.config("mprime", {"registry-ca": published.authority})

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jubilant
 import pytest
 
+from tests.integration.kit import (
+    deploy_search,
+    inspect_container,
+    reboot_machine,
+    run_hook,
+    search_status,
+    subordinates,
+)
 from tools.instance import Published
 
 # Prints the paths of control groups, of the principal and of the search, and of the search's
@@ -104,30 +111,12 @@ def run_python(juju: jubilant.Juju, program: str) -> str:
     return juju.ssh("0", "sudo", "/usr/bin/python3", "-c", f"'{program}'")
 
 
-def run_hook(juju: jubilant.Juju, hook: str) -> None:
-    words = [f"JUJU_DISPATCH_PATH=hooks/{hook}", f"JUJU_HOOK_NAME={hook}", "./dispatch"]
-    juju.exec("env", *words, unit="mprime/0")
-
-
-def subordinates(status: jubilant.Status) -> dict[str, Any]:
-    return status.apps["apache2"].units["apache2/0"].subordinates
-
-
-def search_status(juju: jubilant.Juju) -> tuple[str, str]:
-    found = subordinates(juju.status())["mprime/0"].workload_status
-    return found.current, found.message
-
-
 def configure(juju: jubilant.Juju, options: dict[str, str | float], expected: str) -> str:
     """Set options, wait until mprime/0 has seen them, and return its status' message."""
     juju.config("mprime", options)
-    juju.wait(lambda _: search_status(juju)[0] == expected, successes=1)
+    juju.wait(lambda _: search_status(juju.status())[0] == expected, successes=1)
     juju.wait(jubilant.all_agents_idle, successes=1)
-    return search_status(juju)[1]
-
-
-def inspect_container(juju: jubilant.Juju) -> dict[str, Any]:
-    return json.loads(juju.exec("docker", "inspect", "mprime-0", machine=0).stdout)[0]
+    return search_status(juju.status())[1]
 
 
 def identify(juju: jubilant.Juju) -> tuple[str, str]:
@@ -141,11 +130,7 @@ def search(
     shared_juju: jubilant.Juju, charms: dict[str, Path], published: Published
 ) -> jubilant.Juju:
     """A model in which the search runs beside apache2."""
-    shared_juju.deploy(charms["apache2"])
-    image = {"image": published.image, "registry-ca": published.authority}
-    shared_juju.deploy(charms["mprime"], config=image)
-    shared_juju.integrate("apache2:juju-info", "mprime:juju-info")
-    shared_juju.wait(lambda status: "mprime/0" in subordinates(status), successes=1)
+    deploy_search(shared_juju, charms, published, published.authority)
     shared_juju.wait(jubilant.all_active, successes=1)
     return shared_juju
 
@@ -259,40 +244,30 @@ def test_a_search_in_another_group_is_told_and_not_called_active(search: jubilan
     root = search.exec("ls -d /sys/fs/cgroup/cpu || echo /sys/fs/cgroup", machine=0).stdout.strip()
     search.exec(f"mkdir {root}/other && echo {pid} >{root}/other/cgroup.procs", machine=0)
     run_hook(search, "update-status")
-    status, message = search_status(search)
+    status, message = search_status(search.status())
     search.exec(f"echo {pid} >{root}{seen.search}/cgroup.procs && rmdir {root}/other", machine=0)
     run_hook(search, "update-status")
     assert status == "blocked"
     assert message.startswith("cpu-policy idle is not in force: the container runs in /other, not")
-    assert search_status(search)[0] == "active"
+    assert search_status(search.status())[0] == "active"
 
 
 def test_the_policy_is_in_force_again_after_a_reboot(search: jubilant.Juju) -> None:
-    boot = "systemctl show --property UserspaceTimestampMonotonic --value"
-    booted = search.exec(boot, machine=0).stdout
-    with contextlib.suppress(jubilant.CLIError):  # it may take the connection along
-        search.ssh("0", "sudo", "systemctl", "reboot")
-
-    def is_up_again(_: jubilant.Status) -> bool:
-        try:
-            return search.exec(boot, machine=0).stdout != booted
-        except jubilant.CLIError:
-            return False
-
-    search.wait(is_up_again, successes=1)
+    reboot_machine(search)
     search.wait(jubilant.all_active, successes=1)
     assert look(search).idle == "1"
     assert contend(search) >= 0.9
 
 
 def test_an_engine_that_leaves_groups_to_systemd_gets_a_slice(search: jubilant.Juju) -> None:
-    if look(search).top.endswith(".slice"):
-        pytest.skip("this machine's engine does so already")
-    options = '{"exec-opts": ["native.cgroupdriver=systemd"]}'
-    search.exec(f"mkdir -p /etc/docker && echo '{options}' >/etc/docker/daemon.json", machine=0)
-    search.exec("systemctl restart docker", machine=0)
-    run_hook(search, "update-status")
-    assert search_status(search)[0] == "active"
+    if not look(search).top.endswith(".slice"):
+        options = '{"exec-opts": ["native.cgroupdriver=systemd"]}'
+        search.exec(
+            f"mkdir -p /etc/docker && echo '{options}' >/etc/docker/daemon.json", machine=0
+        )
+        search.exec("systemctl restart docker", machine=0)
+        run_hook(search, "update-status")
+    assert search_status(search.status())[0] == "active"
     seen = look(search)
     assert seen.top == "mprime_0.slice"
     assert seen.idle == "1" or seen.weight in ("1", "2")

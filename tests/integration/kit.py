@@ -1,0 +1,60 @@
+"""What the tests of the search share."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import jubilant
+
+from tools.instance import Published
+
+
+def deploy_search(
+    juju: jubilant.Juju, charms: dict[str, Path], published: Published, authority: str
+) -> None:
+    """Deploy apache2 with mprime attached, and wait until there is nothing left to do."""
+    juju.deploy(charms["apache2"])
+    juju.deploy(charms["mprime"], config={"image": published.image, "registry-ca": authority})
+    juju.integrate("apache2:juju-info", "mprime:juju-info")
+    juju.wait(lambda status: "mprime/0" in subordinates(status), successes=1)
+    juju.wait(jubilant.all_agents_idle, successes=1)
+
+
+def subordinates(status: jubilant.Status) -> dict[str, Any]:
+    return status.apps["apache2"].units["apache2/0"].subordinates
+
+
+def search_status(status: jubilant.Status) -> tuple[str, str]:
+    """The status of mprime/0 and its message."""
+    found = subordinates(status)["mprime/0"].workload_status
+    return found.current, found.message
+
+
+def inspect_container(juju: jubilant.Juju) -> dict[str, Any]:
+    """What the machine's engine says of the search's container."""
+    return json.loads(juju.exec("docker", "inspect", "mprime-0", machine=0).stdout)[0]
+
+
+def run_hook(juju: jubilant.Juju, hook: str) -> None:
+    """Run a hook of mprime/0 now, instead of waiting for its time."""
+    words = [f"JUJU_DISPATCH_PATH=hooks/{hook}", f"JUJU_HOOK_NAME={hook}", "./dispatch"]
+    juju.exec("env", *words, unit="mprime/0")
+
+
+def reboot_machine(juju: jubilant.Juju) -> None:
+    """Reboot machine 0 from within, and wait until it answers again."""
+    boot = "systemctl show --property UserspaceTimestampMonotonic --value"
+    booted = juju.exec(boot, machine=0).stdout
+    with contextlib.suppress(jubilant.CLIError):  # it may take the connection along
+        juju.ssh("0", "sudo", "systemctl", "reboot")
+
+    def is_up_again(_: jubilant.Status) -> bool:
+        try:
+            return juju.exec(boot, machine=0).stdout != booted
+        except jubilant.CLIError:
+            return False
+
+    juju.wait(is_up_again, successes=1)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import Any
 
 from msgspec.structs import replace
@@ -39,7 +40,8 @@ BEFORE = {
     "stop": Status("maintenance", "stopping charm software"),
 }
 
-#: Told what happens: who, what, and the share done between 0 and 1 where it is known.
+#: Told what happens: who, what, and the share done between 0 and 1 where it is known. Nothing
+#: ("") as the what means that it is over.
 Report = Callable[[str, str, float | None], None]
 
 
@@ -64,6 +66,14 @@ class Agent:
     def save(self) -> None:
         with self.guard:
             self.store.save(self.model)
+
+    @contextmanager
+    def _showing(self, who: str, what: str) -> Iterator[None]:
+        self._report(who, what, None)
+        try:
+            yield
+        finally:
+            self._report(who, "", None)
 
     def observe_machines(self) -> None:
         """Take down which machines run, and in which boot; nothing is remembered of that."""
@@ -188,17 +198,18 @@ class Agent:
             )
             network = parse_underlay(self.store.setting("underlay"))
             ensure_underlay(network)
-        self._report(f"machine {machine.number}", "booting", None)
+            self._report("host", "", None)
         instance = self.instance(machine)
-        instance.start(template, network)
+        with self._showing(f"machine {machine.number}", "booting"):
+            instance.start(template, network)
         with self.guard:
             machine.boot = machine.ready = instance.boot_id()
             machine.status = Status("started")
             self.store.save(self.model)
 
     def _destroy(self, machine: Machine) -> None:
-        self._report(f"machine {machine.number}", "removing", None)
-        self.instance(machine).destroy()
+        with self._showing(f"machine {machine.number}", "removing"):
+            self.instance(machine).destroy()
         with self.guard:
             del self.model.machines[machine.number]
             self.store.save(self.model)
@@ -211,10 +222,10 @@ class Agent:
         with self.guard:
             self._begin(unit, hook)
             charm = self._charm_for(unit, hook)
-        self._report(unit.name, f"running {hook.name} hook", None)
         context = self._context(unit, hook)
         instance = self.instance(machine)
-        code = dispatch.dispatch(context, instance, charm)
+        with self._showing(unit.name, f"running {hook.name} hook"):
+            code = dispatch.dispatch(context, instance, charm)
         with self.guard:
             if context.wants_reboot == "now":
                 unit.pending = replace(hook, context="")
@@ -229,9 +240,9 @@ class Agent:
 
     def reboot(self, machine: Machine) -> None:
         """Reboot a machine; its started units run start again. Raises: LocalModelError."""
-        self._report(f"machine {machine.number}", "rebooting", None)
         instance = self.instance(machine)
-        instance.reboot()
+        with self._showing(f"machine {machine.number}", "rebooting"):
+            instance.reboot()
         with self.guard:
             machine.boot = machine.ready = instance.boot_id()
             self.store.save(self.model)

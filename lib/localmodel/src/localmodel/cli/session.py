@@ -97,17 +97,24 @@ class Progress:
             self._bar.stop()
 
     def report(self, who: str, what: str, share: float | None) -> None:
-        """Show that `who` does `what`; `share` is between 0 and 1, None where it is unknown."""
+        """Show that `who` does `what`, or with nothing as `what`, that it is over.
+
+        Args:
+            share: how much is done, between 0 and 1; None where that is unknown.
+        """
         if not sys.stderr.isatty():
             return
         with self._lock:
-            bar = self._start()
+            bar, label = self._start(), f"{who}: {what}"
+            if not what:
+                if who in self._tasks:
+                    bar.remove_task(self._tasks.pop(who))
+                return
             if who not in self._tasks:
-                self._tasks[who] = bar.add_task("", total=None)
-            percent = None if share is None else share * 100
+                self._tasks[who] = bar.add_task(label, total=None)
+            percent = 0 if share is None else share * 100
             total = None if share is None else 100
-            label = f"{who}: {what}"
-            bar.update(self._tasks[who], description=label, completed=percent or 0, total=total)
+            bar.update(self._tasks[who], description=label, completed=percent, total=total)
 
     def _start(self) -> Any:
         if self._bar is None:

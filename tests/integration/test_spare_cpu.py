@@ -51,33 +51,24 @@ print(json.dumps({
 }))
 """
 
-# Lets a service beside the principal want a core while the search works there, until both have
-# had 4 s of it, and prints the clock ticks that each got. Both are pinned to that core.
+# Lets a service beside the principal want a core while the search works there, until the kernel
+# ends it for having had 4 s of it, and prints how many the search had meanwhile.
 CONTEND = """
-import os, pathlib, subprocess, time
+import os, pathlib, subprocess
 def run(*words):
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
-def used(pid):
-    stat = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(stat[11]) + int(stat[12])
 search = run("docker", "inspect", "--format", "{{.State.Pid}}", "mprime-0")
+def used():
+    stat = pathlib.Path(f"/proc/{search}/stat").read_text().rpartition(")")[2].split()
+    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
 core = max(os.sched_getaffinity(0))
 for task in pathlib.Path(f"/proc/{search}/task").iterdir():
     os.sched_setaffinity(int(task.name), {core})
-run("systemd-run", "--unit=contender", "--collect", f"--property=CPUAffinity={core}",
-    "/bin/sh", "-c", "while :; do :; done")
-try:
-    loop = run("systemctl", "show", "--property=MainPID", "--value", "contender")
-    first = used(search), used(loop)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        now = used(search), used(loop)
-        if sum(now) - sum(first) >= 400:
-            break
-        time.sleep(0.1)
-finally:
-    run("systemctl", "stop", "contender")
-print(now[0] - first[0], now[1] - first[1])
+before = used()
+ended = subprocess.run(["systemd-run", "--wait", "--collect", "--unit=contender",
+    f"--property=CPUAffinity={core}", "--property=LimitCPU=4:5", "--property=RuntimeMaxSec=60",
+    "/bin/sh", "-c", "while :; do :; done"], capture_output=True, text=True)
+print(used() - before, "XCPU" in ended.stderr)
 """
 
 
@@ -101,10 +92,10 @@ def look(juju: jubilant.Juju) -> Seen:
 
 def contend(juju: jubilant.Juju) -> float:
     """The principal's part, 0 to 1, of a core that both it and the search want."""
-    search, principal = (int(ticks) for ticks in run_python(juju, CONTEND).split())
-    assert search + principal >= 400  # less is too little to tell
-    print(f"of {search + principal} ticks the search had {search}")
-    return principal / (search + principal)
+    search, ended = run_python(juju, CONTEND).split()
+    assert ended == "True"  # else it had less than 4 s within a minute
+    print(f"while the principal had 4 s of the core, the search had {search} s")
+    return 4 / (4 + float(search))
 
 
 def run_python(juju: jubilant.Juju, program: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,8 @@ def instance() -> Iterator[None]:
     with Path(f"/run/lock/{NAME}").open("w") as lock, pytest.MonkeyPatch.context() as patch:
         # One at a time; the kernel gives the lock back even if the tests are killed.
         fcntl.flock(lock, fcntl.LOCK_EX)
+        # Commands started in the background ignore interrupts, and so would all that they start.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         patch.setenv("PATH", str(kit.SHIM), prepend=os.pathsep)
         with _private_instance(NAME):
             yield

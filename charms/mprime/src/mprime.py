@@ -190,9 +190,10 @@ def remove(unit: str) -> None:
         OSError: a file or a control group can't be removed.
     """
     name = name_of(unit)
-    _reconcile_trust(name, {})
+    # First what costs most if it stays.
     Engine().remove(name)
     remove_parent(unit)
+    _reconcile_trust(name, {})
 
 
 def _advance(desired: Desired, engine: Engine) -> str:

@@ -68,6 +68,26 @@ def world(store: Store, model: Model, charms: Path) -> World:
     return World(store, model, charms)
 
 
+@pytest.fixture
+def attached(world: World) -> World:
+    """web/0 with search/0 attached, idle."""
+    world.deploy("web")
+    world.deploy("search")
+    world.integrate("web", "search")
+    world.settle()
+    return world
+
+
+@pytest.fixture
+def pair(world: World) -> World:
+    """Two units of web, each with its search, idle."""
+    world.deploy("web", units=2)
+    world.deploy("search")
+    world.integrate("web", "search")
+    world.settle()
+    return world
+
+
 @pytest.fixture(scope="session")
 def related_model(charms: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The model of `related`, which takes a hundred hooks to make."""

@@ -12,7 +12,7 @@ import yaml
 from lib.localmodel.tests.unit.driver import World, of
 from lib.localmodel.tests.unit.packing import pack
 from localmodel.errors import LocalModelError
-from localmodel.operations.bundles import Bundle, deploy_bundle, is_bundle, read_bundle
+from localmodel.operations.bundles import Bundle, deploy_bundle, read_bundle
 
 BUNDLE: dict[str, Any] = {
     "name": "prime-time",
@@ -264,13 +264,6 @@ def test_a_bundle_that_does_not_fit_its_charms_is_refused(
 ) -> None:
     with pytest.raises(LocalModelError, match=re.escape(says)):
         deploy(world, body, tmp_path)
-
-
-def test_a_bundle_is_a_yaml_file_that_is_there(tmp_path: Path) -> None:
-    path = write(tmp_path, BUNDLE)
-    assert is_bundle(str(path))
-    assert not is_bundle(str(tmp_path / "none.yaml"))
-    assert not is_bundle(str(tmp_path))
 
 
 def test_every_key_of_the_documented_format_is_known() -> None:

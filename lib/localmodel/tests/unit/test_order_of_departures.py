@@ -16,26 +16,6 @@ SUBORDINATE_LEAVES = [
 
 
 @pytest.fixture
-def attached(world: World) -> World:
-    """web/0 with search/0 attached, idle."""
-    world.deploy("web")
-    world.deploy("search")
-    world.integrate("web", "search")
-    world.settle()
-    return world
-
-
-@pytest.fixture
-def pair(world: World) -> World:
-    """Two units of web, each with its search, idle."""
-    world.deploy("web", units=2)
-    world.deploy("search")
-    world.integrate("web", "search")
-    world.settle()
-    return world
-
-
-@pytest.fixture
 def related(world: World) -> World:
     """web/0 and web/1 related to db/0, idle."""
     world.deploy("web", units=2)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from lib.localmodel.tests.unit.driver import World, of
 from lib.localmodel.tests.unit.packing import pack
 from localmodel.state import Bag, Hook, Model, Unit
@@ -20,26 +18,6 @@ SUBORDINATE_ARRIVES = [
     "juju-info-relation-joined web/0",
     "juju-info-relation-changed web/0",
 ]
-
-
-@pytest.fixture
-def attached(world: World) -> World:
-    """web/0 with search/0 attached, idle."""
-    world.deploy("web")
-    world.deploy("search")
-    world.integrate("web", "search")
-    world.settle()
-    return world
-
-
-@pytest.fixture
-def pair(world: World) -> World:
-    """Two units of web, each with its search, idle."""
-    world.deploy("web", units=2)
-    world.deploy("search")
-    world.integrate("web", "search")
-    world.settle()
-    return world
 
 
 def test_a_principal_installs_is_elected_configured_and_started(world: World) -> None:

@@ -79,11 +79,6 @@ class Layer(Struct):
     relations: list[list[str | list[str]]] | None = None
 
 
-def is_bundle(reference: str) -> bool:
-    """Whether what is to be deployed is a bundle's file."""
-    return Path(reference).suffix in (".yaml", ".yml") and Path(reference).is_file()
-
-
 def read_bundle(path: Path, overlays: Sequence[Path]) -> Bundle:
     """Read a bundle and lay its overlays over it.
 

@@ -191,6 +191,9 @@ class Engine:
             if there and same and there.state in _STOPPED:
                 self._api.start(there.id)
                 return Change.STARTED
+            if there and same and there.state == "paused":
+                self._api.unpause(there.id)
+                return Change.STARTED
             if there:
                 self.remove(spec.name)
             self._create(spec)
@@ -240,7 +243,7 @@ class Engine:
             )
         with _translating(ContainerError):
             try:
-                self._api.stop(there.id, timeout=stop_timeout)
+                self._stop(there, stop_timeout)
                 self._api.remove_container(there.id, v=True, force=True)
             except docker.errors.NotFound:
                 return False
@@ -254,6 +257,41 @@ class Engine:
             except docker.errors.NotFound:
                 return None
         return read_container(answer)
+
+    def list_containers(self, label: str) -> list[Container]:
+        """Return the containers that have a label, whatever its value, running or not, by name."""
+        with _translating(ContainerError):
+            answers = self._api.containers(all=True, filters={"label": label})
+        found = (self.inspect(answer["Id"]) for answer in answers)
+        # One may have gone since it was listed.
+        return sorted((each for each in found if each), key=lambda each: each.name)
+
+    def freeze(self, name: str) -> None:
+        """Stop a container's processes where they are; nothing to do unless it runs."""
+        there = self.inspect(name)
+        if there and there.state == "running":
+            with _translating(ContainerError):
+                self._api.pause(name)
+
+    def thaw(self, name: str) -> None:
+        """Let a frozen container's processes go on; nothing to do unless it is frozen."""
+        there = self.inspect(name)
+        if there and there.state == "paused":
+            with _translating(ContainerError):
+                self._api.unpause(name)
+
+    def stop(self, name: str) -> None:
+        """Let a container save its work and end, and keep it; nothing to do unless it runs."""
+        there = self.inspect(name)
+        if there and there.state in (*_RUNNING, "paused"):
+            with _translating(ContainerError):
+                self._stop(there)
+
+    def _stop(self, there: Container, timeout: int | None = None) -> None:
+        if there.state == "paused":
+            # What is frozen can't hear that it is to save its work.
+            self._api.unpause(there.id)
+        self._api.stop(there.id, timeout=timeout)
 
     def logs(self, name: str, lines: int = 100) -> list[str]:
         """Return the last lines that a container wrote to its output and error streams."""

@@ -25,12 +25,20 @@ PINNED = f"172.30.0.3:5000/mlucas@{DIGEST}"
 SPEC = ContainerSpec(name="search", image="sha256:1")
 
 
+class Containers(dict[str, dict[str, Any]]):
+    """By name; called, as the client is, it lists those with a label."""
+
+    def __call__(self, filters: dict[str, str], **_: Any) -> list[dict[str, str]]:
+        label = filters["label"]
+        return [{"Id": each["Id"]} for each in self.values() if label in each["Config"]["Labels"]]
+
+
 class Api:
     """Stands in for the docker package's client: an engine's images and containers in memory."""
 
     def __init__(self) -> None:
         self.images: dict[str, dict[str, Any]] = {}
-        self.containers: dict[str, dict[str, Any]] = {}
+        self.containers = Containers()
         self.calls: list[str] = []
         self.messages: list[dict[str, str]] = []
         self.arriving: dict[str, dict[str, Any]] = {}
@@ -95,6 +103,14 @@ class Api:
 
     def start(self, name: str) -> None:
         self._call("start")
+        self.inspect_container(name)["State"]["Status"] = "running"
+
+    def pause(self, name: str) -> None:
+        self._call("pause")
+        self.inspect_container(name)["State"]["Status"] = "paused"
+
+    def unpause(self, name: str) -> None:
+        self._call("unpause")
         self.inspect_container(name)["State"]["Status"] = "running"
 
     def stop(self, name: str, timeout: int | None) -> None:
@@ -195,10 +211,9 @@ def test_an_engine_tells_how_it_makes_control_groups(
     assert Engine().read_cgroups() == expected
 
 
-@pytest.mark.parametrize("state", ["paused", "dead"])
-def test_a_container_that_cannot_be_started_is_replaced(api: Api, state: str) -> None:
+def test_a_container_that_cannot_be_started_is_replaced(api: Api) -> None:
     Engine().apply(SPEC)
-    api.containers["search"]["State"]["Status"] = state
+    api.containers["search"]["State"]["Status"] = "dead"
     assert Engine().apply(SPEC) is Change.REPLACED
     assert api.containers["search"]["State"]["Status"] == "running"
 
@@ -225,6 +240,40 @@ def test_a_kill_in_between_is_made_good_by_the_next_call(api: Api, died_before: 
     container = api.containers["search"]
     assert container["Config"]["Labels"][SPEC_LABEL] == new.digest
     assert container["State"]["Status"] == "running"
+
+
+def test_containers_are_found_by_their_label(api: Api) -> None:
+    for name in ("second", "first"):
+        Engine().apply(replace(SPEC, name=name, labels={"unit": name}))
+    Engine().apply(SPEC)
+    assert [each.name for each in Engine().list_containers("unit")] == ["first", "second"]
+
+
+def test_a_frozen_container_goes_on_and_is_not_made_anew(api: Api) -> None:
+    Engine().apply(SPEC)
+    Engine().freeze("search")
+    Engine().freeze("search")
+    api.calls.clear()
+    assert Engine().apply(SPEC) is Change.STARTED
+    assert api.calls == ["unpause"]
+    Engine().freeze("search")
+    Engine().thaw("search")
+    Engine().thaw("search")
+    assert api.calls == ["unpause", "pause", "unpause"]
+
+
+def test_a_frozen_container_is_let_save_its_work_before_it_ends(api: Api) -> None:
+    Engine().apply(SPEC)
+    Engine().freeze("search")
+    api.calls.clear()
+    Engine().stop("search")
+    Engine().stop("search")
+    assert api.calls == ["unpause", "stop"]
+    Engine().apply(SPEC)
+    Engine().freeze("search")
+    api.calls.clear()
+    Engine().remove("search")
+    assert api.calls == ["unpause", "stop", "remove"]
 
 
 def test_a_container_of_others_is_never_touched(api: Api) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 SPEC_LABEL = "dockerhost.spec"
 # What the engine changes in a container that runs.
-_LIVE = ("memory", "cpus")
+_LIVE = ("memory", "cpus", "restart")
 _CPU_PERIOD = 100_000  # microseconds; what a CPU quota is counted in
 
 
@@ -93,6 +93,7 @@ class ContainerSpec:
             "memswap_limit": self.memory or None,
             "cpu_period": _CPU_PERIOD,
             "cpu_quota": self.cpu_quota or -1,
+            "restart_policy": {"Name": self.restart},
         }
 
     def host_options(self) -> dict[str, Any]:
@@ -138,6 +139,7 @@ class Container:
         pid: of its first process, on the host; 0 while it does not run.
         memory: bytes that it may use; 0 is unlimited.
         cpu_quota: microseconds of processor time in each 100 ms; 0 is unlimited.
+        restart: the engine's restart policy.
     """
 
     name: str
@@ -152,6 +154,7 @@ class Container:
     pid: int = 0
     memory: int = 0
     cpu_quota: int = 0
+    restart: str = "no"
 
     @property
     def spec_digest(self) -> str | None:
@@ -180,6 +183,8 @@ def read_container(answer: Mapping[str, Any]) -> Container:
         pid=state.get("Pid", 0),
         memory=limits.get("Memory", 0),
         cpu_quota=max(limits.get("CpuQuota", 0), 0),
+        # The engine's own word for none used to be an empty one.
+        restart=(limits.get("RestartPolicy") or {}).get("Name") or "no",
     )
 
 

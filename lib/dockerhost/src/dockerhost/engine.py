@@ -174,8 +174,9 @@ class Engine:
         """Make a container what its specification says, running; return what that took.
 
         A container made from the same specification is left alone, or started. Where only its
-        limits of memory and processor time differ, they are changed while it runs. Otherwise it
-        is replaced. Being killed in between is harmless: the next call carries on.
+        limits of memory and processor time or its restart policy differ, they are changed while
+        it runs. Otherwise it is replaced. Being killed in between is harmless: the next call
+        carries on.
 
         Raises:
             ContainerError: the engine refused, or the name belongs to a container of others.
@@ -183,7 +184,8 @@ class Engine:
         there = self.inspect(spec.name)
         same = there is not None and there.spec_digest == spec.digest
         updated = False
-        if there and same and (there.memory, there.cpu_quota) != (spec.memory, spec.cpu_quota):
+        live = (spec.memory, spec.cpu_quota, spec.restart)
+        if there and same and (there.memory, there.cpu_quota, there.restart) != live:
             same = updated = self._update(there, spec)
         if there and same and there.state in _RUNNING:
             return Change.UPDATED if updated else Change.UNCHANGED
@@ -279,6 +281,17 @@ class Engine:
         if there and there.state == "paused":
             with _translating(ContainerError):
                 self._api.unpause(name)
+
+    def hold(self, name: str) -> None:
+        """Stop a container, and see to it that the engine does not start it either.
+
+        Its restart policy is `no` from then on, and says so, until `apply` gives it another.
+        """
+        there = self.inspect(name)
+        if there and there.restart != "no":
+            with _translating(ContainerError):
+                self._api.update_container(there.id, restart_policy={"Name": "no"})
+        self.stop(name)
 
     def stop(self, name: str) -> None:
         """Let a container save its work and end, and keep it; nothing to do unless it runs."""

@@ -88,6 +88,7 @@ class Api:
             "HostConfig": {
                 "Memory": options["host_config"]["mem_limit"] or 0,
                 "CpuQuota": options["host_config"]["cpu_quota"] or 0,
+                "RestartPolicy": options["host_config"]["restart_policy"],
             },
             "State": {"Status": "created"},
         }
@@ -95,8 +96,9 @@ class Api:
     def update_container(self, name: str, **options: Any) -> None:
         self._call("update")
         limits = self.inspect_container(name)["HostConfig"]
-        limits["Memory"] = options["mem_limit"] or limits["Memory"]
-        limits["CpuQuota"] = options["cpu_quota"] or limits["CpuQuota"]
+        limits["Memory"] = options.get("mem_limit") or limits["Memory"]
+        limits["CpuQuota"] = options.get("cpu_quota") or limits["CpuQuota"]
+        limits["RestartPolicy"] = options["restart_policy"]
 
     def info(self) -> dict[str, Any]:
         return self.facts
@@ -262,6 +264,22 @@ def test_a_frozen_container_goes_on_and_is_not_made_anew(api: Api) -> None:
     assert api.calls == ["unpause", "pause", "unpause"]
 
 
+def test_a_container_on_hold_says_so_and_goes_on_when_applied_again(api: Api) -> None:
+    lasting = replace(SPEC, restart="on-failure")
+    Engine().apply(lasting)
+    api.calls.clear()
+    Engine().hold("search")
+    Engine().hold("search")
+    assert api.calls == ["update", "stop"]
+    there = Engine().inspect("search")
+    assert there
+    assert (there.state, there.restart) == ("exited", "no")
+    assert Engine().apply(lasting) is Change.STARTED
+    there = Engine().inspect("search")
+    assert there
+    assert (there.state, there.restart) == ("running", "on-failure")
+
+
 def test_a_frozen_container_is_let_save_its_work_before_it_ends(api: Api) -> None:
     Engine().apply(SPEC)
     Engine().freeze("search")
@@ -277,7 +295,7 @@ def test_a_frozen_container_is_let_save_its_work_before_it_ends(api: Api) -> Non
 
 
 def test_a_container_of_others_is_never_touched(api: Api) -> None:
-    nothing = {"mem_limit": None, "cpu_quota": None}
+    nothing = {"mem_limit": None, "cpu_quota": None, "restart_policy": {"Name": ""}}
     api.create_container("sha256:9", name="search", labels={}, host_config=nothing)
     with pytest.raises(ContainerError, match="not made here"):
         Engine().apply(SPEC)

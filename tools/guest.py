@@ -1,0 +1,323 @@
+"""A qemu guest: a whole machine with a kernel of its own, for what this host's kernel lacks.
+
+Its disk is made once of this host's own distribution, and kept in `.cache/guest`. The guest has
+no network; commands reach it through the QEMU guest agent's channel. The processor is emulated,
+so that the guest runs wherever qemu does: it is ten to thirty times slower than the host.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import hashlib
+import json
+import platform
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from localmodel.errors import LocalModelError
+from localmodel.host.processes import run
+from localmodel.host.template import host_release, host_sources
+from tools.pack import ROOT
+
+CACHE = ROOT / ".cache" / "guest"
+_SIZE = "6G"  # of the disk, which takes no more of the host's than what is written to it
+_MEMORY = "1536M"
+_CORES = 2
+_START_TIMEOUT = 300.0  # seconds from power-on to the agent's first answer
+_STOP_TIMEOUT = 120.0  # seconds
+_RUN_TIMEOUT = 300.0  # seconds
+_POLL = 0.1  # seconds between questions to the agent, which has no way to tell by itself
+_CHUNK = 3 * 1024 * 1024  # bytes of a file in one message to the agent
+
+
+@dataclass(frozen=True)
+class _Architecture:
+    """How a kind of processor is called by the distribution, and how qemu emulates it."""
+
+    name: str
+    qemu: tuple[str, ...]
+    console: str
+
+
+# Only the first was tried.
+_ARCHITECTURES = {
+    "x86_64": _Architecture("amd64", ("/usr/bin/qemu-system-x86_64", "-machine", "q35"), "ttyS0"),
+    "aarch64": _Architecture(
+        "arm64",
+        ("/usr/bin/qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a72"),
+        "ttyAMA0",
+    ),
+}
+
+# What a guest has besides what its user asks for. udev starts the agent when its channel is there.
+_PACKAGES = (
+    "dbus",
+    "initramfs-tools",
+    "iproute2",
+    "kmod",
+    "qemu-guest-agent",
+    "systemd-sysv",
+    "udev",
+)
+
+# Run by mmdebstrap with the new root as $1: before the kernel is installed, which makes an initial
+# RAM disk of every driver there is unless told what is enough; and in the end.
+_BEFORE = (
+    'mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/usr/share/initramfs-tools/modules.d"',
+    'echo MODULES=list >"$1/etc/initramfs-tools/conf.d/guest"',
+    'printf "virtio_pci\\nvirtio_blk\\next4\\n" >"$1/usr/share/initramfs-tools/modules.d/guest"',
+)
+_AFTER = (
+    'chroot "$1" systemctl mask apt-daily.timer apt-daily-upgrade.timer',
+    'echo guest >"$1/etc/hostname"',
+    # Each guest is given its own when it starts.
+    ': >"$1/etc/machine-id"',
+)
+
+
+class GuestError(Exception):
+    """A guest, or a command in it, failed; the text says how."""
+
+
+@dataclass(frozen=True)
+class Disk:
+    """What a guest starts from; it is only read.
+
+    Attributes:
+        root: a file with an ext4 file system.
+    """
+
+    root: Path
+    kernel: Path
+    initrd: Path
+
+
+def build_disk(packages: Iterable[str]) -> Disk:
+    """Make a disk with a kernel, systemd and some packages, unless it is there.
+
+    Raises:
+        GuestError: the distribution's archive is not configured or reachable, or this kind of
+            processor is not known.
+    """
+    distribution, _, codename = host_release()
+    wanted = sorted({*packages, *_PACKAGES, _name_kernel(distribution)})
+    recipe = repr((codename, platform.machine(), wanted, _BEFORE, _AFTER, _SIZE))
+    folder = CACHE / f"{codename}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    with _lock():
+        if not folder.exists():
+            draft = folder.with_suffix(".partial")
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir()
+            try:
+                _fill(draft, wanted)
+            except LocalModelError as error:
+                raise GuestError(str(error)) from error
+            draft.rename(folder)
+    return Disk(folder / "root.img", folder / "kernel", folder / "initrd")
+
+
+def _fill(folder: Path, packages: list[str]) -> None:
+    sources, root = folder / "sources.list", folder / "root"
+    sources.write_text("\n".join(host_sources()) + "\n")
+    run(
+        "/usr/bin/mmdebstrap",
+        "--quiet",
+        "--mode=root",
+        "--variant=apt",
+        f"--include={','.join(packages)}",
+        '--aptopt=APT::Install-Recommends "false"',
+        *(f"--essential-hook={step}" for step in _BEFORE),
+        *(f"--customize-hook={step}" for step in _AFTER),
+        "",
+        root,
+        sources,
+    )
+    for name, pattern in (("kernel", "vmlinu*"), ("initrd", "initrd.img-*")):
+        shutil.copyfile(max((root / "boot").glob(pattern)), folder / name)
+    run("/usr/sbin/mkfs.ext4", "-q", "-d", root, folder / "root.img", _SIZE)
+    shutil.rmtree(root)
+
+
+def _find_architecture() -> _Architecture:
+    machine = platform.machine()
+    if machine not in _ARCHITECTURES:
+        raise GuestError(f"no guest for {machine}; there are: {', '.join(_ARCHITECTURES)}")
+    return _ARCHITECTURES[machine]
+
+
+def _name_kernel(distribution: str) -> str:
+    # Ubuntu's kernel for virtual machines; what Debian's lacks is in no other.
+    if distribution == "ubuntu":
+        return "linux-image-virtual"
+    return f"linux-image-{_find_architecture().name}"
+
+
+@contextmanager
+def _lock() -> Iterator[None]:
+    """Keep a second build out of the same folder; the kernel frees it at a kill."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+class Guest:
+    """A guest that runs for as long as the `with` block; what it writes is gone then.
+
+    It ends with its process, however that ends.
+
+    Raises:
+        GuestError: it does not come up; the text has the last lines of its console.
+    """
+
+    def __init__(self, disk: Disk):
+        self._disk = disk
+        self._id = secrets.token_hex(16)
+
+    def __enter__(self) -> Guest:
+        CACHE.mkdir(parents=True, exist_ok=True)
+        self._folder = tempfile.TemporaryDirectory(prefix="run-", dir=CACHE)
+        self._changes = Path(self._folder.name) / "changes.qcow2"
+        try:
+            backing = ("-b", self._disk.root, "-F", "raw")
+            run("/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", *backing, self._changes)
+            self._start()
+        except BaseException:
+            self._folder.cleanup()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._kill()
+        self._folder.cleanup()
+
+    def run(
+        self, *argv: str, check: bool = True, stdin: bytes = b"", timeout: float = _RUN_TIMEOUT
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program in the guest as root, by absolute path, and return how it ended.
+
+        Raises:
+            GuestError: it did not end within `timeout` seconds; or, with `check`, it failed.
+        """
+        started = self._ask(
+            "guest-exec",
+            {
+                "path": argv[0],
+                "arg": argv[1:],
+                "capture-output": True,
+                "input-data": base64.b64encode(stdin).decode(),
+            },
+        )
+        deadline = time.monotonic() + timeout
+        while not (state := self._ask("guest-exec-status", {"pid": started["pid"]}))["exited"]:
+            if time.monotonic() > deadline:
+                raise GuestError(f"{' '.join(argv)}: it did not end within {timeout:g} s")
+            time.sleep(_POLL)
+        out, err = (
+            base64.b64decode(state.get(name, "")).decode(errors="replace")
+            for name in ("out-data", "err-data")
+        )
+        code = state["exitcode"] if "exitcode" in state else -state["signal"]
+        if check and code:
+            raise GuestError(f"{' '.join(argv)}: exit code {code}\n{out}{err}")
+        return subprocess.CompletedProcess(argv, code, out, err)
+
+    def copy(self, source: Path, target: str) -> None:
+        """Copy a file into the guest. Raises GuestError."""
+        handle = self._ask("guest-file-open", {"path": target, "mode": "w"})
+        with source.open("rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                data = base64.b64encode(chunk).decode()
+                self._ask("guest-file-write", {"handle": handle, "buf-b64": data})
+        self._ask("guest-file-close", {"handle": handle})
+
+    def reboot(self) -> None:
+        """Shut the guest down and start it again. Raises GuestError."""
+        self._tell("guest-shutdown", {"mode": "powerdown"})
+        try:
+            self._process.wait(_STOP_TIMEOUT)
+        except subprocess.TimeoutExpired as error:
+            raise self._explain(f"did not shut down within {_STOP_TIMEOUT:g} s") from error
+        self._kill()
+        self._start()
+
+    def _start(self) -> None:
+        architecture = _find_architecture()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [
+                    # The kernel ends qemu when this process ends, also by a kill.
+                    *("/usr/bin/setpriv", "--pdeathsig", "KILL"),
+                    *architecture.qemu,
+                    *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+                    *("-accel", "tcg,thread=multi", "-smp", str(_CORES), "-m", _MEMORY),
+                    *("-kernel", str(self._disk.kernel), "-initrd", str(self._disk.initrd)),
+                    "-append",
+                    f"root=/dev/vda rw console={architecture.console} quiet panic=-1 "
+                    f"systemd.machine_id={self._id}",
+                    *("-drive", f"file={self._changes},if=virtio,cache=unsafe"),
+                    *("-serial", f"file:{self._console}"),
+                    *("-device", "virtio-rng-pci", "-device", "virtio-serial-pci"),
+                    *("-chardev", f"socket,id=agent,fd={theirs.fileno()}"),
+                    *("-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"),
+                ],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+        ours.settimeout(_START_TIMEOUT)
+        self._socket, self._stream = ours, ours.makefile("rwb")
+        try:
+            # What is sent waits until somebody reads it at the other end.
+            self._ask("guest-ping", {})
+        except BaseException:
+            self._kill()
+            raise
+
+    def _kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._stream.close()
+        self._socket.close()
+
+    def _ask(self, command: str, arguments: dict[str, Any]) -> Any:
+        self._tell(command, arguments)
+        try:
+            line = self._stream.readline()
+        except TimeoutError as error:
+            raise self._explain(f"does not answer within {_START_TIMEOUT:g} s") from error
+        if not line:
+            raise self._explain("has ended")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise GuestError(f"{command}: {answer['error']['desc']}")
+        return answer["return"]
+
+    def _tell(self, command: str, arguments: dict[str, Any]) -> None:
+        message = json.dumps({"execute": command, "arguments": arguments}) + "\n"
+        self._stream.write(message.encode())
+        self._stream.flush()
+
+    @property
+    def _console(self) -> Path:
+        return Path(self._folder.name) / "console.log"
+
+    def _explain(self, what: str) -> GuestError:
+        said = self._console.read_text(errors="replace") if self._console.exists() else ""
+        return GuestError(f"the guest {what}; its console's end:\n{said[-2000:]}")

@@ -330,13 +330,18 @@ class Model(Struct):
     def relations_seen_by(self, unit: Unit) -> list[Relation]:
         """The relations that a unit takes part in.
 
-        A subordinate's unit sees, of the container-scoped ones, only that to its own principal.
+        A subordinate's unit sees, of the container-scoped ones, only that to its own principal
+        and those to other subordinates.
         """
-        principal = self.units[unit.principal].app if unit.principal in self.units else None
+        if unit.principal is None:
+            return self.relations_of(unit.app)
+        beside = {app.name for app in self.apps.values() if app.subordinate}
+        if unit.principal in self.units:
+            beside.add(self.units[unit.principal].app)
         return [
             r
             for r in self.relations_of(unit.app)
-            if not (r.container and unit.principal and r.other_app(unit.app) != principal)
+            if not r.container or r.other_app(unit.app) in beside
         ]
 
     def remote_units(self, relation: Relation, unit: Unit) -> list[str]:

@@ -34,12 +34,16 @@ CHARMS: dict[str, dict[str, Any]] = {
             "juju-info": {"interface": "juju-info", "scope": "container"},
             "logs": {"interface": "syslog"},
         },
+        "provides": {"metrics": {"interface": "cos_agent"}},
         "peers": {"searchers": {"interface": "search-peers"}},
         "resources": {"image": {"type": "file"}},
     },
     "agent": {
         "subordinate": True,
-        "requires": {"juju-info": {"interface": "juju-info", "scope": "container"}},
+        "requires": {
+            "juju-info": {"interface": "juju-info", "scope": "container"},
+            "scraped": {"interface": "cos_agent", "scope": "container"},
+        },
     },
     "loner": {"requires": {"local": {"interface": "loner", "scope": "container"}}},
     "host": {"provides": {"local": {"interface": "loner"}}},

@@ -44,6 +44,7 @@ def test_a_scope_is_global_unless_it_is_said_to_be_the_containers(charms: Path) 
     assert scopes == {
         "requirer juju-info": "container",
         "requirer logs": "global",
+        "provider metrics": "global",
         "peer searchers": "global",
         "provider juju-info": "global",
     }

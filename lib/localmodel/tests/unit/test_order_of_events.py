@@ -131,6 +131,21 @@ def test_a_subordinate_of_two_applications_sees_only_its_own_principals_relation
     ]
 
 
+def test_subordinates_see_each_other_on_their_own_principal_only(world: World) -> None:
+    world.deploy("web")
+    world.deploy("search")
+    world.deploy("agent")
+    world.integrate("web", "search:juju-info")
+    world.integrate("web", "agent:juju-info")
+    world.integrate("search:metrics", "agent:scraped")
+    world.add_unit("web")
+    events = world.settle()
+    for number in (0, 1):
+        assert [e for e in of(events, f"agent/{number}") if "scraped-relation-joined" in e] == [
+            f"scraped-relation-joined search/{number}"
+        ]
+
+
 def test_a_subordinates_peers_come_last(pair: World) -> None:
     pair.add_unit("web")
     events = of(pair.settle(), "search/2")

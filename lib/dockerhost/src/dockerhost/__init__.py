@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dockerhost.containers import Change, Container, ContainerSpec, Mount
-from dockerhost.engine import Cgroups, Engine, Image
+from dockerhost.engine import Cgroups, Engine
 from dockerhost.errors import (
     ContainerError,
     DockerHostError,
@@ -12,9 +12,12 @@ from dockerhost.errors import (
     InstallError,
     InvalidCertificateError,
     InvalidReferenceError,
+    ProxyError,
     TrustError,
+    UnauthorizedError,
 )
 from dockerhost.host import install
+from dockerhost.images import Credentials, Image
 from dockerhost.reference import Reference, parse_reference
 from dockerhost.trust import (
     check_certificate,
@@ -29,6 +32,7 @@ __all__ = [
     "Container",
     "ContainerError",
     "ContainerSpec",
+    "Credentials",
     "DockerHostError",
     "Engine",
     "EngineUnavailableError",
@@ -38,8 +42,10 @@ __all__ = [
     "InvalidCertificateError",
     "InvalidReferenceError",
     "Mount",
+    "ProxyError",
     "Reference",
     "TrustError",
+    "UnauthorizedError",
     "check_certificate",
     "distrust_registry",
     "install",

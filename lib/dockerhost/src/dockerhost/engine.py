@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import docker
 import docker.errors
@@ -28,30 +27,13 @@ from dockerhost.errors import (
     explain,
 )
 from dockerhost.host import SOCKET
+from dockerhost.images import Credentials, Image, follow, read_image, sort_refusal
 from dockerhost.reference import parse_reference
 
 _TIMEOUT = 600  # seconds without a byte; a build step may be silent for minutes
-_STEP = re.compile(r"The command '.*' returned a non-zero code: (\d+)", re.DOTALL)
-# The engine paints what a build step writes to its error stream.
-_CHATTER = ("Removing intermediate container", "--->")
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _SILENT = "the Docker Engine does not answer on its socket; see systemctl status docker"
 _RUNNING = ("running", "restarting")
 _STOPPED = ("created", "exited")
-
-
-@dataclass(frozen=True)
-class Image:
-    """An image that this engine has.
-
-    Attributes:
-        id: `sha256:` and 64 hex digits, over its configuration.
-        digest: the registry's digest of its manifest; None if no registry is known for it.
-    """
-
-    id: str
-    digest: str | None
-    labels: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -91,9 +73,14 @@ class Engine:
                 answer = self._api.inspect_image(reference)
             except docker.errors.ImageNotFound:
                 return None
-        return _read_image(answer)
+        return read_image(answer)
 
-    def pull(self, reference: str, progress: Callable[[str], None] | None = None) -> Image:
+    def pull(
+        self,
+        reference: str,
+        credentials: Credentials | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> Image:
         """Return an image, fetched from its registry.
 
         One that is pinned by a digest and already here is not fetched again; the engine checks
@@ -101,20 +88,32 @@ class Engine:
 
         Args:
             reference: a tag or a digest in a repository; without both, the tag `latest`.
+            credentials: for this request only; they are kept nowhere. None: those with which
+                this account has run `docker login`, if it has.
             progress: called with the engine's own words, such as `Pull complete`.
 
         Raises:
             InvalidReferenceError: the text is no image reference.
-            ImageError: the engine or the registry refused.
+            UnauthorizedError: the registry wants credentials, or others.
+            ImageError: the engine or the registry refused otherwise.
         """
         wanted = parse_reference(reference)
-        pinned = f"{wanted.name}@{wanted.digest}" if wanted.digest else None
-        if pinned and (image := self.find_image(pinned)):
+        if wanted.digest and (image := self.find_image(wanted.listed)):
             return image
-        with _translating(ImageError):
-            stream = self._api.pull(wanted.name, tag=wanted.selector, stream=True, decode=True)
-            _follow(stream, progress)
-        image = self.find_image(pinned or f"{wanted.name}:{wanted.selector}")
+        try:
+            with _translating(ImageError):
+                stream = self._api.pull(
+                    wanted.name,
+                    tag=wanted.selector,
+                    stream=True,
+                    decode=True,
+                    auth_config=credentials.request if credentials else None,
+                )
+                follow(stream, progress)
+        except ImageError as error:
+            # Not `from error`: what a registry answers may repeat what it was told.
+            raise sort_refusal(error, credentials) from None
+        image = self.find_image(wanted.listed)
         if image is None:
             raise ImageError(f"{wanted} was pulled, and the engine does not have it")
         return image
@@ -142,7 +141,7 @@ class Engine:
                 forcerm=True,
                 decode=True,
             )
-            _follow(stream, progress)
+            follow(stream, progress)
         image = self.find_image(tag)
         if image is None:
             raise ImageError(f"{tag} was built, and the engine does not have it")
@@ -162,13 +161,48 @@ class Engine:
         with _translating(ImageError):
             try:
                 with archive.open("rb") as file:
-                    _follow(self._api.load_image(file), note)
+                    follow(self._api.load_image(file), note)
             except OSError as error:
                 raise ImageError(f"{archive}: {error.strerror}") from error
         image = self.find_image(loaded[0]) if loaded else None
         if image is None:
             raise ImageError(f"{archive} holds no image; give what docker save wrote")
         return image
+
+    def tag(self, image: str, name: str) -> None:
+        """Give an image, by name or id, one more name: REPOSITORY:TAG."""
+        repository, _, tag = name.rpartition(":")
+        with _translating(ImageError):
+            self._api.tag(image, repository, tag, force=True)
+
+    def list_images(self, pattern: str) -> list[Image]:
+        """Return the images with a name like `pattern`, such as tools/*; only with those names."""
+        with _translating(ImageError):
+            return [
+                read_image(answer) for answer in self._api.images(filters={"reference": pattern})
+            ]
+
+    def remove_image(self, name: str) -> bool:
+        """Take a name from an image, and remove the image with its last one.
+
+        Returns:
+            Whether it could; not if there is none of that name, or a container uses the image.
+        """
+        with _translating(ImageError):
+            try:
+                self._api.remove_image(name)
+            except docker.errors.NotFound:
+                return False
+            except docker.errors.APIError as error:
+                if error.status_code != requests.codes.conflict:
+                    raise
+                return False
+        return True
+
+    def prune_images(self, label: str) -> None:
+        """Remove the images that have a label and no name, such as first stages of builds."""
+        with _translating(ImageError):
+            self._api.prune_images(filters={"dangling": True, "label": label})
 
     def apply(self, spec: ContainerSpec) -> Change:
         """Make a container what its specification says, running; return what that took.
@@ -311,36 +345,6 @@ class Engine:
         with _translating(ContainerError):
             raw = self._api.logs(name, stdout=True, stderr=True, tail=lines)
         return raw.decode(errors="replace").splitlines()
-
-
-def _read_image(answer: Mapping[str, Any]) -> Image:
-    digests = answer.get("RepoDigests") or []
-    return Image(
-        id=answer["Id"],
-        digest=digests[0].partition("@")[2] if digests else None,
-        labels=(answer.get("Config") or {}).get("Labels") or {},
-    )
-
-
-def _follow(stream: Iterable[Any], progress: Callable[[str], None] | None) -> None:
-    """Read an operation's messages to its end, and raise the error that it reports."""
-    said = ""
-    for message in stream:
-        words = str(message.get("stream") or message.get("status") or "")
-        words = " ".join(_COLOUR.sub("", words).split())
-        if "error" in message:
-            raise ImageError(_explain_step(message["error"], said))
-        if words and not words.startswith(_CHATTER):
-            said = words
-        if words and progress:
-            progress(words)
-
-
-def _explain_step(error: str, said: str) -> str:
-    # A build's error repeats the whole command; what that wrote last says more.
-    if match := _STEP.search(error):
-        return explain(f"a build step ended with code {match[1]}: {said or 'it wrote nothing'}")
-    return explain(error)
 
 
 @contextmanager

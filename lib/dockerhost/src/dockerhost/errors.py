@@ -21,8 +21,16 @@ class ImageError(DockerHostError):
     """An image could not be pulled, built or loaded."""
 
 
+class UnauthorizedError(ImageError):
+    """A registry wants credentials, or others than it was given."""
+
+
 class ContainerError(DockerHostError):
     """A container could not be read, made, started or removed."""
+
+
+class ProxyError(DockerHostError):
+    """A proxy could not be given to the engine or taken back."""
 
 
 class TrustError(DockerHostError):
@@ -54,6 +62,7 @@ _NOISE = tuple(
     )
 )
 _LOOKUP = re.compile(r"^dial tcp: lookup (\S+?)(?: on \S+)?: (?:read udp \S+: )?(.+)$")
+_LOGIN = re.compile(r"(?<=://)[^\s/@]+@")  # of a proxy's address
 _LIMIT = 300  # characters; a status line that is longer helps nobody
 
 
@@ -62,7 +71,7 @@ def explain(reason: object) -> str:
 
     What it keeps is the engine's own wording, such as `connection refused`.
     """
-    text = " ".join(str(reason).split())
+    text = _LOGIN.sub("", " ".join(str(reason).split()))
     stripped = True
     while stripped:
         stripped = False

@@ -39,6 +39,11 @@ class Reference:
         """What picks the image in its repository; a digest wins over a tag."""
         return self.digest or self.tag or "latest"
 
+    @property
+    def listed(self) -> str:
+        """What the engine lists the image as once it is pulled: by digest or by tag, not both."""
+        return f"{self.name}@{self.digest}" if self.digest else f"{self.name}:{self.selector}"
+
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""

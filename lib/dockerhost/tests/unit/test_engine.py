@@ -6,19 +6,24 @@ from typing import Any
 
 import docker.errors
 import pytest
-import requests.exceptions
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dockerhost import (
     Cgroups,
     Change,
     ContainerError,
     ContainerSpec,
+    Credentials,
     Engine,
     EngineUnavailableError,
     ImageError,
     InvalidReferenceError,
+    UnauthorizedError,
 )
 from dockerhost.containers import SPEC_LABEL
+from dockerhost.images import read_image
 
 DIGEST = "sha256:" + "a" * 64
 PINNED = f"172.30.0.3:5000/mlucas@{DIGEST}"
@@ -37,12 +42,13 @@ class Api:
     """Stands in for the docker package's client: an engine's images and containers in memory."""
 
     def __init__(self) -> None:
-        self.images: dict[str, dict[str, Any]] = {}
+        self.here: dict[str, dict[str, Any]] = {}
         self.containers = Containers()
         self.calls: list[str] = []
         self.messages: list[dict[str, str]] = []
         self.arriving: dict[str, dict[str, Any]] = {}
         self.fault: Exception | None = None
+        self.login: dict[str, str] | None = None
         self.facts: dict[str, Any] = {"CgroupDriver": "systemd", "CgroupVersion": "2"}
 
     def _call(self, name: str) -> None:
@@ -51,16 +57,17 @@ class Api:
             raise self.fault
 
     def inspect_image(self, reference: str) -> dict[str, Any]:
-        if reference not in self.images:
+        if reference not in self.here:
             raise docker.errors.ImageNotFound("no such image")
-        return self.images[reference]
+        return self.here[reference]
 
     def _deliver(self, name: str) -> Any:
         self._call(name)
         yield from self.messages
-        self.images |= self.arriving
+        self.here |= self.arriving
 
-    def pull(self, name: str, **_: Any) -> Any:
+    def pull(self, name: str, **options: Any) -> Any:
+        self.login = options["auth_config"]
         return self._deliver(f"pull {name}")
 
     def build(self, **options: Any) -> Any:
@@ -68,6 +75,23 @@ class Api:
 
     def load_image(self, _: Any) -> Any:
         return self._deliver("load")
+
+    def tag(self, name: str, repository: str, tag: str, *, force: bool) -> None:
+        assert force
+        self.here[f"{repository}:{tag}"] = self.here[name]
+
+    def images(self, filters: dict[str, str]) -> list[dict[str, Any]]:
+        assert filters == {"reference": "tools/*"}
+        return [{"Id": "sha256:1", "RepoTags": ["tools/one:1"], "Labels": None}]
+
+    def remove_image(self, name: str) -> None:
+        self._call(f"rmi {name}")
+        if name not in self.here:
+            raise docker.errors.ImageNotFound("no such image")
+        del self.here[name]
+
+    def prune_images(self, filters: dict[str, Any]) -> None:
+        self._call(f"prune {filters['label']} {filters['dangling']}")
 
     def inspect_container(self, name: str) -> dict[str, Any]:
         for container in self.containers.values():
@@ -132,6 +156,12 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Api:
     api = Api()
     monkeypatch.setattr("docker.APIClient", lambda **_: api)
     return api
+
+
+def refuse(code: int, reason: str) -> docker.errors.APIError:
+    response = requests.Response()
+    response.status_code = code
+    return docker.errors.APIError("refused", response, reason)
 
 
 def image(labels: dict[str, str] | None = None, digest: str = DIGEST) -> dict[str, Any]:
@@ -312,17 +342,17 @@ def test_removing_what_is_not_there_is_no_error(api: Api) -> None:
 
 
 def test_an_image_pinned_by_digest_is_not_pulled_again(api: Api) -> None:
-    api.images[PINNED] = image()
-    assert Engine().pull(PINNED).digest == DIGEST
+    api.here[PINNED] = image()
+    assert Engine().pull(PINNED).names == (PINNED,)
     assert api.calls == []
 
 
 def test_a_tag_is_pulled_even_if_it_is_here(api: Api) -> None:
-    api.images["172.30.0.3:5000/mlucas:1"] = image({"old": "1"})
+    api.here["172.30.0.3:5000/mlucas:1"] = image({"old": "1"})
     api.arriving = {"172.30.0.3:5000/mlucas:1": image({"mersenne.engine": "mlucas"})}
     api.messages = [{"status": "Pulling fs layer"}, {"status": "Pull complete"}]
     said: list[str] = []
-    pulled = Engine().pull("172.30.0.3:5000/mlucas:1", said.append)
+    pulled = Engine().pull("172.30.0.3:5000/mlucas:1", progress=said.append)
     assert pulled.labels == {"mersenne.engine": "mlucas"}
     assert said == ["Pulling fs layer", "Pull complete"]
 
@@ -341,6 +371,109 @@ def test_an_error_answer_of_the_engine_is_raised_as_its_reason(api: Api) -> None
         Engine().pull(PINNED)
     with pytest.raises(ContainerError, match=r"^no$"):
         Engine().apply(SPEC)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        'Get "https://r/v2/mlucas/manifests/latest": no basic auth credentials',
+        'Head "https://r/v2/mlucas/manifests/1": unauthorized: authentication required',
+        "pull access denied for r/x, repository does not exist or may require 'docker login': "
+        "denied: requested access to the resource is denied",
+        'failed to resolve reference "r/x:1": unexpected status from HEAD request to https://r/: '
+        "401 Unauthorized",
+    ],
+)
+def test_a_registry_that_wants_credentials_is_told_from_other_refusals(
+    api: Api, reason: str
+) -> None:
+    api.fault = refuse(500, reason)
+    with pytest.raises(UnauthorizedError):
+        Engine().pull(PINNED)
+
+
+@pytest.mark.parametrize("reason", ["mkdir /var/lib/docker/x: permission denied", "no space"])
+def test_a_refusal_for_another_reason_is_none_of_the_registrys(api: Api, reason: str) -> None:
+    api.fault = refuse(500, reason)
+    with pytest.raises(ImageError) as told:
+        Engine().pull(PINNED)
+    assert not isinstance(told.value, UnauthorizedError)
+
+
+@given(password=st.text(min_size=1), said=st.text())
+def test_a_password_is_sent_with_its_request_and_stands_in_no_error(
+    password: str, said: str
+) -> None:
+    api = Api()
+    api.messages = [{"error": f"unauthorized: {said}{password} is wrong"}]
+    credentials = Credentials("me", password)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("docker.APIClient", lambda **_: api)
+        with pytest.raises(UnauthorizedError) as told:
+            Engine().pull(PINNED, credentials)
+    assert api.login == {"username": "me", "password": password}
+    assert told.value.__cause__ is None
+    assert repr(credentials) == "Credentials(username='me')"
+    if len(password) > 8:
+        assert password not in str(told.value)
+
+
+def test_the_login_of_a_proxy_stands_in_no_error(api: Api) -> None:
+    api.fault = refuse(500, "proxyconnect tcp: parse http://me:secret@proxy:3128: no")
+    with pytest.raises(ImageError) as told:
+        Engine().pull(PINNED)
+    assert "secret" not in str(told.value)
+    assert "http://proxy:3128" in str(told.value)
+
+
+def test_an_image_has_as_many_names_as_it_is_given(api: Api) -> None:
+    api.here["172.30.0.3:5000/mlucas:1"] = image()
+    engine = Engine()
+    engine.tag("172.30.0.3:5000/mlucas:1", "tools/one:1")
+    assert engine.find_image("tools/one:1") == engine.find_image("172.30.0.3:5000/mlucas:1")
+    (listed,) = engine.list_images("tools/*")
+    assert (listed.id, listed.names) == ("sha256:1", ("tools/one:1",))
+
+
+def test_a_name_is_taken_from_an_image_unless_it_is_in_use(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keep(_: str) -> None:
+        raise refuse(409, "conflict: unable to remove, container 1 is using its image")
+
+    def fail(_: str) -> None:
+        raise refuse(500, "input/output error")
+
+    api.here["tools/one:1"] = image()
+    assert Engine().remove_image("tools/one:1") is True
+    assert Engine().remove_image("tools/one:1") is False
+    monkeypatch.setattr(api, "remove_image", keep)
+    assert Engine().remove_image("tools/one:1") is False
+    monkeypatch.setattr(api, "remove_image", fail)
+    with pytest.raises(ImageError, match="input/output error"):
+        Engine().remove_image("tools/one:1")
+
+
+def test_only_what_has_the_label_and_no_name_is_pruned(api: Api) -> None:
+    Engine().prune_images("tools.stage")
+    assert api.calls == ["prune tools.stage True"]
+
+
+@given(
+    answer=st.fixed_dictionaries(
+        {"Id": st.text()},
+        optional={
+            "RepoTags": st.none() | st.lists(st.text()),
+            "RepoDigests": st.none() | st.lists(st.text()),
+            "Labels": st.none() | st.dictionaries(st.text(), st.text()),
+            "Config": st.none() | st.fixed_dictionaries({}, optional={"Labels": st.none()}),
+        },
+    )
+)
+def test_whatever_the_engine_leaves_out_an_image_is_read(answer: dict[str, Any]) -> None:
+    found = read_image(answer)
+    assert found.id == answer["Id"]
+    assert set(found.names) >= set(answer.get("RepoTags") or [])
 
 
 def test_what_is_no_reference_is_never_pulled(api: Api) -> None:

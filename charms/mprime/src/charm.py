@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import ops
-import pydantic
 
 import mprime
 import texts
+from config import Config, ConfigError, parse_config
 
 logger = logging.getLogger(__name__)
 # Each line that reaches Juju's log costs a process, and the Engine API client's say nothing new.
@@ -30,6 +31,7 @@ class MprimeCharm(ops.CharmBase):
             self.on.start,
             self.on.upgrade_charm,
             self.on.update_status,
+            self.on.secret_changed,
             principal.relation_created,
             principal.relation_joined,
             principal.relation_changed,
@@ -41,23 +43,42 @@ class MprimeCharm(ops.CharmBase):
         framework.observe(self.on["results"].action, self._on_results)
 
     def _on_change(self, _: ops.EventBase) -> None:
+        self._reconcile()
+
+    def _reconcile(self, *, resume: bool = False) -> None:
         try:
-            config = self.load_config(mprime.Config)
-        except pydantic.ValidationError as error:
+            config = self._read_config()
+        except ConfigError as error:
             # A search that runs goes on as it was last configured.
-            self._status = ops.BlockedStatus(mprime.explain_config(error))
+            self._status = ops.BlockedStatus(str(error))
             return
         desired = mprime.Desired(
             self.unit.name, config, self.charm_dir / "images", self._show_step
         )
-        observed = mprime.reconcile(desired)
+        observed = mprime.reconcile(desired, resume=resume)
         self._status = _choose_status(observed)
         if search := observed.search:
             self.unit.set_workload_version(f"{search.engine} {search.version}".strip())
 
+    def _read_config(self) -> Config:
+        options: dict[str, Any] = {**self.config}
+        for name, option in self.meta.config.items():
+            if option.type == "secret" and name in options:
+                options[name] = self._read_secret(name, options[name])
+        return parse_config(options)
+
+    def _read_secret(self, option: str, identifier: str) -> dict[str, str]:
+        try:
+            return self.model.get_secret(id=identifier).get_content(refresh=True)
+        except (ops.SecretNotFoundError, ops.ModelError) as error:
+            raise ConfigError(
+                f"option {option}: there is no secret {identifier} for this application; "
+                f"name one and grant it: juju grant-secret NAME {self.app.name}"
+            ) from error
+
     def _on_stop(self, _: ops.StopEvent) -> None:
         try:
-            mprime.remove(self.unit.name)
+            mprime.remove(self.unit.name, work=bool(self.config["remove-work"]))
         except (mprime.DockerHostError, OSError) as error:
             logger.warning("the search could not be removed: %s", error)
 
@@ -92,8 +113,12 @@ def _choose_status(observed: mprime.Observed) -> ops.StatusBase:
     search = observed.search
     if observed.problem:
         return ops.BlockedStatus(observed.problem)
+    if observed.worker:
+        return ops.ActiveStatus(f"standby: {observed.worker} works on this machine")
     if search is None:
         return ops.WaitingStatus("the search's container is gone; the next hook makes a new one")
+    if search.paused:
+        return ops.MaintenanceStatus(texts.describe_pause(search))
     if search.progress and search.state != "running":
         return ops.WaitingStatus(f"{search.engine} is {search.state}: {search.last_words}")
     return ops.ActiveStatus(texts.describe_search(search))

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pydantic
-
 import dockerhost
-from cpu import NotInForceError, Parent, Policy, remove_parent
-from dockerhost import ContainerSpec, DockerHostError, Engine, Image, Mount
+from config import Config
+from cpu import NotInForceError, Parent, remove_parent
+from dockerhost import Container, ContainerSpec, DockerHostError, Engine, Image, Mount
 from engines import ADAPTERS, ENGINE_LABEL, VERSION_LABEL, Adapter, Progress, Results
-from limits import explain_excess, format_cpuset, parse_cpuset, parse_memory, read_cores
+from limits import explain_excess, format_cpuset, read_cores
+from neighbours import UNIT_LABEL, find_worker
 from workdir import OWNER, WorkDirectory
 
 WORK = Path("/var/lib/mprime")
@@ -23,64 +23,6 @@ WORK = Path("/var/lib/mprime")
 _TOO_SOON = 10.0
 # Mlucas writes much after the line that says why it ends.
 _FAILURE = re.compile(r"\bERR_|\berror\b|\bassert|\bfail|\bunable|not found", re.IGNORECASE)
-
-
-class Config(pydantic.BaseModel):
-    """The charm's options, checked. Raises ValueError where one is wrong."""
-
-    model_config = pydantic.ConfigDict(frozen=True)
-
-    image: str = ""
-    registry_ca: str = ""
-    cpu_policy: Policy = Policy.IDLE
-    cpus: float = 0
-    memory_limit: int = 0
-    cpuset: frozenset[int] = frozenset()
-
-    @pydantic.field_validator("image")
-    @classmethod
-    def _check_image(cls, value: str) -> str:
-        return str(dockerhost.parse_reference(value)) if value else ""
-
-    @pydantic.field_validator("registry_ca")
-    @classmethod
-    def _check_registry_ca(cls, value: str) -> str:
-        return dockerhost.check_certificate(value) if value.strip() else ""
-
-    @pydantic.field_validator("cpu_policy", mode="before")
-    @classmethod
-    def _check_cpu_policy(cls, value: str) -> str:
-        policies = [policy.value for policy in Policy]
-        if value not in policies:
-            raise ValueError(f"{value!r} is not one of: {', '.join(policies)}")
-        return value
-
-    @pydantic.field_validator("cpus")
-    @classmethod
-    def _check_cpus(cls, value: float) -> float:
-        # The kernel counts no finer. What is too much, or no number, is not less than infinity.
-        if not (value == 0 or 0.01 <= value < float("inf")):
-            raise ValueError(f"{value:g} is out of range; give 0 for all cores, or 0.01 or more")
-        return value
-
-    @pydantic.field_validator("memory_limit", mode="before")
-    @classmethod
-    def _check_memory_limit(cls, value: str) -> int:
-        return parse_memory(value) if value.strip() else 0
-
-    @pydantic.field_validator("cpuset", mode="before")
-    @classmethod
-    def _check_cpuset(cls, value: str) -> frozenset[int]:
-        return parse_cpuset(value)
-
-
-def explain_config(error: pydantic.ValidationError) -> str:
-    """Return what is wrong with which options, in one line."""
-    faults = []
-    for fault in error.errors(include_url=False, include_input=False):
-        option = str(fault["loc"][0]).replace("_", "-")
-        faults.append(f"option {option}: {fault['msg'].removeprefix('Value error, ')}")
-    return "; ".join(faults)
 
 
 @dataclass(frozen=True)
@@ -91,6 +33,7 @@ class Search:
         state: of its container, as the engine names it: running, restarting, exited and so on.
         progress: None when it is out of work.
         last_words: the last line in which the program told of a failure, or its last line.
+        paused: whether an operator holds it.
     """
 
     engine: str
@@ -99,6 +42,7 @@ class Search:
     progress: Progress | None
     results: Results
     last_words: str = ""
+    paused: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,10 +51,12 @@ class Observed:
 
     Attributes:
         problem: why the machine is not as desired, in one line; empty if it is.
+        worker: the unit that works on this machine while this one stands by; empty if none does.
         search: None while there is none.
     """
 
     problem: str = ""
+    worker: str = ""
     search: Search | None = None
 
 
@@ -140,22 +86,44 @@ def name_of(unit: str) -> str:
     return unit.replace("/", "-")
 
 
-def reconcile(desired: Desired) -> Observed:
+def reconcile(desired: Desired, *, resume: bool = False) -> Observed:
     """Change on this machine what differs from what is desired, and return how it stands.
 
     It may be killed anywhere and run again. Trouble with the engine, a registry or the disk is
     returned as the observed `problem`; it is not raised.
+
+    Args:
+        desired: what the unit wants.
+        resume: let a search go on that an operator holds; otherwise it is left alone.
     """
     problem = ""
     try:
         dockerhost.install(desired.report)
-        problem = _advance(desired, Engine())
+        engine = Engine()
+        if worker := find_worker(engine, desired.unit):
+            _give_way(desired.unit, engine)
+            return Observed(worker=worker)
+        there = engine.inspect(desired.name)
+        if resume or not (there and _is_held(there)):
+            problem = _advance(desired, engine)
     except (DockerHostError, NotInForceError, OSError) as error:
         problem = _explain(error)
     try:
-        return Observed(problem, observe(desired.unit))
+        return Observed(problem, search=observe(desired.unit))
     except (DockerHostError, OSError) as error:
         return Observed(problem or _explain(error))
+
+
+def pause(unit: str) -> None:
+    """Let a unit's search save its work and end, until it is resumed.
+
+    Neither a hook nor the engine nor a reboot starts it again. The engine remembers that, since
+    a search on hold has the restart policy `no`, which no other has.
+
+    Raises:
+        DockerHostError: the engine refused, or does not answer.
+    """
+    Engine().hold(name_of(unit))
 
 
 def observe(unit: str) -> Search | None:
@@ -176,24 +144,34 @@ def observe(unit: str) -> Search | None:
         engine=adapter.name,
         version=container.labels.get(VERSION_LABEL, ""),
         state=container.state,
+        paused=_is_held(container),
         progress=adapter.read_progress(work, log),
         results=adapter.read_results(work),
         last_words=_last_words(log),
     )
 
 
-def remove(unit: str) -> None:
-    """Stop a unit's search and give back what it took of the machine; its work is kept.
+def remove(unit: str, *, work: bool = False) -> None:
+    """Stop a unit's search and give back what it took of the machine.
+
+    Args:
+        unit: its name, such as mprime/0.
+        work: whether its work goes too; otherwise that is kept.
 
     Raises:
         DockerHostError: the engine refused, or does not answer.
         OSError: a file or a control group can't be removed.
     """
-    name = name_of(unit)
+    _give_way(unit, Engine())
+    if work:
+        WorkDirectory(WORK / name_of(unit)).remove()
+
+
+def _give_way(unit: str, engine: Engine) -> None:
     # First what costs most if it stays.
-    Engine().remove(name)
+    engine.remove(name_of(unit))
     remove_parent(unit)
-    _reconcile_trust(name, {})
+    _reconcile_trust(name_of(unit), {})
 
 
 def _advance(desired: Desired, engine: Engine) -> str:
@@ -260,6 +238,7 @@ def specify(
         restart="on-failure",
         stop_signal=adapter.stop_signal,
         stop_timeout=adapter.stop_timeout,
+        labels={UNIT_LABEL: desired.unit},
     )
 
 
@@ -268,7 +247,7 @@ def _run(engine: Engine, adapter: Adapter, work: WorkDirectory, spec: ContainerS
     there = engine.inspect(spec.name)
     same = there is not None and there.spec_digest == spec.digest
     problem = ""
-    if there and same and there.state == "exited":
+    if there and same and there.state == "exited" and not _is_held(there):
         if not todo:
             return ""
         if there.exit_code == 0 and there.ran < _TOO_SOON:
@@ -298,6 +277,10 @@ def _obtain_image(desired: Desired, engine: Engine) -> Image:
         raise dockerhost.ImageError(
             f"can't build the mlucas image: {error}; or name one with the option image"
         ) from error
+
+
+def _is_held(container: Container) -> bool:
+    return container.restart == "no"
 
 
 def _reconcile_trust(owner: str, trusted: dict[str, str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from engines import Progress, Results
@@ -20,6 +20,14 @@ def describe_search(search: Search) -> str:
         return f"out of work; {count} found: {', '.join(primes)}"
     found = f"{', '.join(primes)} {'is' if len(primes) == 1 else 'are'} prime; " if primes else ""
     return f"{found}{describe_progress(search.progress)}"
+
+
+def describe_pause(search: Search) -> str:
+    """Return what an operator who paused a search should know, in one line."""
+    if search.progress is None:
+        return "paused; out of work"
+    where = describe_progress(replace(search.progress, ms_per_iteration=None))
+    return f"paused; the action resume goes on with {where}"
 
 
 def describe_progress(progress: Progress) -> str:

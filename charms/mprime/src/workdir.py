@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import stat
 from pathlib import Path
 
@@ -30,6 +31,11 @@ class WorkDirectory:
             os.chown(self.path, OWNER, OWNER, follow_symlinks=False)
         if stat.S_IMODE(there.st_mode) != 0o700:
             self.path.chmod(0o700)
+
+    def remove(self) -> None:
+        """Remove the directory with all that is in it; links are not followed."""
+        if self.path.exists():
+            shutil.rmtree(self.path)
 
     def has(self, name: str) -> bool:
         """Return whether there is something of this name."""

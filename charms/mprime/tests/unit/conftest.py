@@ -75,7 +75,13 @@ def host(
     owners: list[tuple[int, int]],
     kernel: fake_kernel.Kernel,
 ) -> Host:
-    host = Host(work=tmp_path / "work", certificates=tmp_path / "certs.d", kernel=kernel)
+    host = Host(
+        work=tmp_path / "work",
+        certificates=tmp_path / "certs.d",
+        agents=tmp_path / "agents",
+        kernel=kernel,
+    )
+    monkeypatch.setattr("neighbours.AGENTS", host.agents)
     monkeypatch.setattr("mprime.WORK", host.work)
     monkeypatch.setattr("mprime.Engine", host.connect)
     monkeypatch.setattr("dockerhost.install", host.install)

@@ -10,11 +10,18 @@ import dockerhost
 from charms.mprime.tests.unit.fake_kernel import Kernel
 from dockerhost import Cgroups, Change, Container, ContainerSpec, Image
 from dockerhost.containers import SPEC_LABEL
+from neighbours import UNIT_LABEL
 
 MLUCAS = Image(
-    "sha256:1", None, {"mersenne.engine": "mlucas", "mersenne.engine.version": "20.1.1"}
+    id="sha256:1",
+    digest=None,
+    labels={"mersenne.engine": "mlucas", "mersenne.engine.version": "20.1.1"},
 )
-MPRIME = Image("sha256:2", None, {"mersenne.engine": "mprime", "mersenne.engine.version": "30.19"})
+MPRIME = Image(
+    id="sha256:2",
+    digest=None,
+    labels={"mersenne.engine": "mprime", "mersenne.engine.version": "30.19"},
+)
 DATA = Path(__file__).parent / "data"
 
 
@@ -31,6 +38,7 @@ class Host:
 
     work: Path
     certificates: Path
+    agents: Path
     kernel: Kernel
     registry: dict[str, Image] = field(default_factory=dict)
     images: dict[str, Image] = field(default_factory=dict)
@@ -101,15 +109,23 @@ class Host:
             ran=0,
             restarts=0,
             oom_killed=False,
-            labels={**labels, SPEC_LABEL: spec.digest},
+            labels={**labels, **spec.labels, SPEC_LABEL: spec.digest},
             pid=7,
             memory=spec.memory,
             cpu_quota=spec.cpu_quota,
+            restart=spec.restart,
         )
         return change
 
     def inspect(self, name: str) -> Container | None:
         return self.containers.get(name)
+
+    def list_containers(self, label: str) -> list[Container]:
+        return [each for each in self.containers.values() if label in each.labels]
+
+    def hold(self, name: str) -> None:
+        self.did.append("hold")
+        self.containers[name] = replace(self.containers[name], state="exited", pid=0, restart="no")
 
     def remove(self, name: str) -> bool:
         self.did.append("remove")
@@ -124,6 +140,23 @@ class Host:
         there = self.containers["mprime-0"]
         ended = replace(there, state=state, exit_code=exit_code, ran=ran, pid=0)
         self.containers["mprime-0"] = ended
+
+    def let_work(self, unit: str) -> None:
+        """Let another unit, which lives on this machine, have a container that runs."""
+        (self.agents / f"unit-{unit.replace('/', '-')}").mkdir(parents=True)
+        name = unit.replace("/", "-")
+        self.containers[name] = Container(
+            name=name,
+            id="2",
+            image=MLUCAS.id,
+            state="running",
+            exit_code=0,
+            ran=100,
+            restarts=0,
+            oom_killed=False,
+            labels={**MLUCAS.labels, UNIT_LABEL: unit, SPEC_LABEL: "theirs"},
+            restart="on-failure",
+        )
 
     @property
     def directory(self) -> Path:

@@ -1,0 +1,153 @@
+"""The charm's options, checked and typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pydantic
+
+import dockerhost
+from cpu import Policy
+from limits import parse_cpuset, parse_memory
+
+_MINUTES = (0.01, 60.0)
+_NAME_LIMIT = 20  # characters; what PrimeNet keeps of a user's and of a computer's name
+
+
+class ConfigError(Exception):
+    """Options are wrong; the text names each, in one line."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Who we are to a registry."""
+
+    username: str
+    password: pydantic.SecretStr
+
+
+class Config(pydantic.BaseModel):
+    """The charm's options. Those that are secrets hold their contents."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    image: str = ""
+    registry_ca: str = ""
+    registry_credentials: Credentials | None = None
+    require_digest: bool = False
+    cpu_policy: Policy = Policy.IDLE
+    cpus: float = 0
+    memory_limit: int = 0
+    cpuset: frozenset[int] = frozenset()
+    primenet_user: str = ""
+    primenet_password: pydantic.SecretStr | None = None
+    computer_name: str = ""
+    work_preference: int | None = None
+    worktodo: str = ""
+    checkpoint_minutes: float = 5
+    remove_work: bool = False
+
+    @pydantic.field_validator("image")
+    @classmethod
+    def _check_image(cls, value: str) -> str:
+        return str(dockerhost.parse_reference(value)) if value else ""
+
+    @pydantic.field_validator("registry_ca")
+    @classmethod
+    def _check_registry_ca(cls, value: str) -> str:
+        return dockerhost.check_certificate(value) if value.strip() else ""
+
+    @pydantic.field_validator("registry_credentials", mode="before")
+    @classmethod
+    def _check_registry_credentials(cls, value: Mapping[str, str]) -> Credentials:
+        username, password = _take(value, "username", "password")
+        return Credentials(username, pydantic.SecretStr(password))
+
+    @pydantic.field_validator("cpu_policy", mode="before")
+    @classmethod
+    def _check_cpu_policy(cls, value: str) -> str:
+        policies = [policy.value for policy in Policy]
+        if value not in policies:
+            raise ValueError(f"{value!r} is not one of: {', '.join(policies)}")
+        return value
+
+    @pydantic.field_validator("cpus")
+    @classmethod
+    def _check_cpus(cls, value: float) -> float:
+        # The kernel counts no finer. What is too much, or no number, is not less than infinity.
+        if not (value == 0 or 0.01 <= value < float("inf")):
+            raise ValueError(f"{value:g} is out of range; give 0 for all cores, or 0.01 or more")
+        return value
+
+    @pydantic.field_validator("memory_limit", mode="before")
+    @classmethod
+    def _check_memory_limit(cls, value: str) -> int:
+        return parse_memory(value) if value.strip() else 0
+
+    @pydantic.field_validator("cpuset", mode="before")
+    @classmethod
+    def _check_cpuset(cls, value: str) -> frozenset[int]:
+        return parse_cpuset(value)
+
+    @pydantic.field_validator("primenet_user", "computer_name")
+    @classmethod
+    def _check_name(cls, value: str) -> str:
+        name = value.strip()
+        if len(name) > _NAME_LIMIT or not name.isprintable():
+            raise ValueError(
+                f"{value!r} is no name; give up to {_NAME_LIMIT} characters, one line"
+            )
+        return name
+
+    @pydantic.field_validator("primenet_password", mode="before")
+    @classmethod
+    def _check_primenet_password(cls, value: Mapping[str, str]) -> str:
+        (password,) = _take(value, "password")
+        if not password.isprintable():
+            raise ValueError("the secret's password has more than one line")
+        return password
+
+    @pydantic.field_validator("checkpoint_minutes")
+    @classmethod
+    def _check_checkpoint_minutes(cls, value: float) -> float:
+        least, most = _MINUTES
+        if not least <= value <= most:
+            raise ValueError(f"{value:g} is out of range; give {least:g} to {most:g}")
+        return value
+
+
+def parse_config(options: Mapping[str, Any]) -> Config:
+    """Return the options, checked.
+
+    Args:
+        options: by name as Juju has them; contents in place of a secret's identifier.
+
+    Raises:
+        ConfigError: some are wrong.
+    """
+    try:
+        return Config.model_validate({_attribute(name): v for name, v in options.items()})
+    except pydantic.ValidationError as error:
+        faults = []
+        for fault in error.errors(include_url=False, include_input=False):
+            option = str(fault["loc"][0]).replace("_", "-")
+            faults.append(f"option {option}: {fault['msg'].removeprefix('Value error, ')}")
+        raise ConfigError("; ".join(faults)) from None
+
+
+def _attribute(option: str) -> str:
+    return option.replace("-", "_")
+
+
+def _take(secret: Mapping[str, str], *keys: str) -> list[str]:
+    """Return the values of a secret that has just these keys, none of them empty."""
+    if set(secret) != set(keys):
+        raise ValueError(
+            f"the secret holds {', '.join(sorted(secret)) or 'nothing'}; "
+            f"give it just: {', '.join(keys)}"
+        )
+    if empty := [key for key in keys if not secret[key].strip()]:
+        raise ValueError(f"the secret's {' and '.join(empty)} is empty")
+    return [secret[key] for key in keys]

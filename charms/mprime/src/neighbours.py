@@ -1,0 +1,52 @@
+"""Which of the units that share a machine works: the others stand by.
+
+They agree without talking, since each reads the same from the machine: whose container its
+engine has, and which units still live here. Juju runs one hook at a time on a machine, so two
+don't look at once. Where both found nobody all the same, the next hook sees both, and one unit
+gives way.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from dockerhost import Engine
+
+# Each unit of this machine has a directory here for as long as it lives.
+AGENTS = Path("/var/lib/juju/agents")
+UNIT_LABEL = "mprime.unit"
+
+
+def find_worker(engine: Engine, unit: str) -> str | None:
+    """Return which other unit works on this machine, if one does; clear away what is left of
+    units that are gone.
+
+    Where this unit and another have a container both, the one that comes first in order works.
+
+    Raises:
+        DockerHostError: the engine refused, or does not answer.
+    """
+    owners = {each.labels[UNIT_LABEL]: each for each in engine.list_containers(UNIT_LABEL)}
+    rivals = []
+    for owner, container in owners.items():
+        if owner == unit:
+            continue
+        if lives_here(owner):
+            rivals.append(owner)
+        else:
+            engine.remove(container.name)
+    first = min(rivals, key=_order, default=None)
+    if first and (unit not in owners or _order(first) < _order(unit)):
+        return first
+    return None
+
+
+def lives_here(unit: str) -> bool:
+    """Return whether a unit, such as mprime/0, exists on this machine."""
+    return (AGENTS / f"unit-{unit.replace('/', '-')}").is_dir()
+
+
+def _order(unit: str) -> tuple[str, int]:
+    application, _, number = unit.partition("/")
+    return application, int(number) if re.fullmatch(r"[0-9]{1,18}", number) else 0

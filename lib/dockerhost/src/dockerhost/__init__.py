@@ -18,6 +18,7 @@ from dockerhost.errors import (
 )
 from dockerhost.host import install
 from dockerhost.images import Credentials, Image
+from dockerhost.proxy import Proxies, forget_proxies, settle_proxies
 from dockerhost.reference import Reference, parse_reference
 from dockerhost.trust import (
     check_certificate,
@@ -42,14 +43,17 @@ __all__ = [
     "InvalidCertificateError",
     "InvalidReferenceError",
     "Mount",
+    "Proxies",
     "ProxyError",
     "Reference",
     "TrustError",
     "UnauthorizedError",
     "check_certificate",
     "distrust_registry",
+    "forget_proxies",
     "install",
     "list_trusted_registries",
     "parse_reference",
+    "settle_proxies",
     "trust_registry",
 ]

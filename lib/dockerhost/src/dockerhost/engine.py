@@ -66,6 +66,12 @@ class Engine:
         # Engines that know version 1 alone don't name it.
         return Cgroups(answer["CgroupDriver"], int(answer.get("CgroupVersion", 1)))
 
+    def has_proxies(self) -> bool:
+        """Return whether this engine fetches images through a proxy."""
+        with _translating(EngineUnavailableError):
+            answer = self._api.info()
+        return bool(answer.get("HttpProxy") or answer.get("HttpsProxy"))
+
     def find_image(self, reference: str) -> Image | None:
         """Return an image that is here, by reference or id; None if it is not."""
         with _translating(ImageError):
@@ -301,6 +307,11 @@ class Engine:
         found = (self.inspect(answer["Id"]) for answer in answers)
         # One may have gone since it was listed.
         return sorted((each for each in found if each), key=lambda each: each.name)
+
+    def runs_others(self) -> bool:
+        """Return whether a container runs that was not made here."""
+        with _translating(ContainerError):
+            return any(SPEC_LABEL not in (c.get("Labels") or {}) for c in self._api.containers())
 
     def freeze(self, name: str) -> None:
         """Stop a container's processes where they are; nothing to do unless it runs."""

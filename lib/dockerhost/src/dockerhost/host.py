@@ -20,6 +20,7 @@ _DAEMONS = ("/usr/bin/dockerd", "/usr/sbin/dockerd", "/snap/bin/docker.dockerd")
 # docker.io only recommends these: the engine needs certificates to reach a registry, and
 # apparmor_parser wherever the kernel has AppArmor.
 _PACKAGES = ("docker.io", "ca-certificates", "apparmor")
+_SYSTEMCTL = "/usr/bin/systemctl"
 _PING_TIMEOUT = 5  # seconds
 _APT_TIMEOUT = 900  # seconds
 _START_TIMEOUT = 60  # seconds
@@ -45,9 +46,39 @@ def install(report: Callable[[str], None] | None = None) -> bool:
         say("installing docker.io")
         _install_packages()
     say("starting the Docker Engine")
+    start(find_unit())
+    return True
+
+
+def find_unit() -> str:
+    """Return the name of the engine's systemd unit, as it is installed."""
     snap = Path(_DAEMONS[-1]).exists() and not any(Path(d).exists() for d in _DAEMONS[:-1])
-    unit = "snap.docker.dockerd.service" if snap else "docker.service"
-    _run("/usr/bin/systemctl", "start", unit, timeout=_START_TIMEOUT)
+    return "snap.docker.dockerd.service" if snap else "docker.service"
+
+
+def find_process(unit: str) -> int:
+    """Return the number of a systemd unit's main process; 0 while it has none.
+
+    Raises:
+        InstallError: systemd failed.
+    """
+    said = _run(_SYSTEMCTL, "show", "--property=MainPID", "--value", unit, timeout=_START_TIMEOUT)
+    return int(said or 0)
+
+
+def reload_units() -> None:
+    """Let systemd read its files again. Raises InstallError."""
+    _run(_SYSTEMCTL, "daemon-reload", timeout=_START_TIMEOUT)
+
+
+def start(unit: str, *, again: bool = False) -> None:
+    """Start the engine, or restart it, and wait until it answers.
+
+    Raises:
+        InstallError: systemd failed.
+        EngineUnavailableError: it was started and does not answer.
+    """
+    _run(_SYSTEMCTL, "restart" if again else "start", unit, timeout=_START_TIMEOUT)
     deadline = time.monotonic() + _START_TIMEOUT
     while not _answers():
         if time.monotonic() > deadline:
@@ -55,7 +86,6 @@ def install(report: Callable[[str], None] | None = None) -> bool:
                 f"the Docker Engine was started and does not answer; see journalctl --unit {unit}"
             )
         time.sleep(0.2)
-    return True
 
 
 def _answers() -> bool:
@@ -84,7 +114,8 @@ def _run_when_free(program: str, *arguments: str) -> None:
     deadline = time.monotonic() + _APT_TIMEOUT
     while True:
         try:
-            return _run(program, *arguments, timeout=_APT_TIMEOUT)
+            _run(program, *arguments, timeout=_APT_TIMEOUT)
+            return
         except InstallError as error:
             # apt's own waiting does not cover its lists, and dpkg has none.
             if " lock" not in str(error) or time.monotonic() > deadline:
@@ -92,7 +123,7 @@ def _run_when_free(program: str, *arguments: str) -> None:
         time.sleep(2)
 
 
-def _run(program: str, *arguments: str, timeout: float) -> None:
+def _run(program: str, *arguments: str, timeout: float) -> str:
     what = f"{Path(program).name} {' '.join(a for a in arguments if not a.startswith('-'))}"
     try:
         done = subprocess.run(
@@ -110,6 +141,7 @@ def _run(program: str, *arguments: str, timeout: float) -> None:
         raise InstallError(f"{program}: {error.strerror}") from error
     if done.returncode:
         raise InstallError(f"{what}: {_last_words(done.stderr or done.stdout)}")
+    return done.stdout.strip()
 
 
 def _last_words(output: str) -> str:

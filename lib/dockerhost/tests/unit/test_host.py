@@ -16,6 +16,7 @@ class Machine:
     def __init__(self) -> None:
         self.answering = False
         self.starts = True
+        self.says = ""
         self.failing: dict[str, list[str]] = {}
         self.ran: list[str] = []
 
@@ -29,7 +30,7 @@ class Machine:
             return subprocess.CompletedProcess(command, 100, "", faults.pop(0))
         if words.startswith("systemctl"):
             self.answering = self.starts
-        return subprocess.CompletedProcess(command, 0, "", "")
+        return subprocess.CompletedProcess(command, 0, self.says, "")
 
     def connect(self, **_: Any) -> Machine:
         if not self.answering:
@@ -69,6 +70,25 @@ def test_the_snaps_engine_is_started_by_its_own_unit(machine: Machine, tmp_path:
     (tmp_path / "snap").touch()
     assert install() is True
     assert machine.ran == ["systemctl start snap.docker.dockerd.service"]
+
+
+def test_an_engine_is_restarted_and_waited_for(machine: Machine) -> None:
+    host.start(host.find_unit(), again=True)
+    assert machine.ran == ["systemctl restart docker.service"]
+    machine.starts = False
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(host, "_START_TIMEOUT", 0.001)
+        with pytest.raises(EngineUnavailableError):
+            host.start("docker.service", again=True)
+
+
+@pytest.mark.parametrize(("said", "expected"), [("812\n", 812), ("0\n", 0), ("", 0)])
+def test_the_engines_process_is_what_systemd_says(
+    machine: Machine, said: str, expected: int
+) -> None:
+    machine.says = said
+    assert host.find_process("docker.service") == expected
+    assert machine.ran == ["systemctl show docker.service"]
 
 
 def test_without_an_engine_the_distributions_is_installed(machine: Machine) -> None:

@@ -10,19 +10,15 @@ from __future__ import annotations
 import os
 import platform
 import re
-import subprocess
-import tempfile
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 import cgroups
+import systemd
 from dockerhost import Cgroups, ContainerSpec
 from limits import parse_cpuset
 
-UNITS = Path("/etc/systemd/system")
-_SYSTEMCTL = "/usr/bin/systemctl"
-_TIMEOUT = 60  # seconds
 _LOWEST_IO = "1"
 # Since systemd 252 and Linux 5.15 a group can be idle; before, the lowest weight comes close.
 _IDLE_SYSTEMD = (252,)
@@ -161,18 +157,8 @@ class Parent:
         return f"in {group}, {file} is {weight or 'missing'} and cpu.idle {idle or 'missing'}"
 
     def _settle_slice(self, policy: Policy) -> None:
-        file = UNITS / self._name
-        text = _SLICE.format(unit=self.unit, settings=self._choose_settings(policy))
-        if not file.exists() or file.read_text() != text:
-            _write(file, text)
-        # A hook that was killed may have written the file and no more.
-        shown = _systemctl(
-            "show", "--property=NeedDaemonReload", "--property=ActiveState", file.name
-        )
-        if "NeedDaemonReload=yes" in shown:
-            _systemctl("daemon-reload")
-        if "ActiveState=active" not in shown:
-            _systemctl("start", file.name)
+        settings = self._choose_settings(policy)
+        systemd.settle(self._name, _SLICE.format(unit=self.unit, settings=settings))
 
     def _choose_settings(self, policy: Policy) -> str:
         _, weights = _WEIGHTS[self.cgroups.version]
@@ -200,11 +186,7 @@ def remove_parent(unit: str) -> None:
         OSError: a process is still in one of them, or systemd failed.
     """
     name, slice_name = _names_of(unit)
-    file = UNITS / slice_name
-    if file.exists():
-        _systemctl("stop", slice_name)
-        file.unlink()
-        _systemctl("daemon-reload")
+    systemd.remove(slice_name)
     for root in cgroups.list_hierarchies():
         cgroups.remove(root / name)
         cgroups.remove(root / slice_name)
@@ -261,44 +243,12 @@ def _compare_limits(
 
 def _knows_idle() -> bool:
     kernel = _read_version(platform.release()) >= _IDLE_KERNEL
-    return kernel and _read_version(_systemctl("show", "--property=Version")) >= _IDLE_SYSTEMD
+    return kernel and _read_version(systemd.call("show", "--property=Version")) >= _IDLE_SYSTEMD
 
 
 def _read_version(text: str) -> tuple[int, ...]:
     """Return the first two numbers of a version, such as 6.1.0-13-amd64 or Version=v252.39."""
     return tuple(int(number) for number in re.findall(r"\d+", text)[:2])
-
-
-def _systemctl(*words: str) -> str:
-    try:
-        done = subprocess.run(
-            [_SYSTEMCTL, *words],
-            check=False,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=_TIMEOUT,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise OSError(f"systemctl {' '.join(words)} did not end within {_TIMEOUT} s") from error
-    if done.returncode:
-        said = " ".join((done.stderr or done.stdout).split())
-        raise OSError(f"systemctl {' '.join(words)}: {said}")
-    return done.stdout
-
-
-def _write(file: Path, text: str) -> None:
-    handle, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "w") as stream:
-            stream.write(text)
-            os.fchmod(handle, 0o644)
-            stream.flush()
-            os.fsync(handle)
-        Path(draft).replace(file)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
 
 
 def _refuse(policy: Policy, why: str) -> NotInForceError:

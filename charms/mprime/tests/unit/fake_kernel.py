@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import cgroups
-import cpu
+import systemd
 from dockerhost import Cgroups, ContainerSpec
 
 HIERARCHIES = ("cpu,cpuacct", "cpuset", "memory", "blkio", "name=systemd")
@@ -184,8 +184,8 @@ def install(kernel: Kernel, patch: pytest.MonkeyPatch) -> Kernel:
     patch.setattr(cgroups, "make", kernel.make)
     patch.setattr(cgroups, "remove", kernel.remove)
     patch.setattr(cgroups, "write", kernel.write)
-    patch.setattr(cpu, "UNITS", kernel.slices)
-    patch.setattr(cpu, "_systemctl", kernel.systemctl)
+    patch.setattr(systemd, "UNITS", kernel.slices)
+    patch.setattr(systemd, "call", kernel.systemctl)
     patch.setattr("limits.read_memory", lambda: MEMORY)
     patch.setattr("os.cpu_count", lambda: 4)
     return kernel

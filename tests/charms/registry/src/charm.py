@@ -43,6 +43,8 @@ class RegistryCharm(ops.CharmBase):
         framework.observe(self.on.publish_action, self._on_publish_action)
         framework.observe(self.on.start_action, self._on_start_action)
         framework.observe(self.on.stop_action, self._on_stop_action)
+        framework.observe(self.on.require_login_action, self._on_require_login_action)
+        framework.observe(self.on.allow_anyone_action, self._on_allow_anyone_action)
         framework.observe(self.on.collect_unit_status, self._on_collect_unit_status)
 
     def _reconcile(self, _: ops.EventBase) -> None:
@@ -92,6 +94,22 @@ class RegistryCharm(ops.CharmBase):
     def _on_stop_action(self, event: ops.ActionEvent) -> None:
         try:
             registry.disable()
+        except registry.RegistryError as error:
+            event.fail(str(error))
+
+    def _on_require_login_action(self, event: ops.ActionEvent) -> None:
+        try:
+            password = registry.require_login()
+            registry.configure(self._address())
+        except registry.RegistryError as error:
+            event.fail(str(error))
+            return
+        event.set_results({"username": registry.USER, "password": password})
+
+    def _on_allow_anyone_action(self, event: ops.ActionEvent) -> None:
+        registry.allow_anyone()
+        try:
+            registry.configure(self._address())
         except registry.RegistryError as error:
             event.fail(str(error))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -12,7 +13,8 @@ from pathlib import Path
 import yaml
 
 PORT = 5000
-PACKAGES = ("docker-registry", "openssl", "skopeo")
+# apache2-utils: htpasswd.
+PACKAGES = ("apache2-utils", "docker-registry", "openssl", "skopeo")
 SERVICE = "docker-registry"
 CONFIG = Path("/etc/docker/registry/config.yml")
 TLS = Path("/etc/docker/registry/tls")
@@ -21,6 +23,8 @@ AUTHORITY = TLS / "ca" / "ca.crt"
 AUTHORITY_KEY = TLS / "ca.key"
 CERTIFICATE = TLS / "server.crt"
 KEY = TLS / "server.key"
+LOGINS = Path("/etc/docker/registry/logins")
+USER = "tester"
 DAYS = "3650"
 SYSTEMCTL = "/usr/bin/systemctl"
 OPENSSL = "/usr/bin/openssl"
@@ -70,6 +74,24 @@ def configure(address: str) -> None:
     _write_config()
     if _systemctl_says("is-enabled") and not _is_current():
         _run([SYSTEMCTL, "restart", SERVICE])
+
+
+def require_login() -> str:
+    """Let in only the user `tester`, once the registry is configured; return a new password.
+
+    Raises:
+        RegistryError: htpasswd failed.
+    """
+    password = secrets.token_urlsafe(16)
+    line = _run(["/usr/bin/htpasswd", "-n", "-i", "-B", USER], password)
+    _write(LOGINS, line.strip() + "\n", 0o600)
+    shutil.chown(LOGINS, SERVICE, SERVICE)
+    return password
+
+
+def allow_anyone() -> None:
+    """Let in anyone, once the registry is configured."""
+    LOGINS.unlink(missing_ok=True)
 
 
 def enable() -> None:
@@ -122,7 +144,8 @@ def _is_current() -> bool:
         return False
     ask = [SYSTEMCTL, "show", "--value", "--property", "ExecMainStartTimestampMonotonic", SERVICE]
     started = time.time() - time.monotonic() + int(_read(ask)) / 1_000_000
-    return all(file.stat().st_mtime < started for file in (CONFIG, KEY, CERTIFICATE))
+    files = [file for file in (CONFIG, KEY, CERTIFICATE, LOGINS) if file.exists()]
+    return all(file.stat().st_mtime < started for file in files)
 
 
 def _make_authority() -> None:
@@ -173,7 +196,7 @@ def _public_key_matches() -> bool:
 
 def _write_config() -> None:
     """Write the registry's configuration where it differs."""
-    config = {
+    config: dict[str, object] = {
         "version": 0.1,
         "log": {"level": "info"},
         "storage": {
@@ -185,13 +208,19 @@ def _write_config() -> None:
             "tls": {"certificate": str(CERTIFICATE), "key": str(KEY)},
         },
     }
+    if LOGINS.exists():
+        config["auth"] = {"htpasswd": {"realm": SERVICE, "path": str(LOGINS)}}
     text = yaml.safe_dump(config, sort_keys=False)
-    if CONFIG.exists() and CONFIG.read_text() == text:
-        return
-    new = CONFIG.with_suffix(".new")
+    if not CONFIG.exists() or CONFIG.read_text() != text:
+        _write(CONFIG, text, 0o644)
+
+
+def _write(file: Path, text: str, mode: int) -> None:
+    new = file.with_suffix(".new")
+    new.touch(0o600)
     new.write_text(text)
-    new.chmod(0o644)
-    new.replace(CONFIG)
+    new.chmod(mode)
+    new.replace(file)
 
 
 def _installed(package: str) -> str:
@@ -212,10 +241,13 @@ def _read(command: list[str]) -> str:
     return subprocess.run(command, check=False, capture_output=True, text=True).stdout
 
 
-def _run(command: list[str]) -> None:
+def _run(command: list[str], given: str = "") -> str:
     # Hooks have no HOME; skopeo asks for one.
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "HOME": "/root"}
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, env=environment, input=given
+    )
     if done.returncode:
         said = done.stderr.strip().splitlines() or ["no reason given"]
         raise RegistryError(f"{command[0]} failed: {said[-1]}")
+    return done.stdout

@@ -24,9 +24,11 @@ class Machine:
     address: str = ""
     broken: str = ""
     published: str = ""
+    password: str = ""
 
     RegistryError = charm.registry.RegistryError
     PORT = charm.registry.PORT
+    USER = charm.registry.USER
 
     def install(self) -> None:
         if self.broken:
@@ -43,6 +45,15 @@ class Machine:
 
     def disable(self) -> None:
         self.enabled = False
+
+    def require_login(self) -> str:
+        if self.broken:
+            raise self.RegistryError(self.broken)
+        self.password = "new"
+        return self.password
+
+    def allow_anyone(self) -> None:
+        self.password = ""
 
     def version(self) -> str:
         return "2.8.2"
@@ -135,6 +146,19 @@ def test_the_actions_stop_and_start_take_the_registry_down_and_up(
     assert not machine.enabled
     out = context.run(context.on.action("start"), out)
     assert isinstance(out.unit_status, ops.ActiveStatus)
+
+
+def test_a_login_is_required_until_anyone_is_allowed_again(
+    context: testing.Context[Any], machine: Machine
+) -> None:
+    context.run(context.on.action("require-login"), testing.State())
+    assert context.action_results == {"username": "tester", "password": "new"}
+    assert machine.address == "192.0.2.0"
+    context.run(context.on.action("allow-anyone"), testing.State())
+    assert not machine.password
+    machine.broken = "htpasswd failed: no entropy"
+    with pytest.raises(testing.ActionFailed, match="no entropy"):
+        context.run(context.on.action("require-login"), testing.State())
 
 
 @pytest.fixture

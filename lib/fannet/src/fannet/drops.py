@@ -1,0 +1,29 @@
+"""Why packets are dropped."""
+
+from __future__ import annotations
+
+# In the order of `enum drop` in fan.bpf.c, where the numbers come from.
+DROPS = {
+    "rx_metadata": "came without a tunnel's key",
+    "rx_vni": "came with a VNI that is no fan's on this port",
+    "rx_outer": "came from outside of the underlay, or from this host itself",
+    "rx_truncated": "is shorter than its headers say",
+    "rx_source": "its source address does not belong to the host that sent it",
+    "rx_destination": "its destination is not in this host's slice",
+    "rx_broadcast": "is broadcast or multicast, and no ARP request",
+    "rx_nested": "carries another tunnel",
+    "rx_arp": "is no ARP for IPv4, or its sender is not its Ethernet source",
+    "rx_ipv6": "is IPv6",
+    "rx_protocol": "is neither IPv4 nor ARP",
+    "tx_truncated": "is shorter than its headers say",
+    "tx_source": "its source address is not in this host's slice",
+    "tx_destination": "its destination is no other host's in the overlay",
+    "tx_local": "is for this host's own slice, which the bridge serves",
+    "tx_broadcast": "is broadcast or multicast, and no ARP request",
+    "tx_nested": "carries another tunnel",
+    "tx_arp": "is no ARP for IPv4, or its sender is not its Ethernet source",
+    "tx_ipv6": "is IPv6",
+    "tx_protocol": "is neither IPv4 nor ARP",
+    "tx_tunnel": "the kernel took no tunnel key for it",
+    "rx_fragment": "is a fragment of a tunnel's packet",  # counted by nftables
+}

@@ -38,10 +38,10 @@ def inspect_container(juju: jubilant.Juju) -> dict[str, Any]:
     return json.loads(juju.exec("docker", "inspect", "mprime-0", machine=0).stdout)[0]
 
 
-def run_hook(juju: jubilant.Juju, hook: str) -> None:
-    """Run a hook of mprime/0 now, instead of waiting for its time."""
+def run_hook(juju: jubilant.Juju, hook: str, unit: str = "mprime/0") -> None:
+    """Run a hook of a unit now, instead of waiting for its time."""
     words = [f"JUJU_DISPATCH_PATH=hooks/{hook}", f"JUJU_HOOK_NAME={hook}", "./dispatch"]
-    juju.exec("env", *words, unit="mprime/0")
+    juju.exec("env", *words, unit=unit)
 
 
 def reboot_machine(juju: jubilant.Juju) -> None:

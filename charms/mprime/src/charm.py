@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import logging
+import os
+from pathlib import Path
 from typing import Any
 
 import ops
@@ -11,6 +13,8 @@ import ops
 import mprime
 import texts
 from config import Config, ConfigError, parse_config
+from dockerhost import Proxies
+from image import RESOURCE
 
 logger = logging.getLogger(__name__)
 # Each line that reaches Juju's log costs a process, and the Engine API client's say nothing new.
@@ -47,14 +51,18 @@ class MprimeCharm(ops.CharmBase):
 
     def _reconcile(self, *, resume: bool = False) -> None:
         try:
-            config = self._read_config()
+            desired = mprime.Desired(
+                self.unit.name,
+                self._read_config(),
+                self.charm_dir / "images",
+                self._fetch_archive(),
+                _read_proxies(),
+                self._show_step,
+            )
         except ConfigError as error:
             # A search that runs goes on as it was last configured.
             self._status = ops.BlockedStatus(str(error))
             return
-        desired = mprime.Desired(
-            self.unit.name, config, self.charm_dir / "images", self._show_step
-        )
         observed = mprime.reconcile(desired, resume=resume)
         self._status = _choose_status(observed)
         if search := observed.search:
@@ -74,6 +82,18 @@ class MprimeCharm(ops.CharmBase):
             raise ConfigError(
                 f"option {option}: there is no secret {identifier} for this application; "
                 f"name one and grant it: juju grant-secret NAME {self.app.name}"
+            ) from error
+
+    def _fetch_archive(self) -> Path | None:
+        """Return the attached resource, which may be an empty file; None if there is none."""
+        try:
+            return self.model.resources.fetch(RESOURCE)
+        except ops.ModelError as error:
+            if "not found" in str(error):
+                return None
+            # To go on without it would be to run another image.
+            raise ConfigError(
+                f"resource {RESOURCE}: {error}; the next hook tries again"
             ) from error
 
     def _on_stop(self, _: ops.StopEvent) -> None:
@@ -107,6 +127,12 @@ class MprimeCharm(ops.CharmBase):
 
     def _show_step(self, step: str) -> None:
         self.unit.status = ops.MaintenanceStatus(step)
+
+
+def _read_proxies() -> Proxies:
+    """Return the model's proxies, as Juju tells them."""
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+    return Proxies(*(os.environ.get(f"JUJU_CHARM_{name}", "") for name in names))
 
 
 def _choose_status(observed: mprime.Observed) -> ops.StatusBase:

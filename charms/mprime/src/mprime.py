@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Callable
@@ -12,8 +11,18 @@ from pathlib import Path
 import dockerhost
 from config import Config
 from cpu import NotInForceError, Parent, remove_parent
-from dockerhost import Container, ContainerSpec, DockerHostError, Engine, Image, Mount
+from dockerhost import (
+    Container,
+    ContainerSpec,
+    Credentials,
+    DockerHostError,
+    Engine,
+    Image,
+    Mount,
+    Proxies,
+)
 from engines import ADAPTERS, ENGINE_LABEL, VERSION_LABEL, Adapter, Progress, Results
+from image import Source, obtain, sweep
 from limits import explain_excess, format_cpuset, read_cores
 from neighbours import UNIT_LABEL, find_worker
 from workdir import OWNER, WorkDirectory
@@ -67,12 +76,16 @@ class Desired:
     Attributes:
         unit: the unit's name, such as mprime/0.
         images: where the Dockerfiles are that the charm carries.
+        archive: an image that docker save wrote, if the operator gave one.
+        proxies: what to fetch an image through.
         report: called with a short text before each step that takes time.
     """
 
     unit: str
     config: Config
     images: Path
+    archive: Path | None = None
+    proxies: Proxies = field(default_factory=Proxies)
     report: Callable[[str], None] = field(default=lambda _: None, compare=False)
 
     @property
@@ -162,7 +175,10 @@ def remove(unit: str, *, work: bool = False) -> None:
         DockerHostError: the engine refused, or does not answer.
         OSError: a file or a control group can't be removed.
     """
-    _give_way(unit, Engine())
+    engine = Engine()
+    _give_way(unit, engine)
+    sweep(engine, name_of(unit))
+    dockerhost.forget_proxies()
     if work:
         WorkDirectory(WORK / name_of(unit)).remove()
 
@@ -185,15 +201,16 @@ def _advance(desired: Desired, engine: Engine) -> str:
         trusted[dockerhost.parse_reference(config.image).registry] = config.registry_ca
     _reconcile_trust(desired.name, trusted)
 
-    image = _obtain_image(desired, engine)
+    work = WorkDirectory(WORK / desired.name)
+    source = _choose_source(desired, work)
+    image = obtain(engine, source, desired.report)
     label = image.labels.get(ENGINE_LABEL, "")
     if label not in ADAPTERS:
         return (
-            f"image {config.image}: its label {ENGINE_LABEL} is {label!r}, "
+            f"{source.title}: its label {ENGINE_LABEL} is {label!r}, "
             f"and must be one of: {', '.join(ADAPTERS)}"
         )
     adapter = ADAPTERS[label]
-    work = WorkDirectory(WORK / desired.name)
     work.make()
     adapter.prepare(work)
     # First: the search never runs without it.
@@ -205,6 +222,8 @@ def _advance(desired: Desired, engine: Engine) -> str:
     there = engine.inspect(spec.name)
     if there and there.pid:
         parent.verify(config.cpu_policy, there.pid, spec)
+    # Last: now the container runs on this image, or none can.
+    sweep(engine, desired.name, image)
     return problem
 
 
@@ -257,26 +276,23 @@ def _run(engine: Engine, adapter: Adapter, work: WorkDirectory, spec: ContainerS
     return problem
 
 
-def _obtain_image(desired: Desired, engine: Engine) -> Image:
-    if reference := desired.config.image:
-        try:
-            if image := engine.find_image(reference):
-                return image
-            desired.report(f"pulling {reference}")
-            return engine.pull(reference)
-        except dockerhost.ImageError as error:
-            raise dockerhost.ImageError(f"image {reference}: {error}") from error
-    context = desired.images / "mlucas"
-    try:
-        tag = f"mprime-charm/mlucas:{_hash_tree(context)}"
-        if image := engine.find_image(tag):
-            return image
-        desired.report("building the mlucas image")
-        return engine.build(context, tag)
-    except dockerhost.ImageError as error:
-        raise dockerhost.ImageError(
-            f"can't build the mlucas image: {error}; or name one with the option image"
-        ) from error
+def _choose_source(desired: Desired, work: WorkDirectory) -> Source:
+    config, login = desired.config, desired.config.registry_credentials
+    begun = (
+        name
+        for name, adapter in ADAPTERS.items()
+        if adapter.read_work(work) or adapter.read_results(work).exponents
+    )
+    return Source(
+        owner=desired.name,
+        context=desired.images,
+        reference=config.image,
+        archive=desired.archive,
+        credentials=login and Credentials(login.username, login.password.get_secret_value()),
+        require_digest=config.require_digest,
+        proxies=desired.proxies,
+        prefers=None if config.image else next(begun, None),
+    )
 
 
 def _is_held(container: Container) -> bool:
@@ -289,14 +305,6 @@ def _reconcile_trust(owner: str, trusted: dict[str, str]) -> None:
             dockerhost.distrust_registry(registry, owner=owner)
     for registry, certificate in trusted.items():
         dockerhost.trust_registry(registry, certificate, owner=owner)
-
-
-def _hash_tree(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        content = hashlib.sha256(file.read_bytes()).hexdigest()
-        digest.update(f"{file.relative_to(folder)}\0{content}\0".encode())
-    return digest.hexdigest()[:12]
 
 
 def _last_words(log: list[str]) -> str:

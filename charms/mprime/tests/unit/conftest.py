@@ -86,6 +86,10 @@ def host(
     monkeypatch.setattr("mprime.Engine", host.connect)
     monkeypatch.setattr("dockerhost.install", host.install)
     monkeypatch.setattr("dockerhost.trust.CERTIFICATES", host.certificates)
+    monkeypatch.setattr("dockerhost.forget_proxies", lambda: False)
+    monkeypatch.setattr("image.settle_proxies", lambda *_: "")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr("ops.model.Resources.fetch", host.fetch)
     return host
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import ops
+
 import dockerhost
 from charms.mprime.tests.unit.fake_kernel import Kernel
-from dockerhost import Cgroups, Change, Container, ContainerSpec, Image
+from dockerhost import Cgroups, Change, Container, ContainerSpec, Credentials, Image
 from dockerhost.containers import SPEC_LABEL
 from neighbours import UNIT_LABEL
 
@@ -22,7 +25,12 @@ MPRIME = Image(
     digest=None,
     labels={"mersenne.engine": "mprime", "mersenne.engine.version": "30.19"},
 )
+BASE = Image("sha256:3", None, {})
 DATA = Path(__file__).parent / "data"
+
+
+def _spell(name: str) -> str:
+    return dockerhost.parse_reference(name).listed
 
 
 @dataclass
@@ -31,6 +39,8 @@ class Host:
 
     Attributes:
         registry: the images that can be pulled, by reference.
+        archive: the image that an archive holds; None if the file is damaged.
+        resource: the file that is attached, if one is.
         refusal: why a registry refuses, or why a build fails.
         broken: why the engine itself does not work.
         did: every change, in order.
@@ -42,6 +52,11 @@ class Host:
     kernel: Kernel
     registry: dict[str, Image] = field(default_factory=dict)
     images: dict[str, Image] = field(default_factory=dict)
+    archive: Image | None = None
+    resource: Path | None = None
+    login: Credentials | None = None
+    build_arguments: dict[str, str] = field(default_factory=dict)
+    unbuildable: set[str] = field(default_factory=set)
     containers: dict[str, Container] = field(default_factory=dict)
     specs: dict[str, ContainerSpec] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
@@ -69,22 +84,62 @@ class Host:
         return self.kernel.engine
 
     def find_image(self, reference: str) -> Image | None:
-        return self.images.get(reference)
+        there = self.images.get(_spell(reference))
+        if there is None:
+            return None
+        names = [name for name, image in self.images.items() if image.id == there.id]
+        return replace(there, names=tuple(names))
 
-    def pull(self, reference: str) -> Image:
+    def pull(self, reference: str, credentials: Credentials | None) -> Image:
         if reference not in self.registry:
             raise dockerhost.ImageError(self.refusal or "manifest unknown")
         self.did.append(f"pull {reference}")
-        self.images[reference] = self.registry[reference]
-        return self.images[reference]
+        self.login = credentials
+        self.images[_spell(reference)] = self.registry[reference]
+        return self.registry[reference]
 
-    def build(self, context: Path, tag: str) -> Image:
+    def build(self, context: Path, tag: str, buildargs: dict[str, str]) -> Image:
         assert (context / "Dockerfile").is_file()
-        if self.refusal:
-            raise dockerhost.ImageError(self.refusal)
-        self.did.append("build")
-        self.images[tag] = MLUCAS
-        return MLUCAS
+        if self.refusal or context.name in self.unbuildable:
+            raise dockerhost.ImageError(self.refusal or "a build step ended with code 6")
+        self.did.append(f"build {context.name}")
+        self.build_arguments = buildargs
+        self.images[_spell(tag)] = {"mlucas": MLUCAS, "mprime": MPRIME}[context.name]
+        return self.images[_spell(tag)]
+
+    def load(self, archive: Path) -> Image:
+        if self.archive is None:
+            raise dockerhost.ImageError("unexpected EOF")
+        self.did.append("load")
+        self.images["docker.io/library/mlucas:latest"] = self.archive
+        return self.archive
+
+    def tag(self, image: str, name: str) -> None:
+        there = next(each for each in self.images.values() if each.id == image)
+        self.images[_spell(name)] = there
+
+    def list_images(self, pattern: str) -> list[Image]:
+        marks = fnmatch.filter(self.images, f"docker.io/{pattern}")
+        # The engine leaves out its own registry where it can.
+        return [replace(self.images[m], names=(m.removeprefix("docker.io/"),)) for m in marks]
+
+    def remove_image(self, name: str) -> bool:
+        there = self.images.get(_spell(name))
+        names = [name for name, image in self.images.items() if there and image.id == there.id]
+        used = any(there and each.image == there.id for each in self.containers.values())
+        if used and len(names) == 1:
+            return False
+        return self.images.pop(_spell(name), None) is not None
+
+    def prune_images(self, label: str) -> None:
+        assert label == "mersenne.stage"
+
+    def fetch(self, name: str) -> Path:
+        """Stands in for Juju's way of handing out resources."""
+        assert name == "mprime-image"
+        if self.resource is None:
+            raise ops.ModelError(f"resource {name} not found")
+        return self.resource
 
     def apply(self, spec: ContainerSpec) -> Change:
         there = self.containers.get(spec.name)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ops import testing
 
-from charms.mprime.tests.unit.fake_host import DATA, MLUCAS, MPRIME, Host
+from charms.mprime.tests.unit.fake_host import BASE, DATA, MLUCAS, MPRIME, Host
 from dockerhost import Image
 
 CA = (DATA / "ca.crt").read_text()
@@ -183,19 +183,21 @@ def test_an_image_without_an_engine_we_know_blocks(
 def test_without_an_image_one_is_built_from_the_charms_dockerfile(
     host: Host, context: testing.Context[ops.CharmBase], charm_images: None
 ) -> None:
+    host.registry["debian:trixie-slim"] = BASE
+    host.unbuildable = {"mprime"}
     context.run(context.on.install(), testing.State())
     state = context.run(context.on.update_status(), testing.State())
-    assert host.did == ["install", "build", "created"]
+    assert host.did == ["install", "pull debian:trixie-slim", "build mlucas", "created"]
     assert state.unit_status == testing.ActiveStatus("M110503: 0.0 %")
 
 
 def test_an_image_that_cannot_be_built_blocks_and_says_what_else_to_do(
     host: Host, run: Run, charm_images: None
 ) -> None:
-    host.refusal = "registry-1.docker.io: no such host"
+    host.refusal = "docker.io: no such host"
     assert run("install").unit_status == testing.BlockedStatus(
-        "can't build the mlucas image: registry-1.docker.io: no such host; "
-        "or name one with the option image"
+        "no image can be built here: image debian:trixie-slim: docker.io: no such host; "
+        "or give one with the option image or the resource mprime-image"
     )
 
 

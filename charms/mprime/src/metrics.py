@@ -135,8 +135,8 @@ def read_checkpoint_age(work: WorkDirectory, exponent: int, now: float) -> float
     Raises:
         OSError: the directory can't be read.
     """
-    # Mlucas writes p110503 and q110503; mprime p110503, or a form with leading zeros, and .bu.
-    savefile = re.compile(rf"[pq]0*{exponent}(\.bu\d*)?")
+    # Mlucas writes p110503 and q110503; mprime p110503, perhaps with zeros in front, and backups.
+    savefile = re.compile(rf"[pq]0*{exponent}(?!\.stat)(\.\w+)?")
     written = [
         (work.path / name).lstat().st_mtime for name in work.names() if savefile.fullmatch(name)
     ]

@@ -38,6 +38,7 @@ class Kernel:
     said: list[str] = field(default_factory=list)
     writes: list[tuple[str, str]] = field(default_factory=list)
     loaded: dict[str, str] = field(default_factory=dict)
+    enabled: set[str] = field(default_factory=set)
 
     def boot(self) -> None:
         """Empty the hierarchies, and mount them."""
@@ -117,15 +118,24 @@ class Kernel:
             text = (self.slices / words[-1]).read_text()
             stale = words[-1] in self.loaded and self.loaded[words[-1]] != text
             active = "active" if words[-1] in self.loaded else "inactive"
-            return f"NeedDaemonReload={'yes' if stale else 'no'}\nActiveState={active}\n"
+            file = "enabled" if words[-1] in self.enabled else "disabled"
+            file = file if "[Install]" in text else "static"
+            return (
+                f"NeedDaemonReload={'yes' if stale else 'no'}\nActiveState={active}\n"
+                f"UnitFileState={file}\n"
+            )
         self.said.append(" ".join(words))
         if words[0] == "stop":
             self.loaded.pop(words[1], None)
         if words[0] == "start":
             self.loaded[words[1]] = ""
+        if words[0] == "enable":
+            self.enabled.add(words[1])
+        if words[0] == "disable":
+            self.enabled.discard(words[1])
         for name in self.loaded:
             self.loaded[name] = (self.slices / name).read_text()
-            if self.obeys:
+            if self.obeys and name.endswith(".slice"):
                 self._apply_slice(name)
         return ""
 

@@ -1,0 +1,342 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ops import testing
+from prometheus_client import CollectorRegistry
+
+import exporter
+import systemd
+from charms.mprime.tests.unit.conftest import SOURCE
+from charms.mprime.tests.unit.fake_host import MLUCAS, Host
+from charms.mprime.tests.unit.fake_kernel import Kernel
+from cpu import Policy
+from metrics import SearchCollector, read_checkpoint_age, read_cpu_seconds
+from service import Service, remove
+from workdir import WorkDirectory
+
+IMAGE = "172.30.0.3:5000/mlucas:1"
+SERVICE = "mprime-0-metrics.service"
+Run = Callable[..., testing.State]
+Samples = dict[str, float]
+
+
+@pytest.fixture
+def scrape(monkeypatch: pytest.MonkeyPatch, host: Host) -> Callable[[], Samples]:
+    """Reads the metrics of mprime/0: values by name, with labels if there are any."""
+    monkeypatch.setattr("metrics.Engine", host.connect)
+
+    def scrape() -> Samples:
+        registry = CollectorRegistry()
+        registry.register(SearchCollector("mprime/0", Policy.IDLE))
+        return {
+            sample.name + json.dumps(sample.labels) * bool(sample.labels): sample.value
+            for family in registry.collect()
+            for sample in family.samples
+        }
+
+    return scrape
+
+
+@pytest.fixture
+def search(host: Host, run: Run) -> Host:
+    """A machine on which mprime/0 searches."""
+    host.registry[IMAGE] = MLUCAS
+    run("install", image=IMAGE)
+    return host
+
+
+def test_a_search_that_runs_shows_where_it_is_and_what_it_takes(
+    search: Host, kernel: Kernel, scrape: Callable[[], Samples]
+) -> None:
+    search.show("p110503.stat")
+    (search.directory / "p216091").touch()
+    (kernel.root("cpu") / "mprime_0" / "1" / "cpuacct.usage").write_text("12500000000\n")
+    found = scrape()
+    assert 0 <= found.pop("mprime_checkpoint_age_seconds") < 60
+    assert found == {
+        "mprime_docker_up": 1,
+        'mprime_search_info{"engine": "mlucas", "version": "20.1.1"}': 1,
+        "mprime_running": 1,
+        "mprime_paused": 0,
+        "mprime_restarts_total": 0,
+        "mprime_cpu_seconds_total": 12.5,
+        'mprime_cpu_policy_in_force{"policy": "idle"}': 1,
+        "mprime_primes_found_total": 1,
+        "mprime_composites_found_total": 0,
+        "mprime_out_of_work": 0,
+        "mprime_exponent": 216091,
+        "mprime_iterations": 216089,
+        "mprime_iterations_done": 0,
+        "mprime_progress_ratio": 0,
+    }
+
+
+def test_speed_and_time_left_are_what_the_program_last_told(
+    search: Host, scrape: Callable[[], Samples]
+) -> None:
+    search.list_work(216091)
+    stat = "M216091 Iter# = 10000 [ 4.63% complete] clocks = 00:00:04.000 [ 0.5000 msec/iter]\n"
+    (search.directory / "p216091.stat").write_text(stat)
+    found = scrape()
+    assert found["mprime_iterations_per_second"] == 2000
+    assert found["mprime_remaining_seconds"] == pytest.approx(206089 / 2000)
+    assert found["mprime_progress_ratio"] == pytest.approx(10000 / 216089)
+    search.end()
+    assert scrape()["mprime_iterations_per_second"] == 0
+
+
+def test_an_engine_that_does_not_answer_is_all_that_is_told(
+    search: Host, scrape: Callable[[], Samples]
+) -> None:
+    search.broken = "no answer"
+    assert scrape() == {"mprime_docker_up": 0}
+
+
+def test_a_search_that_is_gone_does_not_run(host: Host, scrape: Callable[[], Samples]) -> None:
+    assert scrape() == {"mprime_docker_up": 1, "mprime_running": 0}
+
+
+def test_a_search_on_hold_is_paused_and_one_that_ended_is_not(
+    search: Host, scrape: Callable[[], Samples]
+) -> None:
+    search.end()
+    found = scrape()
+    assert (found["mprime_running"], found["mprime_paused"]) == (0, 0)
+    search.hold("mprime-0")
+    found = scrape()
+    assert (found["mprime_running"], found["mprime_paused"]) == (0, 1)
+    assert 'mprime_cpu_policy_in_force{"policy": "idle"}' not in found
+    assert "mprime_cpu_seconds_total" not in found
+
+
+def test_an_empty_work_list_is_out_of_work_and_shows_no_test(
+    search: Host, scrape: Callable[[], Samples]
+) -> None:
+    search.list_work()
+    found = scrape()
+    assert found["mprime_out_of_work"] == 1
+    assert "mprime_exponent" not in found
+
+
+def test_restarts_are_those_that_the_engine_counts(
+    search: Host, scrape: Callable[[], Samples]
+) -> None:
+    there = search.containers["mprime-0"]
+    search.containers["mprime-0"] = replace(there, restarts=5, state="restarting")
+    found = scrape()
+    assert (found["mprime_restarts_total"], found["mprime_running"]) == (5, 0)
+
+
+def test_a_weight_that_somebody_changed_is_not_in_force(
+    search: Host, kernel: Kernel, scrape: Callable[[], Samples]
+) -> None:
+    kernel.write(kernel.root("cpu") / "mprime_0" / "cpu.idle", 0)
+    assert scrape()['mprime_cpu_policy_in_force{"policy": "idle"}'] == 0
+
+
+def test_a_search_that_runs_in_another_group_is_not_in_force(
+    search: Host, kernel: Kernel, scrape: Callable[[], Samples]
+) -> None:
+    kernel.run(7, "/docker")
+    assert scrape()['mprime_cpu_policy_in_force{"policy": "idle"}'] == 0
+
+
+def test_processor_time_is_read_with_version_2_too(kernel: Kernel) -> None:
+    kernel.engine = replace(kernel.engine, version=2)
+    kernel.boot()
+    kernel.run(7, "/mprime_0")
+    group = kernel.root() / "mprime_0" / "1"
+    assert read_cpu_seconds(7, 2) is None
+    (group / "cpu.stat").write_text("usage_usec 2500000\nuser_usec 9\nsystem_usec 9\n")
+    assert read_cpu_seconds(7, 2) == 2.5
+    assert read_cpu_seconds(0, 2) is None
+    assert read_cpu_seconds(8, 2) is None
+
+
+def test_the_checkpoint_is_the_newest_savefile_of_the_exponent(tmp_path: Path) -> None:
+    for name, written in {
+        "p110503": 100,
+        "q110503": 300,
+        "p0110503.bu2": 200,
+        "p110503.stat": 900,
+        "p216091": 900,
+        "p1105030": 900,
+    }.items():
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (written, written))
+    work = WorkDirectory(tmp_path)
+    assert read_checkpoint_age(work, 110503, 1000) == 700
+    assert read_checkpoint_age(work, 110503, 200) == 0
+    assert read_checkpoint_age(work, 756839, 1000) is None
+
+
+def test_a_link_in_the_work_directory_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "p110503").symlink_to("/nowhere")
+    assert read_checkpoint_age(WorkDirectory(tmp_path), 110503, time.time()) is not None
+
+
+@pytest.fixture
+def metric_names(search: Host, kernel: Kernel, scrape: Callable[[], Samples]) -> set[str]:
+    """The names of all metrics that there are."""
+    (kernel.root("cpu") / "mprime_0" / "1" / "cpuacct.usage").write_text("1\n")
+    search.list_work(216091)
+    stat = "M216091 Iter# = 10000 [ 4.63% complete] clocks = 00:00:04.000 [ 0.5000 msec/iter]\n"
+    (search.directory / "p216091.stat").write_text(stat)
+    (search.directory / "p216091").touch()
+    return {re.sub(r"{.*", "", name) for name in scrape()}
+
+
+def read_panels() -> Iterator[dict[str, Any]]:
+    (file,) = (SOURCE / "grafana_dashboards").glob("*.json")
+    yield from (p for p in json.loads(file.read_text())["panels"] if p["type"] != "row")
+
+
+def test_the_dashboard_shows_every_metric_and_asks_for_no_other(metric_names: set[str]) -> None:
+    asked = [target["expr"] for panel in read_panels() for target in panel["targets"]]
+    assert {name for expr in asked for name in re.findall(r"mprime_\w+", expr)} == metric_names
+    for expr in asked:
+        for label in ("juju_model", "juju_model_uuid", "juju_application", "juju_unit"):
+            assert f'{label}=~"${label}"' in expr
+
+
+def test_the_panels_do_not_cover_each_other_and_have_numbers_of_their_own() -> None:
+    panels = list(read_panels())
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    cells: set[tuple[int, int]] = set()
+    for place in (panel["gridPos"] for panel in panels):
+        assert place["x"] + place["w"] <= 24
+        covered = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & covered
+        cells |= covered
+
+
+def test_every_alert_asks_for_metrics_that_exist_and_says_what_to_do(
+    metric_names: set[str],
+) -> None:
+    (file,) = (SOURCE / "prometheus_alert_rules").glob("*.rules")
+    (group,) = yaml.safe_load(file.read_text())["groups"]
+    for rule in group["rules"]:
+        selectors = re.findall(r"([a-z_]+){([^}]*)}", rule["expr"])
+        assert selectors
+        assert {name for name, _ in selectors} <= metric_names | {"up"}
+        assert all("%%juju_topology%%" in labels for _, labels in selectors)
+        assert rule["labels"]["severity"] in ("info", "warning", "critical")
+        assert "$labels.juju_unit" in rule["annotations"]["summary"]
+        assert re.search(r"juju (run|status)|systemctl", rule["annotations"]["description"])
+
+
+@pytest.fixture
+def service(tmp_path: Path, kernel: Kernel) -> Service:
+    charm = tmp_path / "charm"
+    (charm / "src").mkdir(parents=True)
+    (charm / "src" / "exporter.py").write_text("1\n")
+    return Service("mprime/0", Policy.IDLE, 9634, charm)
+
+
+def test_the_service_is_made_once_and_left_alone_after_that(
+    service: Service, kernel: Kernel
+) -> None:
+    service.settle()
+    assert kernel.said == [f"enable {SERVICE}", f"start {SERVICE}"]
+    text = (kernel.slices / SERVICE).read_text()
+    assert f"{service.charm}/venv/bin/python -E -s {service.charm}/src/exporter.py" in text
+    assert "exporter.py mprime/0 idle 9634\n" in text
+    kernel.said.clear()
+    service.settle()
+    assert kernel.said == []
+
+
+def test_another_port_or_policy_or_code_starts_the_service_anew(
+    service: Service, kernel: Kernel
+) -> None:
+    service.settle()
+    for changed in (replace(service, port=9999), replace(service, policy=Policy.SHARE)):
+        kernel.said.clear()
+        changed.settle()
+        assert kernel.said == [f"stop {SERVICE}", f"start {SERVICE}"]
+    (service.charm / "src" / "exporter.py").write_text("2\n")
+    kernel.said.clear()
+    service.settle()
+    assert kernel.said == [f"stop {SERVICE}", f"start {SERVICE}"]
+
+
+@pytest.mark.parametrize("when", range(3))
+def test_a_hook_killed_while_it_changes_the_service_leaves_nothing_old_behind(
+    service: Service, kernel: Kernel, monkeypatch: pytest.MonkeyPatch, when: int
+) -> None:
+    service.settle()
+    changed = replace(service, port=9999)
+    steps = iter(range(9))
+    with monkeypatch.context() as patch:
+
+        def be_killed(*words: str) -> str:
+            if next(steps) == when:
+                raise KeyboardInterrupt
+            return kernel.systemctl(*words)
+
+        patch.setattr(systemd, "call", be_killed)
+        with pytest.raises(KeyboardInterrupt):
+            changed.settle()
+    kernel.said.clear()
+    changed.settle()
+    assert kernel.said[-1] == f"start {SERVICE}"
+    assert "9999" in (kernel.slices / SERVICE).read_text()
+
+
+def test_a_removed_service_is_stopped_and_starts_at_no_boot(
+    service: Service, kernel: Kernel
+) -> None:
+    remove("mprime/0")
+    assert kernel.said == []
+    service.settle()
+    kernel.said.clear()
+    remove("mprime/0")
+    assert kernel.said == [f"disable {SERVICE}", f"stop {SERVICE}", "daemon-reload"]
+    assert not (kernel.slices / SERVICE).exists()
+
+
+def test_an_exporter_whose_port_is_taken_ends_and_says_which(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server((exporter.ADDRESS, 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr("sys.argv", ["exporter.py", "mprime/0", "idle", f"{port}"])
+        assert exporter.main() == 1
+    assert f"can't listen on 127.0.0.1:{port}: Address already in use" in capsys.readouterr().err
+
+
+def test_systemd_hears_when_the_port_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(address))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(address))
+        exporter.tell_ready()
+        assert notify.recv(99) == b"READY=1"
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    exporter.tell_ready()
+
+
+def test_the_cost_of_asking_the_engine_how_it_makes_groups_is_paid_once(
+    search: Host, scrape: Callable[[], Samples], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collector = SearchCollector("mprime/0", Policy.IDLE)
+    list(collector.collect())
+    monkeypatch.setattr(Host, "read_cgroups", None)
+    assert len(list(collector.collect())) > 1

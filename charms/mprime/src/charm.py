@@ -8,18 +8,24 @@ import os
 from pathlib import Path
 from typing import Any
 
+import tracing  # before ops: it keeps from it what only a traced unit needs
+
+# isort: split
 import ops
 
 import mprime
+import service
 import texts
 from config import Config, ConfigError, parse_config
 from dockerhost import Proxies
 from image import RESOURCE
+from service import Service
 
 logger = logging.getLogger(__name__)
 # Each line that reaches Juju's log costs a process, and the Engine API client's say nothing new.
 for client in ("docker", "urllib3"):
     logging.getLogger(client).setLevel(logging.WARNING)
+_COLLECTOR = "cos-agent"
 
 
 class MprimeCharm(ops.CharmBase):
@@ -28,7 +34,8 @@ class MprimeCharm(ops.CharmBase):
     def __init__(self, framework: ops.Framework):
         super().__init__(framework)
         self._status: ops.StatusBase | None = None
-        principal = self.on["juju-info"]
+        self._metrics_status: ops.StatusBase | None = None
+        principal, collector = self.on["juju-info"], self.on[_COLLECTOR]
         for event in (
             self.on.install,
             self.on.config_changed,
@@ -39,12 +46,20 @@ class MprimeCharm(ops.CharmBase):
             principal.relation_created,
             principal.relation_joined,
             principal.relation_changed,
+            collector.relation_created,
+            collector.relation_joined,
+            collector.relation_changed,
         ):
             framework.observe(event, self._on_change)
+        framework.observe(collector.relation_broken, self._on_collector_broken)
         framework.observe(self.on.stop, self._on_stop)
         framework.observe(self.on.collect_unit_status, self._on_collect_status)
         framework.observe(self.on["progress"].action, self._on_progress)
         framework.observe(self.on["results"].action, self._on_results)
+        if ops.tracing:
+            self.tracing = ops.tracing.Tracing(
+                self, tracing.ENDPOINT, ca_relation_name=tracing.AUTHORITY
+            )
 
     def _on_change(self, _: ops.EventBase) -> None:
         self._reconcile()
@@ -67,6 +82,40 @@ class MprimeCharm(ops.CharmBase):
         self._status = _choose_status(observed)
         if search := observed.search:
             self.unit.set_workload_version(f"{search.engine} {search.version}".strip())
+        self._share_metrics(desired.config, works=not observed.worker)
+
+    def _share_metrics(self, config: Config, *, works: bool) -> None:
+        """Serve the search's metrics while there is a collector, and tell it where."""
+        relation = self.model.get_relation(_COLLECTOR)
+        try:
+            if relation and works:
+                Service(
+                    self.unit.name, config.cpu_policy, config.metrics_port, self.charm_dir
+                ).settle()
+            else:
+                service.remove(self.unit.name)
+        except OSError as error:
+            self._metrics_status = ops.BlockedStatus(
+                f"option metrics-port: nothing serves metrics on {config.metrics_port}: {error}"
+            )
+        if relation:
+            import cos  # here, as it takes a while, and few hooks need it
+
+            topology = cos.JujuTopology.from_charm(self)
+            port = config.metrics_port if works else None
+            databag = relation.data[self.unit]
+            for key, value in cos.build_databag(topology, port, self.charm_dir).items():
+                if databag.get(key) != value:
+                    databag[key] = value
+
+    def _on_collector_broken(self, _: ops.RelationBrokenEvent) -> None:
+        self._stop_serving()
+
+    def _stop_serving(self) -> None:
+        try:
+            service.remove(self.unit.name)
+        except OSError as error:
+            logger.warning("the metrics' service could not be removed: %s", error)
 
     def _read_config(self) -> Config:
         options: dict[str, Any] = {**self.config}
@@ -101,11 +150,13 @@ class MprimeCharm(ops.CharmBase):
             mprime.remove(self.unit.name, work=bool(self.config["remove-work"]))
         except (mprime.DockerHostError, OSError) as error:
             logger.warning("the search could not be removed: %s", error)
+        self._stop_serving()
 
     def _on_collect_status(self, event: ops.CollectStatusEvent) -> None:
         # An action reconciles nothing, and leaves the status alone.
-        if self._status:
-            event.add_status(self._status)
+        for status in (self._status, self._metrics_status):
+            if status:
+                event.add_status(status)
 
     def _on_progress(self, event: ops.ActionEvent) -> None:
         if search := self._find_search(event):
@@ -151,4 +202,5 @@ def _choose_status(observed: mprime.Observed) -> ops.StatusBase:
 
 
 if __name__ == "__main__":  # pragma: nocover
+    tracing.load_if_related()
     ops.main(MprimeCharm)

@@ -13,6 +13,7 @@ from cpu import Policy
 from limits import parse_cpuset, parse_memory
 
 _MINUTES = (0.01, 60.0)
+_PORTS = (1024, 65535)  # those that are not reserved
 _NAME_LIMIT = 20  # characters; what PrimeNet keeps of a user's and of a computer's name
 
 
@@ -47,6 +48,7 @@ class Config(pydantic.BaseModel):
     work_preference: int | None = None
     worktodo: str = ""
     checkpoint_minutes: float = 5
+    metrics_port: int = 9634
     remove_work: bool = False
 
     @pydantic.field_validator("image")
@@ -108,6 +110,14 @@ class Config(pydantic.BaseModel):
         if not password.isprintable():
             raise ValueError("the secret's password has more than one line")
         return password
+
+    @pydantic.field_validator("metrics_port")
+    @classmethod
+    def _check_metrics_port(cls, value: int) -> int:
+        first, last = _PORTS
+        if not first <= value <= last:
+            raise ValueError(f"{value} is out of range; give {first} to {last}")
+        return value
 
     @pydantic.field_validator("checkpoint_minutes")
     @classmethod

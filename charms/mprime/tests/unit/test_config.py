@@ -30,6 +30,7 @@ SECRET = st.dictionaries(st.sampled_from(["username", "password", "other"]), st.
         ("computer-name", "two\nlines", "is no name"),
         ("checkpoint-minutes", 0.0, "0 is out of range; give 0.01 to 60"),
         ("checkpoint-minutes", float("nan"), "is out of range"),
+        ("metrics-port", 80, "80 is out of range; give 1024 to 65535"),
     ],
 )
 def test_a_wrong_option_is_named_with_what_is_allowed(option: str, value: Any, told: str) -> None:

@@ -153,7 +153,7 @@ def _load(engine: Engine, source: Source, archive: Path, report: Callable[[str],
     report(f"loading the resource {RESOURCE}")
     try:
         # Loading moves the names that the archive has, and others may use them here.
-        before = {tag: engine.find_image(tag) for tag in _read_tags(archive)}
+        before = {tag: engine.find_image(tag) for tag in read_tags(archive)}
         image = engine.load(archive)
     except ImageError as error:
         raise ImageError(f"resource {RESOURCE}: {error}") from error
@@ -321,7 +321,7 @@ def _read_base(context: Path) -> str:
     return match[1]
 
 
-def _read_tags(archive: Path) -> list[str]:
+def read_tags(archive: Path) -> list[str]:
     """Return the names in what docker save wrote of one image.
 
     Raises:

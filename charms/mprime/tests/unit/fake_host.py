@@ -6,12 +6,13 @@ import fnmatch
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import ops
 
 import dockerhost
 from charms.mprime.tests.unit.fake_kernel import Kernel
-from dockerhost import Cgroups, Change, Container, ContainerSpec, Credentials, Image
+from dockerhost import Cgroups, Change, Container, ContainerSpec, Credentials, Engine, Image
 from dockerhost.containers import SPEC_LABEL
 from neighbours import UNIT_LABEL
 
@@ -31,6 +32,11 @@ DATA = Path(__file__).parent / "data"
 
 def _spell(name: str) -> str:
     return dockerhost.parse_reference(name).listed
+
+
+def _shorten(name: str) -> str:
+    """Return a name as the engine shows it: without its own registry."""
+    return name.removeprefix("docker.io/").removeprefix("library/")
 
 
 @dataclass
@@ -70,6 +76,11 @@ class Host:
             raise dockerhost.EngineUnavailableError(self.broken)
         return self
 
+    @property
+    def engine(self) -> Engine:
+        """This machine's engine, to whom it matters that it is one."""
+        return cast("Engine", self)
+
     def install(self, report: Callable[[str], None]) -> bool:
         if self.broken:
             raise dockerhost.InstallError(self.broken)
@@ -88,7 +99,7 @@ class Host:
         if there is None:
             return None
         names = [name for name, image in self.images.items() if image.id == there.id]
-        return replace(there, names=tuple(names))
+        return replace(there, names=tuple(_shorten(name) for name in names))
 
     def pull(self, reference: str, credentials: Credentials | None) -> Image:
         if reference not in self.registry:
@@ -111,17 +122,20 @@ class Host:
         if self.archive is None:
             raise dockerhost.ImageError("unexpected EOF")
         self.did.append("load")
-        self.images["docker.io/library/mlucas:latest"] = self.archive
+        name = "docker.io/library/mlucas:latest"
+        if theirs := self.images.get(name):
+            self.images[theirs.id] = theirs  # it has no name any more
+        self.images[name] = self.archive
         return self.archive
 
     def tag(self, image: str, name: str) -> None:
         there = next(each for each in self.images.values() if each.id == image)
+        self.images.pop(image, None)
         self.images[_spell(name)] = there
 
     def list_images(self, pattern: str) -> list[Image]:
         marks = fnmatch.filter(self.images, f"docker.io/{pattern}")
-        # The engine leaves out its own registry where it can.
-        return [replace(self.images[m], names=(m.removeprefix("docker.io/"),)) for m in marks]
+        return [replace(self.images[mark], names=(_shorten(mark),)) for mark in marks]
 
     def remove_image(self, name: str) -> bool:
         there = self.images.get(_spell(name))

@@ -26,7 +26,7 @@ MPRIME = Image(
     digest=None,
     labels={"mersenne.engine": "mprime", "mersenne.engine.version": "30.19"},
 )
-BASE = Image("sha256:3", None, {})
+BASE = Image("sha256:3", {})
 DATA = Path(__file__).parent / "data"
 
 

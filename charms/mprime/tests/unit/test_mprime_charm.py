@@ -173,7 +173,7 @@ def test_an_image_without_an_engine_we_know_blocks(
     host: Host, run: Run, label: str | None, shown: str
 ) -> None:
     labels = {"mersenne.engine": label} if label else {}
-    host.registry[IMAGE] = Image("sha256:3", None, labels)
+    host.registry[IMAGE] = Image("sha256:3", labels)
     assert run(image=IMAGE).unit_status == testing.BlockedStatus(
         f"image {IMAGE}: its label mersenne.engine is {shown}, and must be one of: mlucas, mprime"
     )

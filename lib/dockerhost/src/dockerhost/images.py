@@ -39,12 +39,10 @@ class Image:
 
     Attributes:
         id: `sha256:` and 64 hex digits, over its configuration.
-        digest: the registry's digest of its manifest; None if no registry is known for it.
         names: its tags and digests, as the engine spells them.
     """
 
     id: str
-    digest: str | None
     labels: Mapping[str, str]
     names: tuple[str, ...] = ()
 
@@ -52,12 +50,10 @@ class Image:
 def read_image(answer: Mapping[str, Any]) -> Image:
     """Return the image in an engine's answer, of an inspection or of a list."""
     config = answer.get("Config") or answer
-    digests = answer.get("RepoDigests") or ()
     return Image(
         id=answer["Id"],
-        digest=digests[0].partition("@")[2] if digests else None,
         labels=config.get("Labels") or {},
-        names=(*(answer.get("RepoTags") or ()), *digests),
+        names=(*(answer.get("RepoTags") or ()), *(answer.get("RepoDigests") or ())),
     )
 
 

@@ -18,7 +18,15 @@ from charms.mprime.tests.unit import fake_kernel  # noqa: E402
 from charms.mprime.tests.unit.fake_host import Host  # noqa: E402
 from dockerhost import Cgroups  # noqa: E402
 
+OPS_TRACING = ops.tracing
 RELATION = testing.SubordinateRelation("juju-info", remote_app_name="apache2")
+
+
+@pytest.fixture(autouse=True)
+def untraced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps ops from tracing, as in a unit that nobody asks for traces."""
+    monkeypatch.setitem(sys.modules, "ops_tracing", None)
+    monkeypatch.setattr(ops, "tracing", None)
 
 
 @pytest.fixture(scope="session")

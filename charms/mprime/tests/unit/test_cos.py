@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import ops
+import pytest
+from cosl import JujuTopology, LZMABase64
+from ops import hookcmds, testing
+
+import systemd
+import tracing
+from charms.mprime.tests.unit.conftest import OPS_TRACING, RELATION, SOURCE
+from charms.mprime.tests.unit.fake_host import MLUCAS, Host
+from charms.mprime.tests.unit.fake_kernel import Kernel
+from cos import KEY, build_databag
+
+IMAGE = "172.30.0.3:5000/mlucas:1"
+CHARM = SOURCE.parent
+SERVICE = "mprime-0-metrics.service"
+COLLECTOR = testing.Relation("cos-agent", remote_app_name="collector")
+TRACES = testing.Relation(
+    "charm-tracing",
+    remote_app_data={
+        "receivers": '[{"protocol": {"name": "otlp_http", "type": "http"}, '
+        '"url": "http://172.30.0.9:4318"}]'
+    },
+)
+MODEL = testing.Model("prime", uuid="00000000-0000-4000-8000-000000000001")
+Charm = testing.Context[ops.CharmBase]
+
+
+@pytest.fixture
+def topology() -> JujuTopology:
+    return JujuTopology(
+        model="prime",
+        model_uuid="00000000-0000-4000-8000-000000000001",
+        application="mprime",
+        unit="mprime/0",
+        charm_name="mprime",
+    )
+
+
+def read_config(databag: dict[str, str]) -> dict[str, Any]:
+    return json.loads(databag[KEY])
+
+
+def test_the_databag_has_what_the_interface_asks_for(topology: JujuTopology) -> None:
+    found = read_config(build_databag(topology, 9634, CHARM))
+    assert {name: type(value) for name, value in found.items()} == {
+        "metrics_alert_rules": dict,
+        "log_alert_rules": dict,
+        "dashboards": list,
+        "metrics_scrape_jobs": list,
+        "log_slots": list,
+    }
+    (job,) = found["metrics_scrape_jobs"]
+    assert job["static_configs"] == [{"targets": ["localhost:9634"]}]
+    assert job["metrics_path"] == "/metrics"
+
+
+def test_the_dashboard_in_the_databag_is_the_charms_with_a_uid_of_its_own(
+    topology: JujuTopology,
+) -> None:
+    (packed,) = read_config(build_databag(topology, 9634, CHARM))["dashboards"]
+    dashboard = json.loads(LZMABase64.decompress(packed))
+    assert len(dashboard.pop("uid")) == 40
+    (file,) = (SOURCE / "grafana_dashboards").glob("*.json")
+    assert dashboard == json.loads(file.read_text())
+
+
+def test_every_rule_in_the_databag_holds_for_this_application_alone(
+    topology: JujuTopology,
+) -> None:
+    found = read_config(build_databag(topology, 9634, CHARM))
+    (group,) = found["metrics_alert_rules"]["groups"]
+    assert group["name"] == "prime_00000000_mprime_mprime_rules"
+    for rule in group["rules"]:
+        assert "%%" not in rule["expr"]
+        assert rule["expr"].count("{") == rule["expr"].count('juju_application="mprime"')
+        assert rule["labels"]["juju_model"] == "prime"
+        assert rule["labels"]["juju_charm"] == "mprime"
+
+
+def test_what_stands_still_gives_the_same_databag(topology: JujuTopology) -> None:
+    assert build_databag(topology, 9634, CHARM) == build_databag(topology, 9634, CHARM)
+
+
+@pytest.fixture
+def change(context: Charm, host: Host, charm_folder: None) -> Callable[..., testing.State]:
+    """Runs an event of mprime/0 with a collector beside it."""
+    host.registry[IMAGE] = MLUCAS
+
+    def change(
+        event: str = "update_status",
+        collector: testing.Relation | None = COLLECTOR,
+        **config: Any,
+    ) -> testing.State:
+        relations = {RELATION, collector} if collector else {RELATION}
+        state = testing.State(config={"image": IMAGE, **config}, relations=relations, model=MODEL)
+        about = [collector] if event.startswith("relation") else []
+        return context.run(getattr(context.on, event)(*about), state)
+
+    return change
+
+
+@pytest.fixture
+def charm_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the charm run from the repository."""
+    monkeypatch.setattr(ops.CharmBase, "charm_dir", CHARM)
+
+
+def read_jobs(state: testing.State) -> list[dict[str, Any]]:
+    (relation,) = state.get_relations("cos-agent")
+    return read_config(dict(relation.local_unit_data))["metrics_scrape_jobs"]
+
+
+@pytest.mark.parametrize(
+    "event", ["relation_created", "relation_joined", "relation_changed", "update_status"]
+)
+def test_with_a_collector_the_metrics_are_served_and_it_is_told_where(
+    change: Callable[..., testing.State], kernel: Kernel, event: str
+) -> None:
+    state = change(event, **{"metrics-port": 9999})
+    assert read_jobs(state)[0]["static_configs"][0]["targets"] == ["localhost:9999"]
+    assert f"start {SERVICE}" in kernel.said
+    assert "mprime/0 idle 9999" in (kernel.slices / SERVICE).read_text()
+
+
+def test_without_a_collector_nothing_is_served(
+    change: Callable[..., testing.State], kernel: Kernel
+) -> None:
+    change(collector=None)
+    assert not (kernel.slices / SERVICE).exists()
+
+
+def test_a_collector_that_knows_everything_is_told_nothing(
+    change: Callable[..., testing.State], kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = change()
+    (relation,) = first.get_relations("cos-agent")
+    assert isinstance(relation, testing.Relation)
+    kernel.said.clear()
+    written: list[str] = []
+    monkeypatch.setattr(
+        ops.RelationDataContent, "__setitem__", lambda _, key, __: written.append(key)
+    )
+    change(collector=relation)
+    assert (written, kernel.said) == ([], [])
+
+
+def test_a_collector_that_goes_takes_the_service_along(
+    change: Callable[..., testing.State], kernel: Kernel
+) -> None:
+    change()
+    kernel.said.clear()
+    change("relation_broken")
+    assert kernel.said == [f"disable {SERVICE}", f"stop {SERVICE}", "daemon-reload"]
+
+
+def test_a_collector_that_goes_while_an_option_is_wrong_takes_the_service_along(
+    change: Callable[..., testing.State], kernel: Kernel
+) -> None:
+    change()
+    change("relation_broken", **{"cpu-policy": "none"})
+    assert not (kernel.slices / SERVICE).exists()
+
+
+def test_a_unit_that_goes_takes_the_service_along(
+    change: Callable[..., testing.State], kernel: Kernel
+) -> None:
+    change()
+    change("stop")
+    assert not (kernel.slices / SERVICE).exists()
+
+
+def test_a_unit_that_stands_by_serves_nothing_and_has_its_alerts_and_dashboard(
+    change: Callable[..., testing.State], host: Host, kernel: Kernel
+) -> None:
+    change()
+    host.containers.clear()
+    host.let_work("mprime/7")
+    state = change()
+    assert read_jobs(state) == []
+    (relation,) = state.get_relations("cos-agent")
+    found = read_config(dict(relation.local_unit_data))
+    assert found["dashboards"]
+    assert found["metrics_alert_rules"]["groups"]
+    assert not (kernel.slices / SERVICE).exists()
+
+
+def test_a_wrong_port_blocks_and_the_metrics_stay_where_they_were(
+    change: Callable[..., testing.State], kernel: Kernel
+) -> None:
+    change()
+    state = change(**{"metrics-port": 80})
+    told = "option metrics-port: 80 is out of range; give 1024 to 65535"
+    assert state.unit_status == testing.BlockedStatus(told)
+    assert "mprime/0 idle 9634" in (kernel.slices / SERVICE).read_text()
+
+
+def test_a_service_that_does_not_start_blocks_while_the_search_runs(
+    change: Callable[..., testing.State], host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*words: str) -> str:
+        raise OSError(f"systemctl {' '.join(words)}: Job for {SERVICE} failed")
+
+    monkeypatch.setattr(systemd, "call", refuse)
+    state = change()
+    assert isinstance(state.unit_status, testing.BlockedStatus)
+    assert state.unit_status.message.startswith(
+        "option metrics-port: nothing serves metrics on 9634: systemctl show"
+    )
+    assert host.containers["mprime-0"].state == "running"
+
+
+def test_a_failing_service_stops_no_removal(
+    change: Callable[..., testing.State], host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change()
+    monkeypatch.setattr("service.remove", lambda _: (_ for _ in ()).throw(OSError("refused")))
+    change("stop")
+    assert host.containers == {}
+
+
+@pytest.fixture
+def traced(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """Lets ops trace, as in a unit that is related; holds where the traces are to go."""
+    monkeypatch.setitem(sys.modules, "ops_tracing", OPS_TRACING)
+    monkeypatch.setattr(ops, "tracing", OPS_TRACING)
+    sent: list[str | None] = []
+    monkeypatch.setattr("ops.tracing.set_destination", lambda url, ca: sent.append(url))
+    return sent
+
+
+# In what ops vendors.
+@pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")
+def test_a_tracing_backend_is_asked_for_otlp_and_gets_the_traces(
+    traced: list[str | None], context: Charm, host: Host, charm_folder: None
+) -> None:
+    host.registry[IMAGE] = MLUCAS
+    state = testing.State(config={"image": IMAGE}, relations={RELATION, TRACES}, leader=True)
+    state = context.run(context.on.relation_changed(TRACES), state)
+    (relation,) = state.get_relations("charm-tracing")
+    assert isinstance(relation, testing.Relation)
+    assert json.loads(relation.local_app_data["receivers"]) == ["otlp_http"]
+    assert traced == ["http://172.30.0.9:4318/v1/traces"]
+    assert context.trace_data
+
+
+def test_a_tracing_backend_that_goes_gets_no_more_traces(
+    traced: list[str | None], context: Charm, host: Host, charm_folder: None
+) -> None:
+    state = testing.State(config={"image": IMAGE}, relations={RELATION, TRACES})
+    context.run(context.on.relation_broken(TRACES), state)
+    assert traced == [None]
+
+
+@pytest.mark.parametrize("related", [[], ["charm-tracing:7"]])
+def test_ops_gets_its_tracing_only_where_somebody_takes_the_traces(
+    monkeypatch: pytest.MonkeyPatch, related: list[str]
+) -> None:
+    package = SimpleNamespace()
+    monkeypatch.setitem(sys.modules, "ops_tracing", None)
+    monkeypatch.setattr(ops, "tracing", None)
+    monkeypatch.setattr(hookcmds, "relation_ids", lambda _: related)
+    monkeypatch.setattr("importlib.import_module", lambda _: package)
+    tracing.load_if_related()
+    assert ops.tracing is (package if related else None)
+    assert ("ops_tracing" in sys.modules) == (not related)
+
+
+def test_outside_of_a_hook_nothing_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: str) -> list[str]:
+        raise hookcmds.Error(returncode=1, cmd=["relation-ids"])
+
+    monkeypatch.setattr(hookcmds, "relation_ids", fail)
+    before = ops.tracing
+    tracing.load_if_related()
+    assert ops.tracing is before

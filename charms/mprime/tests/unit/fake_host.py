@@ -18,12 +18,10 @@ from neighbours import UNIT_LABEL
 
 MLUCAS = Image(
     id="sha256:1",
-    digest=None,
     labels={"mersenne.engine": "mlucas", "mersenne.engine.version": "20.1.1"},
 )
 MPRIME = Image(
     id="sha256:2",
-    digest=None,
     labels={"mersenne.engine": "mprime", "mersenne.engine.version": "30.19"},
 )
 BASE = Image("sha256:3", {})

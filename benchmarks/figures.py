@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
+
+
+class MeasureError(Exception):
+    """Nothing sound could be measured; the text says why."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One thing measured several times, and the most that its median may be."""
+    """One thing measured several times, and its bar: what its median must not pass.
+
+    Attributes:
+        at_most: the bar of what should be small; None if it may be anything.
+        at_least: the bar of what should be large; None likewise.
+        consequence: what it means if the bar is missed, where the name does not tell.
+    """
 
     name: str
     unit: str
     values: tuple[float, ...]
-    bar: float
+    at_most: float | None = None
+    at_least: float | None = None
+    consequence: str = ""
 
     @property
     def median(self) -> float:
@@ -23,8 +36,24 @@ class Figure:
 
     @property
     def is_met(self) -> bool:
-        """Whether the bar holds."""
-        return self.median <= self.bar
+        """Whether the bar holds; it does where there is none."""
+        enough = self.at_least is None or self.median >= self.at_least
+        return enough and (self.at_most is None or self.median <= self.at_most)
+
+    @property
+    def bar(self) -> str:
+        """The bar in words; empty where there is none."""
+        words = []
+        if self.at_least is not None:
+            words.append(f"at least {self.at_least:g} {self.unit}")
+        if self.at_most is not None:
+            words.append(f"at most {self.at_most:g} {self.unit}")
+        return ", ".join(words)
+
+    def explain_miss(self) -> str:
+        """Return what was measured and what should have been, in one line."""
+        text = f"missed: {self.name}: {self.median:.3g} {self.unit}, {self.bar}"
+        return f"{text}: {self.consequence}" if self.consequence else text
 
     def document(self) -> dict[str, Any]:
         """Return the figure for JSON."""
@@ -33,6 +62,41 @@ class Figure:
             "unit": self.unit,
             "median": self.median,
             "values": list(self.values),
-            "bar": self.bar,
+            "at-most": self.at_most,
+            "at-least": self.at_least,
             "met": self.is_met,
         }
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A part of a plot: one thing, measured in several settings.
+
+    Attributes:
+        title: what was measured, with its unit.
+        settings: the values by setting, in the order to show them.
+        bar: the value that the bar stands at; None where there is none.
+    """
+
+    title: str
+    settings: Mapping[str, tuple[float, ...]]
+    bar: float | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that a benchmark found.
+
+    Attributes:
+        details: what else belongs into the JSON: circumstances and single measurements.
+        panels: the plot; none if there is nothing to plot.
+    """
+
+    figures: tuple[Figure, ...]
+    details: Mapping[str, Any] = field(default_factory=dict)
+    panels: tuple[Panel, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """Return all of it for JSON."""
+        figures = [figure.document() for figure in self.figures]
+        return {"figures": figures, "details": dict(self.details)}

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import jubilant
 
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, Outcome
 from tools import pack
 from tools.instance import localmodel, own_instance, private_registry, publish
 
-RUNS = 5
 # So many units that the cost of one more dispatch stands out from a command's own start.
 MANY = 11
 
@@ -37,17 +36,19 @@ opened-ports --format=json
 """
 
 
-def measure(report: Callable[[str], None]) -> list[Figure]:
+def measure(rounds: int, report: Callable[[str], None]) -> Outcome:
     """Measure in a local model of its own; about three minutes."""
     charms = pack.pack(["apache2", "mprime", "registry"])
     report("making a local model of its own")
     with own_instance("localmodel-bench"), tempfile.TemporaryDirectory() as folder:
         tools_only = make_charm(Path(folder) / "tools-only.charm")
-        return [
-            measure_first_hook(tools_only, report),
-            measure_dispatch(tools_only, report),
-            measure_deploy(charms, report),
-        ]
+        return Outcome(
+            (
+                measure_first_hook(tools_only, rounds, report),
+                measure_dispatch(tools_only, 2 * rounds, report),
+                measure_deploy(charms, rounds, report),
+            )
+        )
 
 
 def make_charm(path: Path) -> Path:
@@ -68,11 +69,11 @@ def new_model() -> Iterator[jubilant.Juju]:
         yield juju
 
 
-def measure_first_hook(charm: Path, report: Callable[[str], None]) -> Figure:
+def measure_first_hook(charm: Path, rounds: int, report: Callable[[str], None]) -> Figure:
     """From asking for a machine until the first line of its first hook."""
     values = []
-    for run in range(RUNS):
-        report(f"first hook: run {run + 1} of {RUNS}")
+    for run in range(rounds):
+        report(f"first hook: run {run + 1} of {rounds}")
         with new_model() as juju:
             began = time.time()
             juju.deploy(charm)
@@ -81,15 +82,15 @@ def measure_first_hook(charm: Path, report: Callable[[str], None]) -> Figure:
     return Figure("add-machine to its first hook", "s", tuple(values), 15.0)
 
 
-def measure_dispatch(charm: Path, report: Callable[[str], None]) -> Figure:
+def measure_dispatch(charm: Path, rounds: int, report: Callable[[str], None]) -> Figure:
     """One more dispatch of a charm that only calls hook tools: many units' less one unit's."""
     values = []
     with new_model() as one, new_model() as many:
         one.deploy(charm)
         many.deploy(charm)
         many.add_unit("tools-only", num_units=MANY - 1, to=["0"] * (MANY - 1))
-        for run in range(2 * RUNS):
-            report(f"dispatch: run {run + 1} of {2 * RUNS}")
+        for run in range(rounds):
+            report(f"dispatch: run {run + 1} of {rounds}")
             extra = time_tick(many) - time_tick(one)
             values.append(extra / (MANY - 1) * 1000)
     return Figure("own cost of one dispatch", "ms", tuple(values), 100.0)
@@ -102,14 +103,14 @@ def time_tick(juju: jubilant.Juju) -> float:
     return time.monotonic() - began
 
 
-def measure_deploy(charms: dict[str, Path], report: Callable[[str], None]) -> Figure:
+def measure_deploy(charms: dict[str, Path], rounds: int, report: Callable[[str], None]) -> Figure:
     """Two machines with apache2, each with a search beside it that runs."""
     values = []
     with private_registry(charms["registry"]) as registry:
         published = publish(registry, "mlucas")
         options = {"image": published.image, "registry-ca": published.authority}
-        for run in range(RUNS):
-            report(f"deploy: run {run + 1} of {RUNS}")
+        for run in range(rounds):
+            report(f"deploy: run {run + 1} of {rounds}")
             with new_model() as juju:
                 began = time.monotonic()
                 juju.deploy(charms["apache2"], num_units=2)

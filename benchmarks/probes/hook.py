@@ -1,0 +1,139 @@
+"""Runs as a unit, with its hook tools: what an update-status takes, and what it changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HOOK = {
+    **os.environ,
+    "JUJU_DISPATCH_PATH": "hooks/update-status",
+    "JUJU_HOOK_NAME": "update-status",
+}
+DISPATCH = "./dispatch"
+CONTAINER = "mprime-0"
+DOCKER = "/usr/bin/docker"
+PAGE = os.sysconf("SC_PAGE_SIZE")
+# What daemons would write if the hook asked them to.
+WATCHED = ("/etc", "/run/systemd/system", "/run/systemd/transient")
+CALLS = (
+    "open,openat,openat2,creat,truncate,ftruncate,rename,renameat,renameat2,link,linkat,symlink,"
+    "symlinkat,unlink,unlinkat,mkdir,mkdirat,rmdir,mknod,mknodat,chmod,fchmod,fchmodat,chown,"
+    "fchown,lchown,fchownat,utimensat,setxattr,fsetxattr,lsetxattr,mount,umount2"
+)
+_OPENED = re.compile(r"\bopen(?:at2?)?\(")
+_WRITING = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|O_TRUNC")
+_RESULT = re.compile(r"= \d+<(.*)>$")
+_QUOTED = re.compile(r'"([^"]*)"')
+_HANDLE = re.compile(r"\(\d+<([^>]*)>")
+
+
+def measure() -> dict[str, float]:
+    """Return seconds, and the most bytes that all the hook's processes had together."""
+    began, most = time.monotonic(), 0
+    with subprocess.Popen([DISPATCH], env=HOOK) as hook:
+        while hook.poll() is None:
+            most = max(most, sum_memory(hook.pid))
+            time.sleep(0.005)
+        seconds = time.monotonic() - began
+    if hook.returncode:
+        raise SystemExit(f"{DISPATCH} exited with {hook.returncode}")
+    # The largest alone may have been at its largest between two looks.
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    return {"seconds": seconds, "bytes": max(most, largest)}
+
+
+def sum_memory(root: int) -> int:
+    """Return the resident bytes of a process and all beneath it; shared pages count each time."""
+    sizes: dict[int, tuple[int, str, int, int]] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            try:
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                program = str((folder / "exe").readlink())
+            except OSError:
+                continue  # it has ended
+            sizes[int(folder.name)] = (int(fields[1]), program, int(fields[20]), int(fields[21]))
+    total, beneath = 0, {root}
+    for pid in sorted(sizes):
+        parent, program, virtual, resident = sizes[pid]
+        if pid != root and parent not in beneath:
+            continue
+        beneath.add(pid)
+        # Between vfork and exec a child is there with all of its parent's memory.
+        if pid == root or sizes[parent][1:3] != (program, virtual):
+            total += resident * PAGE
+    return total
+
+
+def find_changes() -> list[str]:
+    """Return what a run of the hook changes outside of its charm's folder, by path or event."""
+    log = Path("/tmp/spare-cpu-hook.trace")  # noqa: S108 - on a machine of the benchmark's own
+    before, since = (look_at_files(), identify()), time.time()
+    subprocess.run(
+        ["/usr/bin/strace", "-f", "-y", "-z", "-e", f"trace={CALLS}", "-o", str(log), DISPATCH],
+        check=True,
+        env=HOOK,
+    )
+    after = (look_at_files(), identify())
+    changes = find_writes(log.read_text(errors="replace"), str(Path.cwd()))
+    changes += [path for path, _ in before[0] ^ after[0]]
+    if before[1] != after[1]:
+        changes.append(f"container {CONTAINER}: restarted, or another one")
+    shown = subprocess.run(
+        [DOCKER, "events", f"--since={since:f}", f"--until={time.time():f}"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return sorted({*changes, *shown.stdout.splitlines()})
+
+
+def find_writes(trace: str, home: str) -> list[str]:
+    """Return the paths that a trace shows to be written or changed, outside of a folder."""
+    found = []
+    for line in trace.splitlines():
+        if "(" not in line or (_OPENED.search(line) and not _WRITING.search(line)):
+            continue
+        # An opened file's path stands in full in the result, a changed one's in the arguments.
+        match = _RESULT.search(line) or _HANDLE.search(line)
+        paths = [match[1]] if match else _QUOTED.findall(line)
+        found += [
+            path
+            for path in paths
+            # A path that is not absolute is one of the charm's: that is where a hook runs.
+            if path.startswith("/") and not path.startswith((f"{home}/", "/dev/", "/proc/self/"))
+        ]
+    return found
+
+
+def look_at_files() -> set[tuple[str, tuple[int, ...]]]:
+    seen = set()
+    for root in WATCHED:
+        for path in (Path(root), *Path(root).rglob("*")):
+            there = path.lstat()
+            facts = (there.st_ino, there.st_size, there.st_mtime_ns, there.st_ctime_ns)
+            seen.add((str(path), facts))
+    return seen
+
+
+def identify() -> str:
+    """Return what changes when the container is replaced or restarted."""
+    words = [DOCKER, "inspect", "--format={{.Id}} {{.State.StartedAt}}", CONTAINER]
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+
+def main() -> None:
+    """Do what the argument says, and print what was found."""
+    found = find_changes() if sys.argv[1] == "changes" else measure()
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""Runs on the machine with the charm's search: makes the others, switches and watches them.
+
+The others are the same container, from its own inspection, held back in other ways; and `bare`,
+the same program with the same arguments, as a process of the machine.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+CHARM = "mprime-0"
+BARE = "bare"
+# What is changed in the charm's container, by the name of the copy.
+COPIES: dict[str, dict[str, int]] = {"shares": {"CpuShares": 2}, "unlimited": {}}
+FOLDER = Path("/var/lib/spare-cpu")
+OWNER = 65532  # of the images' work directories
+# Takes half an hour of a core, and reports every few seconds.
+EXPONENT = 1257787
+WORK_LIST = f"Test={'0' * 32},{EXPONENT},60,1\n"
+REPORT = b"Iter# ="
+ITERATIONS = 1000  # between two reports
+TIMEOUT = 60.0  # seconds for a search to make its first reports
+
+
+class Engine(http.client.HTTPConnection):
+    """The Docker Engine's API, from within the machine."""
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect("/run/docker.sock")
+
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Return the answer. Raises RuntimeError where the engine refuses."""
+        headers = {"Content-Type": "application/json"}
+        self.request(method, path, json.dumps(body) if body else None, headers)
+        answer = self.getresponse()
+        text = answer.read().decode()
+        if answer.status >= 300 and answer.status != 304:
+            raise RuntimeError(f"{method} {path}: {answer.status} {text}")
+        return json.loads(text) if text else None
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        return self.ask("GET", f"/containers/{name}/json")
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def prepare() -> int:
+    """Give every search the same long work, and pause each once it works.
+
+    Returns:
+        The core that they all work on, which the charm chose.
+
+    Raises:
+        RuntimeError: the charm's search is not bound to a core; that is what is measured here.
+    """
+    engine = Engine("engine")
+    there = engine.inspect(CHARM)
+    engine.ask("POST", f"/containers/{CHARM}/stop")
+    (find_work(CHARM) / "worktodo.ini").write_text(WORK_LIST)
+    for name, changes in COPIES.items():
+        work = FOLDER / name
+        copy_work(work)
+        limits = {**there["HostConfig"], "CgroupParent": "", **changes}
+        limits["Mounts"] = [{**mount, "Source": str(work)} for mount in limits["Mounts"]]
+        wanted = {**there["Config"], "HostConfig": limits}
+        engine.ask("POST", f"/containers/create?name={name}", wanted)
+    start_bare(there)
+    for name in (CHARM, *COPIES):
+        engine.ask("POST", f"/containers/{name}/start")
+    for name in (CHARM, *COPIES, BARE):
+        switch(name)
+        watch(name, reports=2)
+    switch()
+    core = there["Config"]["Cmd"][-2:]
+    if core[:1] != ["-cpu"]:
+        raise RuntimeError(f"the search is not bound to a core: {there['Config']['Cmd']}")
+    return int(core[1])
+
+
+def find_work(name: str) -> Path:
+    """Return where a search's directory is on the machine."""
+    if name == BARE:
+        return FOLDER / BARE / "work"
+    return Path(Engine("engine").inspect(name)["Mounts"][0]["Source"])
+
+
+def copy_work(work: Path) -> None:
+    """Give another search the settings that the charm wrote, and the work."""
+    shutil.copytree(find_work(CHARM), work, dirs_exist_ok=True)
+    for path in (work, *work.iterdir()):
+        os.chown(path, OWNER, OWNER)
+
+
+def start_bare(there: dict[str, Any]) -> None:
+    """Run the image's program in the image's files, as a service with no limit."""
+    root = FOLDER / BARE
+    root.mkdir(parents=True)
+    archive = FOLDER / "image.tar"
+    run("/usr/bin/docker", "export", f"--output={archive}", CHARM)
+    run("/usr/bin/tar", "--extract", f"--file={archive}", f"--directory={root}")
+    copy_work(root / "work")
+    config = there["Config"]
+    run(
+        "/usr/bin/systemd-run",
+        f"--unit={BARE}",
+        *(f"--setenv={variable}" for variable in config["Env"]),
+        "/usr/sbin/chroot",
+        f"--userspec={config['User']}",
+        str(root),
+        *config["Entrypoint"],
+        *config["Cmd"],
+    )
+
+
+def switch(name: str | None = None) -> None:
+    """Let one search work and pause the others; without a name, all."""
+    engine = Engine("engine")
+    for container in (CHARM, *COPIES):
+        state = engine.inspect(container)["State"]
+        if state["Paused"] == (container == name):
+            verb = "unpause" if state["Paused"] else "pause"
+            engine.ask("POST", f"/containers/{container}/{verb}")
+    signal = "CONT" if name == BARE else "STOP"
+    run("/usr/bin/systemctl", "kill", f"--signal={signal}", BARE)
+
+
+def watch(name: str, seconds: float = 0, reports: int = 0) -> dict[str, float]:
+    """Return a search's share of one core's time and its iterations per second.
+
+    Args:
+        seconds: how long to watch at least.
+        reports: how many of the program's reports to see at least; its speed needs two.
+
+    Raises:
+        RuntimeError: it reports nothing.
+    """
+    if name == BARE:
+        pid = int(run("/usr/bin/systemctl", "show", "--property=MainPID", "--value", BARE))
+    else:
+        pid = Engine("engine").inspect(name)["State"]["Pid"]
+    report = find_work(name) / f"p{EXPONENT}.stat"
+    began, used, seen = time.monotonic(), read_time(pid), count_reports(report)
+    moments: list[float] = []
+    while (lasted := time.monotonic() - began) < seconds or len(moments) < reports:
+        if lasted > max(seconds, TIMEOUT):
+            raise RuntimeError(f"the search {name} reported nothing in {lasted:.0f} s")
+        time.sleep(0.02)
+        if reports and (count := count_reports(report)) > seen:
+            seen = count
+            moments.append(time.monotonic())
+    found = {"cpu": (read_time(pid) - used) / (time.monotonic() - began)}
+    if reports:
+        found["iterations"] = ITERATIONS * (len(moments) - 1) / (moments[-1] - moments[0])
+    return found
+
+
+def count_reports(file: Path) -> int:
+    return file.read_bytes().count(REPORT) if file.exists() else 0
+
+
+def read_time(pid: int) -> float:
+    """Return the seconds of processor time that a process has had (proc(5), utime and stime)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    """Do what the arguments say, and print what was found."""
+    verb, *words = sys.argv[1:]
+    if verb == "prepare":
+        print(prepare())
+    elif verb == "switch":
+        switch(*words)
+    else:
+        name, seconds, reports = words
+        print(json.dumps(watch(name, float(seconds), int(reports))))
+
+
+if __name__ == "__main__":
+    main()

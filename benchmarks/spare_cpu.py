@@ -1,0 +1,299 @@
+"""What the search costs its principal, what it gets of the machine, and what a hook takes.
+
+apache2 has one core, which the search wants, too: the worst that can happen to both. The load
+comes from another machine over the private network, and from another core.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jubilant
+
+from benchmarks.figures import Figure, MeasureError, Outcome, Panel
+from tools import pack
+from tools.instance import own_instance, private_registry, publish
+
+PROBES = Path(__file__).parent / "probes"
+# In the home folder of the user that ssh lets in, and that scp copies to.
+FOLDER = "/tmp/spare-cpu"  # noqa: S108 - on machines of the benchmark's own
+
+ALONE = "alone"
+# What a setting is called here, and the search that works in it: see probes/searches.py.
+CHARM, SHARES, UNLIMITED, BARE = "mprime-0", "shares", "unlimited", "bare"
+SETTINGS = {
+    ALONE: "alone",
+    CHARM: "with mprime",
+    SHARES: "--cpu-shares 2",
+    UNLIMITED: "no limit",
+}
+
+# Seconds of each measurement, and of what goes before one is looked into.
+SATURATED, PACED, HARVEST, SETTLE = 6.0, 10.0, 10.0, 1.0
+CONNECTIONS = 32
+# Of what the server can do alone. It then works a part of the time, as servers do.
+PACED_PART = 0.15
+
+# On the machine with apache2: it gets one core, and, as every service has with control groups of
+# version 2, a group of its own.
+PIN = """
+mkdir -p /run/systemd/system/apache2.service.d
+printf "[Service]\\nCPUAffinity=%d\\nCPUAccounting=yes\\n" \\
+    >/run/systemd/system/apache2.service.d/spare-cpu.conf
+systemctl daemon-reload
+systemctl restart apache2
+"""
+
+
+class Ground:
+    """Machine 0 with apache2 and the searches, machine 1 with the load."""
+
+    def __init__(self, juju: jubilant.Juju):
+        self.juju = juju
+        self.url = f"http://{juju.status().machines['0'].ip_addresses[0]}/"
+        self.core, self.load_core = -1, -1
+
+    def prepare(self) -> None:
+        """Install the probes, make the searches, and give everything its core."""
+        self._install(0, "strace", ("searches.py", "hook.py"))
+        self._install(1, "wrk", ("paced.py",))
+        # The charm chose it; apache2 is to want the same.
+        self.core = int(self.probe(0, "searches.py", "prepare"))
+        others = os.sched_getaffinity(0) - {self.core}
+        if not others:
+            raise MeasureError("the load needs a core of its own: use a machine with two or more")
+        self.load_core = min(others)
+        self.juju.exec(PIN % self.core, machine=0)
+
+    def _install(self, machine: int, package: str, probes: tuple[str, ...]) -> None:
+        install = f"apt-get install -q -y --no-install-recommends {package}"
+        self.juju.exec(f"{install} || (apt-get update -q && {install})", machine=machine)
+        self.juju.ssh(machine, f"mkdir -p {FOLDER}")
+        for probe in probes:
+            self.juju.scp(PROBES / probe, f"{machine}:{FOLDER}/{probe}")
+
+    def probe(self, machine: int, name: str, *words: object) -> str:
+        """Run a probe as root and return what it printed."""
+        command = ["/usr/bin/python3", f"{FOLDER}/{name}", *map(str, words)]
+        return self.juju.ssh(machine, "sudo", *command)
+
+    def switch(self, search: str) -> None:
+        """Let one search work, or none."""
+        self.probe(0, "searches.py", "switch", *([] if search == ALONE else [search]))
+
+    def watch(self, search: str, seconds: float, reports: int = 0) -> dict[str, float]:
+        """Return the part of a core that a search has and, from reports, its iterations/s."""
+        if search == ALONE:
+            return {"cpu": 0.0}
+        return json.loads(self.probe(0, "searches.py", "watch", search, seconds, reports))
+
+    def saturate(self, seconds: float) -> float:
+        """Return the most requests per second that apache2 answers."""
+        options = f"--threads 1 --connections {CONNECTIONS} --duration {seconds:.0f}s --latency"
+        said = self.juju.ssh(1, f"taskset -c {self.load_core} wrk {options} {self.url}")
+        return read_wrk(said)
+
+    def pace(self, rate: float, seconds: float) -> dict[str, float]:
+        """Return the percentiles of the latency, in seconds, at so many requests per second."""
+        client = f"/usr/bin/python3 {FOLDER}/paced.py {self.url} {rate:.0f} {seconds:.0f}"
+        return json.loads(self.juju.ssh(1, f"taskset -c {self.load_core} {client}"))
+
+    def measure(self, search: str, rate: float) -> dict[str, float]:
+        """Measure a setting once."""
+        self.switch(search)
+        with ThreadPoolExecutor(1) as thread:
+            load = thread.submit(self.saturate, SATURATED + 2 * SETTLE)
+            time.sleep(SETTLE)
+            found = {"saturated-cpu": self.watch(search, SATURATED)["cpu"]}
+            found["requests"] = load.result()
+            load = thread.submit(self.pace, rate, PACED + 2 * SETTLE)
+            time.sleep(SETTLE)
+            found["paced-cpu"] = self.watch(search, PACED)["cpu"]
+            return {**found, **load.result()}
+
+    def run_hook(self, what: str) -> Any:
+        """Let the charm handle an update-status under the eyes of probes/hook.py."""
+        words = ("/usr/bin/python3", f"{FOLDER}/hook.py", what)
+        # Its first line is the probe's; nothing follows it.
+        return json.loads(self.juju.exec(*words, unit="mprime/0").stdout.splitlines()[-1])
+
+
+def measure(rounds: int, report: Callable[[str], None]) -> Outcome:
+    """Measure in a local model of its own; about ten minutes with five rounds."""
+    report("packing")
+    charms = pack.pack(["apache2", "mprime", "registry"])
+    report("making a local model, and the image")
+    with own_instance("localmodel-bench"), deploy(charms) as juju:
+        ground = Ground(juju)
+        report("making the searches, and waiting until each works")
+        ground.prepare()
+        ground.switch(ALONE)
+        rate = PACED_PART * ground.saturate(SATURATED)
+        samples = list(measure_rounds(ground, rate, rounds, report))
+        harvests = list(measure_harvest(ground, rounds, report))
+        ground.switch(CHARM)
+        report("hook")
+        ground.run_hook("time")  # the first after a while reads its files from the disk
+        hooks = [ground.run_hook("time") for _ in range(rounds)]
+        changes = ground.run_hook("changes")
+        details = {
+            "circumstances": describe(ground, rate),
+            "rounds": samples,
+            "harvests": harvests,
+            "hooks": hooks,
+            "hook-changes": changes,
+        }
+    figures = judge_load(samples) + judge_harvest(harvests) + judge_hook(hooks, changes)
+    return Outcome(figures, details, make_panels(samples))
+
+
+@contextmanager
+def deploy(charms: dict[str, Path]) -> Iterator[jubilant.Juju]:
+    """A model with apache2, mprime attached to it and at work, and an empty machine."""
+    with private_registry(charms["registry"]) as registry, jubilant.temp_model() as juju:
+        published = publish(registry, "mlucas")
+        juju.wait_timeout = 600
+        juju.deploy(charms["apache2"])
+        options = {"image": published.image, "registry-ca": published.authority}
+        juju.deploy(charms["mprime"], config=options)
+        juju.integrate("apache2", "mprime")
+        juju.cli("add-machine")
+        juju.wait(lambda status: bool(status.get_units("mprime")), successes=1)
+        juju.wait(jubilant.all_active, successes=1)
+        yield juju
+
+
+def measure_rounds(
+    ground: Ground, rate: float, rounds: int, report: Callable[[str], None]
+) -> Iterator[dict[str, dict[str, float]]]:
+    """Measure every setting in each round, each time beginning with another."""
+    names = list(SETTINGS)
+    for number in range(rounds):
+        turn = number % len(names)
+        found = {}
+        for name in names[turn:] + names[:turn]:
+            report(f"apache2 under load: round {number + 1} of {rounds}, {SETTINGS[name]}")
+            found[name] = ground.measure(name, rate)
+        yield found
+
+
+def measure_harvest(
+    ground: Ground, rounds: int, report: Callable[[str], None]
+) -> Iterator[dict[str, dict[str, float]]]:
+    """Measure the search and the bare program on the idle machine, in turn."""
+    for number in range(rounds):
+        found = {}
+        for name in (CHARM, BARE) if number % 2 else (BARE, CHARM):
+            report(f"idle machine: round {number + 1} of {rounds}, {name}")
+            ground.switch(name)
+            found[name] = ground.watch(name, HARVEST, reports=3)
+        yield found
+
+
+def judge_load(samples: list[dict[str, dict[str, float]]]) -> tuple[Figure, ...]:
+    """Return what the searches cost apache2, each compared with alone in the same round."""
+
+    def compare(search: str, key: str) -> tuple[float, ...]:
+        return tuple(found[search][key] / found[ALONE][key] for found in samples)
+
+    def harvest(key: str) -> tuple[float, ...]:
+        return tuple(found[CHARM][key] for found in samples)
+
+    return (
+        Figure("requests/s with mprime", "of alone", compare(CHARM, "requests"), at_least=0.95),
+        Figure("p99 with mprime", "x alone", compare(CHARM, "p99"), at_most=1.2),
+        Figure("requests/s with --cpu-shares 2", "of alone", compare(SHARES, "requests")),
+        Figure("p99 with --cpu-shares 2", "x alone", compare(SHARES, "p99")),
+        Figure(
+            "requests/s with no limit",
+            "of alone",
+            compare(UNLIMITED, "requests"),
+            at_most=0.8,
+            consequence="a search that is known to disturb did not, so nothing here can tell",
+        ),
+        Figure("p99 with no limit", "x alone", compare(UNLIMITED, "p99")),
+        Figure("mprime beside saturated apache2", "of a core", harvest("saturated-cpu")),
+        Figure("mprime beside paced apache2", "of a core", harvest("paced-cpu")),
+    )
+
+
+def judge_harvest(harvests: list[dict[str, dict[str, float]]]) -> tuple[Figure, ...]:
+    """Return what the search gets of an idle machine, compared with the bare program."""
+
+    def compare(key: str) -> tuple[float, ...]:
+        return tuple(found[CHARM][key] / found[BARE][key] for found in harvests)
+
+    return (
+        Figure("CPU time, machine idle", "of bare", compare("cpu"), at_least=0.9),
+        Figure("iterations/s, machine idle", "of bare", compare("iterations"), at_least=0.9),
+    )
+
+
+def judge_hook(hooks: list[dict[str, float]], changes: list[str]) -> tuple[Figure, ...]:
+    """Return what a hook takes that has nothing to change."""
+    return (
+        Figure("hook, nothing to change", "s", tuple(h["seconds"] for h in hooks), at_most=1.0),
+        Figure("its memory", "MB", tuple(h["bytes"] / 1e6 for h in hooks), at_most=80.0),
+        Figure(
+            "what it changes",
+            "things",
+            (float(len(changes)),),
+            at_most=0.0,
+            consequence=", ".join(changes[:5]),
+        ),
+    )
+
+
+def make_panels(samples: list[dict[str, dict[str, float]]]) -> tuple[Panel, ...]:
+    """Return the plot of what apache2 and the searches had."""
+
+    def collect(key: str, factor: float = 1.0) -> dict[str, tuple[float, ...]]:
+        return {
+            label: tuple(found[name][key] * factor for found in samples)
+            for name, label in SETTINGS.items()
+        }
+
+    requests, latency = collect("requests"), collect("p99", 1000)
+    alone = SETTINGS[ALONE]
+    return (
+        Panel("requests/s, saturated", requests, 0.95 * statistics.median(requests[alone])),
+        Panel("p99 in ms, paced", latency, 1.2 * statistics.median(latency[alone])),
+        Panel("search's part of the core, saturated", collect("saturated-cpu")),
+        Panel("search's part of the core, paced", collect("paced-cpu")),
+    )
+
+
+def describe(ground: Ground, rate: float) -> dict[str, Any]:
+    """Return under which circumstances it was measured."""
+    return {
+        "kernel": platform.release(),
+        "cores": os.cpu_count(),
+        "engine": json.loads(ground.juju.ssh(0, "sudo docker info --format '{{json .}}'")),
+        "core of apache2 and the search": ground.core,
+        "core of the load": ground.load_core,
+        "connections, saturated": CONNECTIONS,
+        "requests/s, paced": rate,
+    }
+
+
+def read_wrk(said: str) -> float:
+    """Return the requests per second that wrk reports.
+
+    Raises:
+        MeasureError: it reports errors, or nothing.
+    """
+    rate = re.search(r"^Requests/sec: *([\d.]+)$", said, re.MULTILINE)
+    errors = re.search(r"^ *(?:Socket errors|Non-2xx or 3xx responses): .*$", said, re.MULTILINE)
+    if not rate or errors:
+        raise MeasureError(f"wrk: {errors[0].strip() if errors else said}")
+    return float(rate[1])

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from dockerhost.containers import Change, Container, ContainerSpec, Mount
+from dockerhost.daemon import restore_daemon, settle_daemon
 from dockerhost.engine import Cgroups, Engine
 from dockerhost.errors import (
     ContainerError,
+    DaemonError,
     DockerHostError,
     EngineUnavailableError,
     ImageError,
     InstallError,
     InvalidCertificateError,
     InvalidReferenceError,
+    NetworkError,
     ProxyError,
     TrustError,
     UnauthorizedError,
 )
 from dockerhost.host import install
 from dockerhost.images import Credentials, Image
+from dockerhost.networks import Network, Networks, NetworkSpec
 from dockerhost.proxy import Proxies, forget_proxies, settle_proxies
 from dockerhost.reference import Reference, parse_reference
 from dockerhost.trust import (
@@ -34,6 +38,7 @@ __all__ = [
     "ContainerError",
     "ContainerSpec",
     "Credentials",
+    "DaemonError",
     "DockerHostError",
     "Engine",
     "EngineUnavailableError",
@@ -43,6 +48,10 @@ __all__ = [
     "InvalidCertificateError",
     "InvalidReferenceError",
     "Mount",
+    "Network",
+    "NetworkError",
+    "NetworkSpec",
+    "Networks",
     "Proxies",
     "ProxyError",
     "Reference",
@@ -54,6 +63,8 @@ __all__ = [
     "install",
     "list_trusted_registries",
     "parse_reference",
+    "restore_daemon",
+    "settle_daemon",
     "settle_proxies",
     "trust_registry",
 ]

@@ -56,25 +56,25 @@ class Engine:
     """
 
     def __init__(self, url: str = SOCKET):
-        with _translating(EngineUnavailableError):
+        with translating(EngineUnavailableError):
             self._api = docker.APIClient(base_url=url, timeout=_TIMEOUT, version="auto")
 
     def read_cgroups(self) -> Cgroups:
         """Return how this engine makes control groups."""
-        with _translating(EngineUnavailableError):
+        with translating(EngineUnavailableError):
             answer = self._api.info()
         # Engines that know version 1 alone don't name it.
         return Cgroups(answer["CgroupDriver"], int(answer.get("CgroupVersion", 1)))
 
     def has_proxies(self) -> bool:
         """Return whether this engine fetches images through a proxy."""
-        with _translating(EngineUnavailableError):
+        with translating(EngineUnavailableError):
             answer = self._api.info()
         return bool(answer.get("HttpProxy") or answer.get("HttpsProxy"))
 
     def find_image(self, reference: str) -> Image | None:
         """Return an image that is here, by reference or id; None if it is not."""
-        with _translating(ImageError):
+        with translating(ImageError):
             try:
                 answer = self._api.inspect_image(reference)
             except docker.errors.ImageNotFound:
@@ -107,7 +107,7 @@ class Engine:
         if wanted.digest and (image := self.find_image(wanted.listed)):
             return image
         try:
-            with _translating(ImageError):
+            with translating(ImageError):
                 stream = self._api.pull(
                     wanted.name,
                     tag=wanted.selector,
@@ -138,7 +138,7 @@ class Engine:
         """
         if not (context / "Dockerfile").is_file():
             raise ImageError(f"{context} holds no Dockerfile")
-        with _translating(ImageError):
+        with translating(ImageError):
             stream = self._api.build(
                 path=str(context),
                 tag=tag,
@@ -164,7 +164,7 @@ class Engine:
         def note(words: str) -> None:
             loaded.extend(re.findall(r"Loaded image(?: ID)?: (\S+)", words))
 
-        with _translating(ImageError):
+        with translating(ImageError):
             try:
                 with archive.open("rb") as file:
                     follow(self._api.load_image(file), note)
@@ -178,12 +178,12 @@ class Engine:
     def tag(self, image: str, name: str) -> None:
         """Give an image, by name or id, one more name: REPOSITORY:TAG."""
         repository, _, tag = name.rpartition(":")
-        with _translating(ImageError):
+        with translating(ImageError):
             self._api.tag(image, repository, tag, force=True)
 
     def list_images(self, pattern: str) -> list[Image]:
         """Return the images with a name like `pattern`, such as tools/*; only with those names."""
-        with _translating(ImageError):
+        with translating(ImageError):
             return [
                 read_image(answer) for answer in self._api.images(filters={"reference": pattern})
             ]
@@ -194,7 +194,7 @@ class Engine:
         Returns:
             Whether it could; not if there is none of that name, or a container uses the image.
         """
-        with _translating(ImageError):
+        with translating(ImageError):
             try:
                 self._api.remove_image(name)
             except docker.errors.NotFound:
@@ -207,7 +207,7 @@ class Engine:
 
     def prune_images(self, label: str) -> None:
         """Remove the images that have a label and no name, such as first stages of builds."""
-        with _translating(ImageError):
+        with translating(ImageError):
             self._api.prune_images(filters={"dangling": True, "label": label})
 
     def apply(self, spec: ContainerSpec) -> Change:
@@ -229,7 +229,7 @@ class Engine:
             same = updated = self._update(there, spec)
         if there and same and there.state in _RUNNING:
             return Change.UPDATED if updated else Change.UNCHANGED
-        with _translating(ContainerError):
+        with translating(ContainerError):
             if there and same and there.state in _STOPPED:
                 self._api.start(there.id)
                 return Change.STARTED
@@ -247,7 +247,7 @@ class Engine:
         if there.memory and not spec.memory:
             return False  # it can't lift this one
         try:
-            with _translating(ContainerError):
+            with translating(ContainerError):
                 self._api.update_container(there.id, **spec.live_options())
         except ContainerError:
             # Such as: it uses more memory than it is to have.
@@ -283,7 +283,7 @@ class Engine:
             raise ContainerError(
                 f"a container named {name} exists and was not made here; remove or rename it"
             )
-        with _translating(ContainerError):
+        with translating(ContainerError):
             try:
                 self._stop(there, stop_timeout)
                 self._api.remove_container(there.id, v=True, force=True)
@@ -293,7 +293,7 @@ class Engine:
 
     def inspect(self, name: str) -> Container | None:
         """Return a container as it is now; None if there is none of that name."""
-        with _translating(ContainerError):
+        with translating(ContainerError):
             try:
                 answer = self._api.inspect_container(name)
             except docker.errors.NotFound:
@@ -302,7 +302,7 @@ class Engine:
 
     def list_containers(self, label: str) -> list[Container]:
         """Return the containers that have a label, whatever its value, running or not, by name."""
-        with _translating(ContainerError):
+        with translating(ContainerError):
             answers = self._api.containers(all=True, filters={"label": label})
         found = (self.inspect(answer["Id"]) for answer in answers)
         # One may have gone since it was listed.
@@ -310,21 +310,21 @@ class Engine:
 
     def runs_others(self) -> bool:
         """Return whether a container runs that was not made here."""
-        with _translating(ContainerError):
+        with translating(ContainerError):
             return any(SPEC_LABEL not in (c.get("Labels") or {}) for c in self._api.containers())
 
     def freeze(self, name: str) -> None:
         """Stop a container's processes where they are; nothing to do unless it runs."""
         there = self.inspect(name)
         if there and there.state == "running":
-            with _translating(ContainerError):
+            with translating(ContainerError):
                 self._api.pause(name)
 
     def thaw(self, name: str) -> None:
         """Let a frozen container's processes go on; nothing to do unless it is frozen."""
         there = self.inspect(name)
         if there and there.state == "paused":
-            with _translating(ContainerError):
+            with translating(ContainerError):
                 self._api.unpause(name)
 
     def hold(self, name: str) -> None:
@@ -334,7 +334,7 @@ class Engine:
         """
         there = self.inspect(name)
         if there and there.restart != "no":
-            with _translating(ContainerError):
+            with translating(ContainerError):
                 self._api.update_container(there.id, restart_policy={"Name": "no"})
         self.stop(name)
 
@@ -342,7 +342,7 @@ class Engine:
         """Let a container save its work and end, and keep it; nothing to do unless it runs."""
         there = self.inspect(name)
         if there and there.state in (*_RUNNING, "paused"):
-            with _translating(ContainerError):
+            with translating(ContainerError):
                 self._stop(there)
 
     def _stop(self, there: Container, timeout: int | None = None) -> None:
@@ -353,13 +353,13 @@ class Engine:
 
     def logs(self, name: str, lines: int = 100) -> list[str]:
         """Return the last lines that a container wrote to its output and error streams."""
-        with _translating(ContainerError):
+        with translating(ContainerError):
             raw = self._api.logs(name, stdout=True, stderr=True, tail=lines)
         return raw.decode(errors="replace").splitlines()
 
 
 @contextmanager
-def _translating(kind: type[DockerHostError]) -> Generator[None, None, None]:
+def translating(kind: type[DockerHostError]) -> Generator[None, None, None]:
     """Turn the errors of the docker package and its transport into ours."""
     try:
         yield

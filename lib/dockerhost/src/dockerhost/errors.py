@@ -29,6 +29,14 @@ class ContainerError(DockerHostError):
     """A container could not be read, made, started or removed."""
 
 
+class NetworkError(DockerHostError):
+    """A network could not be read, made or removed."""
+
+
+class DaemonError(DockerHostError):
+    """The engine's settings could not be changed or given back."""
+
+
 class ProxyError(DockerHostError):
     """A proxy could not be given to the engine or taken back."""
 

@@ -16,7 +16,7 @@ from dockerhost.errors import EngineUnavailableError, InstallError, explain
 
 SOCKET = "unix:///var/run/docker.sock"
 # Debian's and Ubuntu's docker.io, docker-ce, and the snap.
-_DAEMONS = ("/usr/bin/dockerd", "/usr/sbin/dockerd", "/snap/bin/docker.dockerd")
+DAEMONS = ("/usr/bin/dockerd", "/usr/sbin/dockerd", "/snap/bin/docker.dockerd")
 # docker.io only recommends these: the engine needs certificates to reach a registry, and
 # apparmor_parser wherever the kernel has AppArmor.
 _PACKAGES = ("docker.io", "ca-certificates", "apparmor")
@@ -42,7 +42,7 @@ def install(report: Callable[[str], None] | None = None) -> bool:
     if _answers():
         return False
     say = report or (lambda _: None)
-    if not any(Path(daemon).exists() for daemon in _DAEMONS):
+    if not any(Path(daemon).exists() for daemon in DAEMONS):
         say("installing docker.io")
         _install_packages()
     say("starting the Docker Engine")
@@ -52,7 +52,7 @@ def install(report: Callable[[str], None] | None = None) -> bool:
 
 def find_unit() -> str:
     """Return the name of the engine's systemd unit, as it is installed."""
-    snap = Path(_DAEMONS[-1]).exists() and not any(Path(d).exists() for d in _DAEMONS[:-1])
+    snap = Path(DAEMONS[-1]).exists() and not any(Path(d).exists() for d in DAEMONS[:-1])
     return "snap.docker.dockerd.service" if snap else "docker.service"
 
 

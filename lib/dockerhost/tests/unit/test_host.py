@@ -50,7 +50,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
     monkeypatch.setattr("subprocess.run", machine.run)
     monkeypatch.setattr("time.sleep", lambda _: None)
     monkeypatch.setattr("docker.APIClient", machine.connect)
-    monkeypatch.setattr(host, "_DAEMONS", (str(tmp_path / "dockerd"), str(tmp_path / "snap")))
+    monkeypatch.setattr(host, "DAEMONS", (str(tmp_path / "dockerd"), str(tmp_path / "snap")))
     return machine
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from pathlib import Path
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure as Canvas
 
 from benchmarks.figures import Panel
@@ -42,4 +43,7 @@ def draw(panels: tuple[Panel, ...], title: str, file: Path) -> None:
         axes.set_xticks(list(places), list(panel.settings), fontsize="small")
         axes.set_ylim(bottom=0)
         axes.spines[["top", "right"]].set_visible(False)
-    canvas.savefig(file, dpi=150, metadata={"Date": None} if file.suffix == ".svg" else None)
+    # Without these two the same figures would make another file each time.
+    metadata = {"Date": None} if file.suffix == ".svg" else None
+    with rc_context({"svg.hashsalt": title}):
+        canvas.savefig(file, dpi=150, metadata=metadata)

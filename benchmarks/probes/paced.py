@@ -9,6 +9,7 @@ the same in every run.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import random
@@ -86,22 +87,23 @@ def ask(url: str, schedule: list[float]) -> list[float]:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 poll.register(connection, select.EPOLLIN)
             asked[connection.fileno()] = (connection, due.popleft(), b"")
-            connection.sendall(request)
+            with contextlib.suppress(ConnectionError):  # then reading tells it, too
+                connection.sendall(request)
         # It never sleeps: to wake this core up would take as long as many an answer.
         for number, _ in poll.poll(0):
             if number in free:
                 drop(free.pop(number))  # idle for too long, says the server
                 continue
             connection, moment, answer = asked.pop(number)
-            part = connection.recv(65536)
+            part = receive(connection)
             done, again = read_answer(answer + part)
             if not (part or done):
                 # It hung up while the request was under way. To ask again takes time, too.
+                drop(connection)
+                due.appendleft(moment)
                 hangups += 1
                 if hangups > len(schedule):
                     raise ValueError("the server keeps hanging up")
-                drop(connection)
-                due.appendleft(moment)
             elif not done:
                 asked[number] = (connection, moment, answer + part)
             else:
@@ -112,14 +114,26 @@ def ask(url: str, schedule: list[float]) -> list[float]:
                     drop(connection)
     for connection in free.values():
         drop(connection)
+    poll.close()
     return latencies
+
+
+def receive(connection: socket.socket) -> bytes:
+    """Return what has come in; empty if the server hung up."""
+    try:
+        return connection.recv(65536)
+    except ConnectionError:
+        return b""
 
 
 def main() -> None:
     """Take url, requests per second and seconds, and print the latencies' percentiles."""
     url, rate, seconds = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
     gc.disable()
-    latencies = sorted(ask(url, make_schedule(rate, seconds)))
+    try:
+        latencies = sorted(ask(url, make_schedule(rate, seconds)))
+    except (OSError, ValueError) as error:
+        sys.exit(f"{url}: {error}")
     shown = {f"p{part:g}": latencies[int(len(latencies) * part / 100)] for part in (50, 99, 99.9)}
     print(json.dumps({"requests": len(latencies), **shown}))
 

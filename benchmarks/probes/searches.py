@@ -180,13 +180,18 @@ def read_time(pid: int) -> float:
 def main() -> None:
     """Do what the arguments say, and print what was found."""
     verb, *words = sys.argv[1:]
-    if verb == "prepare":
-        print(prepare())
-    elif verb == "switch":
-        switch(*words)
-    else:
-        name, seconds, reports = words
-        print(json.dumps(watch(name, float(seconds), int(reports))))
+    try:
+        if verb == "prepare":
+            print(prepare())
+        elif verb == "switch":
+            switch(*words)
+        else:
+            name, seconds, reports = words
+            print(json.dumps(watch(name, float(seconds), int(reports))))
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{error}: {error.stderr}")
+    except (OSError, RuntimeError) as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

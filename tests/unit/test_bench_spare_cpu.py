@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks import spare_cpu
+from benchmarks.figures import MeasureError
+from benchmarks.probes import hook, paced
+
+PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nPage"
+LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nPage"
+
+
+@contextmanager
+def server(*answers: bytes) -> Iterator[str]:
+    """A server that answers one request after another, and hangs up after a LAST or nothing."""
+    todo = list(answers)
+
+    def serve() -> None:
+        while todo:
+            connection, _ = listener.accept()
+            with connection:
+                while todo and connection.recv(65536):
+                    answer = todo.pop(0)
+                    connection.sendall(answer)
+                    if answer in (LAST, b""):
+                        break
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        thread.join(timeout=5)
+
+
+def test_latency_counts_from_the_schedule_and_not_from_when_it_was_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # One connection, so every request waits for the one before; all were due at the beginning.
+    monkeypatch.setattr(paced, "CONNECTIONS", 1)
+    release = threading.Event()
+
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            for number in range(3):
+                connection.recv(65536)
+                if number == 0:
+                    release.wait(0.2)  # nobody sets it: a stall
+                connection.sendall(PAGE)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        latencies = paced.ask(url, [0.0, 0.0, 0.1])
+        thread.join(timeout=5)
+    assert sorted(latencies)[0] >= 0.1
+    assert sorted(latencies)[1] >= 0.2
+
+
+def test_a_server_that_hangs_up_is_asked_again() -> None:
+    with server(PAGE, LAST, b"", PAGE) as url:
+        assert len(paced.ask(url, [0.0, 0.01, 0.02])) == 3
+
+
+def test_a_server_that_always_hangs_up_is_given_up() -> None:
+    with server(b"", b"") as url, pytest.raises(ValueError, match="keeps hanging up"):
+        paced.ask(url, [0.0])
+
+
+def test_an_answer_that_is_no_page_is_an_error_and_no_latency() -> None:
+    with pytest.raises(ValueError, match="503"):
+        paced.read_answer(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+
+
+@given(st.integers(0, len(LAST)))
+def test_an_answer_is_done_when_its_last_byte_is_there(length: int) -> None:
+    done, again = paced.read_answer(LAST[:length])
+    assert done == (length == len(LAST))
+    assert not (done and again)
+
+
+@given(st.floats(1, 200), st.floats(0.1, 5))
+def test_a_schedule_is_the_same_each_time_and_in_order(rate: float, seconds: float) -> None:
+    moments = paced.make_schedule(rate, seconds)
+    assert moments == paced.make_schedule(rate, seconds) == sorted(moments)
+    assert all(0 < moment < seconds for moment in moments)
+
+
+def test_a_schedule_keeps_its_rate() -> None:
+    assert len(paced.make_schedule(1000, 20)) == pytest.approx(20_000, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '7 openat(AT_FDCWD</charm>, "/etc/x", O_WRONLY|O_CREAT, 0644) = 3</etc/x>',
+        '7 rename("/charm/x", "/etc/x") = 0',
+        '7 mkdirat(AT_FDCWD</charm>, "/etc/x", 0777) = 0',
+        "7 fchown(4</etc/x>, 0, 0) = 0",
+        '7 openat(3</etc>, "x", O_RDWR) = 4</etc/x>',
+    ],
+)
+def test_a_write_outside_of_the_charm_is_found(line: str) -> None:
+    assert hook.find_writes(line, "/charm") == ["/etc/x"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '7 openat(AT_FDCWD</charm>, "/etc/x", O_RDONLY|O_CLOEXEC) = 3</etc/x>',
+        '7 openat(AT_FDCWD</charm>, "state.db", O_RDWR) = 3</charm/state.db>',
+        '7 unlink("state.db-journal") = 0',
+        '7 openat(AT_FDCWD</charm>, "/dev/null", O_RDWR) = 3</dev/null>',
+        "7 +++ exited with 0 +++",
+    ],
+)
+def test_reading_and_the_charms_own_files_are_no_changes(line: str) -> None:
+    assert hook.find_writes(line, "/charm") == []
+
+
+def test_memory_is_that_of_all_processes_of_a_hook() -> None:
+    # The shell waits for its child, so both are there when the child has answered.
+    words = ["/bin/sh", "-c", "echo; cat; true"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as shell:
+        assert shell.stdin is not None
+        assert shell.stdout is not None
+        shell.stdin.write(b"x")
+        shell.stdin.flush()
+        assert shell.stdout.read(2) == b"\nx"
+        own = int((Path("/proc") / str(shell.pid) / "statm").read_text().split()[1])
+        assert hook.sum_memory(shell.pid) > own * os.sysconf("SC_PAGE_SIZE")
+        shell.stdin.close()
+
+
+def test_wrks_rate_is_read_and_its_errors_are_not_passed_over() -> None:
+    said = "  Thread Stats   Avg\nRequests/sec:  17767.19\nTransfer/sec:      7.09MB\n"
+    assert spare_cpu.read_wrk(said) == 17767.19
+    for fault in ("  Socket errors: connect 0, read 1\n", "  Non-2xx or 3xx responses: 9\n"):
+        with pytest.raises(MeasureError, match=fault.strip()):
+            spare_cpu.read_wrk(fault + said)
+
+
+def round_of(charm: float, unlimited: float) -> dict[str, dict[str, float]]:
+    """A round: requests/s of each setting, of which alone has 1000; latency is its inverse."""
+    rates = {"alone": 1000.0, "mprime-0": charm, "shares": unlimited, "unlimited": unlimited}
+    return {
+        name: {"requests": rate, "p99": 1 / rate, "saturated-cpu": 0.1, "paced-cpu": 0.8}
+        for name, rate in rates.items()
+    }
+
+
+def missed(*rounds: dict[str, dict[str, float]]) -> list[str]:
+    return [figure.name for figure in spare_cpu.judge_load([*rounds]) if not figure.is_met]
+
+
+def test_a_search_that_costs_nothing_beside_a_control_that_does_passes() -> None:
+    assert missed(round_of(980, 500)) == []
+
+
+def test_a_search_that_costs_throughput_and_latency_is_told() -> None:
+    assert missed(round_of(700, 500)) == ["requests/s with mprime", "p99 with mprime"]
+
+
+def test_a_benchmark_whose_control_does_no_harm_says_that_it_can_not_tell() -> None:
+    figures = spare_cpu.judge_load([round_of(1000, 990)])
+    said = [figure.explain_miss() for figure in figures if not figure.is_met]
+    assert len(said) == 1
+    assert "no limit" in said[0]
+    assert "nothing here can tell" in said[0]
+
+
+def test_a_change_made_by_a_hook_is_named() -> None:
+    *_, changes = spare_cpu.judge_hook([{"seconds": 0.5, "bytes": 5e7}], ["/etc/docker/x"])
+    assert not changes.is_met
+    assert "/etc/docker/x" in changes.explain_miss()

@@ -1,9 +1,9 @@
-"""Why packets are dropped."""
+"""Why packets are dropped: rx, received from the underlay; tx, to be sent to it."""
 
 from __future__ import annotations
 
-# In the order of `enum drop` in fan.bpf.c, where the numbers come from.
-DROPS = {
+# In the order of `enum drop` in fan.bpf.c.
+BPF_DROPS = {
     "rx_metadata": "came without a tunnel's key",
     "rx_vni": "came with a VNI that is no fan's on this port",
     "rx_outer": "came from outside of the underlay, or from this host itself",
@@ -25,5 +25,6 @@ DROPS = {
     "tx_ipv6": "is IPv6",
     "tx_protocol": "is neither IPv4 nor ARP",
     "tx_tunnel": "the kernel took no tunnel key for it",
-    "rx_fragment": "is a fragment of a tunnel's packet",  # counted by nftables
 }
+# Fragments are put together before a tunnel's device, and our programs, see the packet.
+DROPS = BPF_DROPS | {"rx_fragment": "is a fragment of a tunnel's packet"}

@@ -1,0 +1,547 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+/*
+ * The fan's data path. A fan's bridge has one port of ours, a veth whose other end is unused:
+ *
+ *   container - bridge - port -(fan_tx)-> tunnel -> underlay
+ *   container - bridge - port <-(fan_rx)- tunnel <- underlay
+ *   container <------------------(fan_rx)
+ *
+ * The tunnel is a vxlan device in external mode, which takes the remote host from the packet's
+ * tunnel key and sends nothing without one; it can serve several fans. fan_tx computes the remote
+ * host from the destination. fan_rx compares the sender with the same arithmetic. Nothing else
+ * connects the bridge with the tunnel: without these programs, nothing passes.
+ *
+ * fan_rx hands most packets straight to the container's device, past the bridge and past what
+ * br_netfilter attaches to it. It knows the device since fan_tx noted where the answers came from.
+ *
+ * An ipip fan is routed: ipip_tx and ipip_rx do the same on an ipip device in external mode.
+ */
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/pkt_cls.h>
+#include <linux/udp.h>
+#include <stddef.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+/* Helpers that newer kernels have ask for a license that the kernel's own goes with. */
+char LICENSE[] SEC("license") = "GPL";
+
+#define FANS 16 /* on one tunnel; the first place stands for packets that are no fan's */
+#define PATHS 1024
+#define PATH_LIFETIME 10000000000ULL /* ns; well below a bridge's ageing time, 300 s */
+
+enum drop {
+	PASS,
+	DROP_RX_METADATA,
+	DROP_RX_VNI,
+	DROP_RX_OUTER,
+	DROP_RX_TRUNCATED,
+	DROP_RX_SOURCE,
+	DROP_RX_DESTINATION,
+	DROP_RX_BROADCAST,
+	DROP_RX_NESTED,
+	DROP_RX_ARP,
+	DROP_RX_IPV6,
+	DROP_RX_PROTOCOL,
+	DROP_TX_TRUNCATED,
+	DROP_TX_SOURCE,
+	DROP_TX_DESTINATION,
+	DROP_TX_LOCAL,
+	DROP_TX_BROADCAST,
+	DROP_TX_NESTED,
+	DROP_TX_ARP,
+	DROP_TX_IPV6,
+	DROP_TX_PROTOCOL,
+	DROP_TX_TUNNEL,
+	DROPS,
+};
+
+/* One fan's numbers, from mapping.py; addresses in host byte order. Zeros are no fan. */
+struct fan {
+	__u32 overlay;
+	__u32 overlay_mask;
+	__u32 underlay;
+	__u32 underlay_mask;
+	__u32 shift;
+	__u32 host;
+	__u32 slice;
+	__u32 slice_mask;
+	__u32 vni;
+	__u32 udp_port;
+	__u32 tunnel; /* device numbers */
+	__u32 port;
+	__u8 mac[ETH_ALEN]; /* the bridge's */
+	__u16 slot;
+};
+
+struct counters {
+	__u64 drops[DROPS];
+};
+
+/* Two Ethernet addresses that talked, the local one first. */
+struct pair {
+	__u8 local[ETH_ALEN];
+	__u8 remote[ETH_ALEN];
+	__u32 slot;
+};
+
+struct path {
+	__u64 since; /* ns */
+	__u32 device;
+	__u32 unused;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FANS);
+	__type(key, __u32);
+	__type(value, struct fan);
+} fans SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FANS);
+	__type(key, __u32);
+	__type(value, struct counters);
+} drops SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, PATHS);
+	__type(key, struct pair);
+	__type(value, struct path);
+} paths SEC(".maps");
+
+/*
+ * struct bpf_tunnel_key, which has no local address in the headers of Linux before 6.0. Kernels
+ * that old take KEY_SIZE; newer ones take both.
+ */
+struct tunnel_key {
+	__u32 id;
+	__u32 remote;
+	__u32 remote_rest[3];
+	__u8 tos;
+	__u8 ttl;
+	__u16 ext;
+	__u32 label;
+	__u32 local;
+	__u32 local_rest[3];
+};
+#define KEY_SIZE offsetof(struct tunnel_key, local)
+
+/* ARP for IPv4 on Ethernet (RFC 826); <linux/if_arp.h> needs a C library of the machine's own. */
+#define ARP_ETHERNET 1
+#define ARP_REQUEST 1
+#define ARP_REPLY 2
+struct arp {
+	__be16 hardware;
+	__be16 protocol;
+	__u8 hardware_length;
+	__u8 protocol_length;
+	__be16 operation;
+	__u8 sender_mac[ETH_ALEN];
+	__u8 sender[4];
+	__u8 target_mac[ETH_ALEN];
+	__u8 target[4];
+};
+
+/* What is known of a packet, in host byte order. */
+struct packet {
+	__u32 source;
+	__u32 destination;
+};
+
+static __always_inline int drop(__u32 slot, enum drop reason)
+{
+	struct counters *counters = bpf_map_lookup_elem(&drops, &slot);
+
+	if (counters)
+		counters->drops[reason]++;
+	return TC_ACT_SHOT;
+}
+
+static __always_inline int is_group(const __u8 *mac)
+{
+	return mac[0] & 1;
+}
+
+static __always_inline int is_same(const __u8 *one, const __u8 *other)
+{
+	__u8 difference = 0;
+
+	for (int i = 0; i < ETH_ALEN; i++)
+		difference |= one[i] ^ other[i];
+	return !difference;
+}
+
+static __always_inline __u32 read_address(const __u8 *bytes)
+{
+	return (__u32)bytes[0] << 24 | bytes[1] << 16 | bytes[2] << 8 | bytes[3];
+}
+
+static __always_inline int is_in_overlay(const struct fan *fan, __u32 address)
+{
+	return (address & fan->overlay_mask) == fan->overlay;
+}
+
+static __always_inline int is_in_slice(const struct fan *fan, __u32 address)
+{
+	return (address & fan->slice_mask) == fan->slice;
+}
+
+/* The underlay's network and broadcast addresses are no hosts. */
+static __always_inline int is_host(const struct fan *fan, __u32 address)
+{
+	__u32 number = address & ~fan->underlay_mask;
+
+	return (address & fan->underlay_mask) == fan->underlay && number != 0 &&
+	       number != ~fan->underlay_mask;
+}
+
+static __always_inline __u32 host_of(const struct fan *fan, __u32 address)
+{
+	return fan->underlay | (address & ~fan->overlay_mask) >> fan->shift;
+}
+
+static __always_inline int is_tunnel(__u8 protocol)
+{
+	return protocol == IPPROTO_IPIP || protocol == IPPROTO_IPV6 || protocol == IPPROTO_GRE;
+}
+
+/* VXLAN's and Geneve's assigned ports (RFC 7348, RFC 8926), and the fan's own. */
+static __always_inline int is_tunnel_port(const struct fan *fan, __u32 port)
+{
+	return port == 4789 || port == 6081 || port == fan->udp_port;
+}
+
+/*
+ * Reads the IPv4 header at offset. Returns PASS, or one of the receiving reasons to drop the packet.
+ */
+static __always_inline enum drop read_ipv4(struct __sk_buff *skb, const struct fan *fan, __u32 offset,
+				     struct packet *packet)
+{
+	struct iphdr ip;
+	__u32 length, total;
+	__be16 port;
+
+	if (bpf_skb_load_bytes(skb, offset, &ip, sizeof(ip)))
+		return DROP_RX_TRUNCATED;
+	length = ip.ihl * 4;
+	total = bpf_ntohs(ip.tot_len);
+	if (ip.version != 4 || length < sizeof(ip))
+		return DROP_RX_TRUNCATED;
+	/* The kernel writes no total length over packets that it joined beyond 64 KiB. */
+	if ((total < length || offset + total > skb->len) && !(skb->gso_size && !total))
+		return DROP_RX_TRUNCATED;
+	packet->source = bpf_ntohl(ip.saddr);
+	packet->destination = bpf_ntohl(ip.daddr);
+	if (is_tunnel(ip.protocol))
+		return DROP_RX_NESTED;
+	if (ip.protocol == IPPROTO_UDP && !(ip.frag_off & bpf_htons(0x1fff))) {
+		if (bpf_skb_load_bytes(skb, offset + length + offsetof(struct udphdr, dest), &port,
+				       sizeof(port)))
+			return DROP_RX_TRUNCATED;
+		if (is_tunnel_port(fan, bpf_ntohs(port)))
+			return DROP_RX_NESTED;
+	}
+	return PASS;
+}
+
+/*
+ * Reads a frame that the bridge sent or is to get. Returns PASS, or one of the receiving reasons to
+ * drop it.
+ */
+static __always_inline enum drop read_frame(struct __sk_buff *skb, const struct fan *fan,
+				      struct ethhdr *eth, struct packet *packet)
+{
+	struct arp arp;
+
+	if (bpf_skb_load_bytes(skb, 0, eth, sizeof(*eth)))
+		return DROP_RX_TRUNCATED;
+	if (is_group(eth->h_source))
+		return DROP_RX_BROADCAST;
+	if (eth->h_proto == bpf_htons(ETH_P_IP)) {
+		if (is_group(eth->h_dest))
+			return DROP_RX_BROADCAST;
+		return read_ipv4(skb, fan, sizeof(*eth), packet);
+	}
+	if (eth->h_proto == bpf_htons(ETH_P_IPV6))
+		return DROP_RX_IPV6;
+	if (eth->h_proto != bpf_htons(ETH_P_ARP))
+		return DROP_RX_PROTOCOL;
+	if (bpf_skb_load_bytes(skb, sizeof(*eth), &arp, sizeof(arp)))
+		return DROP_RX_TRUNCATED;
+	if (arp.hardware != bpf_htons(ARP_ETHERNET) || arp.hardware_length != ETH_ALEN ||
+	    arp.protocol != bpf_htons(ETH_P_IP) || arp.protocol_length != sizeof(__be32))
+		return DROP_RX_ARP;
+	if (!is_same(arp.sender_mac, eth->h_source))
+		return DROP_RX_ARP;
+	/* A request asks all, and is sent to the one host that can know. */
+	if (arp.operation == bpf_htons(ARP_REPLY)) {
+		if (is_group(eth->h_dest))
+			return DROP_RX_BROADCAST;
+	} else if (arp.operation != bpf_htons(ARP_REQUEST)) {
+		return DROP_RX_ARP;
+	}
+	packet->source = read_address(arp.sender);
+	packet->destination = read_address(arp.target);
+	return PASS;
+}
+
+static __always_inline int is_broadcast(const struct fan *fan, __u32 address)
+{
+	return address >> 28 == 0xe || address == ~0U ||
+	       address == (fan->overlay | ~fan->overlay_mask);
+}
+
+/* Whether a packet from an underlay host may come in: PASS, or the reason why not. */
+static __always_inline enum drop check_received(const struct fan *fan, const struct packet *packet,
+					  __u32 outer)
+{
+	if (!is_in_overlay(fan, packet->source) || host_of(fan, packet->source) != outer)
+		return DROP_RX_SOURCE;
+	if (is_broadcast(fan, packet->destination))
+		return DROP_RX_BROADCAST;
+	if (!is_in_slice(fan, packet->destination))
+		return DROP_RX_DESTINATION;
+	return PASS;
+}
+
+/* Whether a packet of this host may go out: PASS, or the reason why not. */
+static __always_inline enum drop check_sent(const struct fan *fan, const struct packet *packet)
+{
+	if (!is_in_slice(fan, packet->source))
+		return DROP_TX_SOURCE;
+	if (is_broadcast(fan, packet->destination))
+		return DROP_TX_BROADCAST;
+	if (is_in_slice(fan, packet->destination))
+		return DROP_TX_LOCAL;
+	if (!is_in_overlay(fan, packet->destination) ||
+	    !is_host(fan, host_of(fan, packet->destination)))
+		return DROP_TX_DESTINATION;
+	return PASS;
+}
+
+static __always_inline enum drop when_sent(enum drop reason)
+{
+	switch (reason) {
+	case DROP_RX_NESTED:
+		return DROP_TX_NESTED;
+	case DROP_RX_BROADCAST:
+		return DROP_TX_BROADCAST;
+	case DROP_RX_ARP:
+		return DROP_TX_ARP;
+	case DROP_RX_IPV6:
+		return DROP_TX_IPV6;
+	case DROP_RX_PROTOCOL:
+		return DROP_TX_PROTOCOL;
+	default:
+		return DROP_TX_TRUNCATED;
+	}
+}
+
+static __always_inline int set_remote(struct __sk_buff *skb, const struct fan *fan, __u32 remote)
+{
+	struct tunnel_key key = {
+		.id = fan->vni,
+		.remote = remote,
+		.local = fan->host,
+	};
+	/* No receiver of ours takes fragments, so a path that is too narrow must show. */
+	__u64 flags = BPF_F_ZERO_CSUM_TX | BPF_F_DONT_FRAGMENT;
+
+	if (!bpf_skb_set_tunnel_key(skb, (void *)&key, sizeof(key), flags))
+		return 0;
+	return bpf_skb_set_tunnel_key(skb, (void *)&key, KEY_SIZE, flags);
+}
+
+/*
+ * Remembers which device a container's packets come from. Packets that this host itself sends or
+ * routes bear the bridge's address, and go through the bridge.
+ */
+static __always_inline void note_path(struct __sk_buff *skb, const struct fan *fan,
+				      const struct ethhdr *eth)
+{
+	struct pair pair = { .slot = fan->slot };
+	struct path path = {}, *known;
+
+	if (!skb->ingress_ifindex || is_same(eth->h_source, fan->mac))
+		return;
+	__builtin_memcpy(pair.local, eth->h_source, ETH_ALEN);
+	__builtin_memcpy(pair.remote, eth->h_dest, ETH_ALEN);
+	known = bpf_map_lookup_elem(&paths, &pair);
+	if (known && known->device == skb->ingress_ifindex)
+		return;
+	path.since = bpf_ktime_get_ns();
+	path.device = skb->ingress_ifindex;
+	bpf_map_update_elem(&paths, &pair, &path, BPF_ANY);
+}
+
+/*
+ * Returns the device of the container that a packet is for, or 0 if the bridge should find it.
+ * Each path ends after a while, so that the bridge sees a packet of the remote address and goes
+ * on knowing that it is behind our port.
+ */
+static __always_inline __u32 find_path(struct __sk_buff *skb, const struct fan *fan,
+				       const struct ethhdr *eth)
+{
+	struct pair pair = { .slot = fan->slot };
+	struct path *path;
+	__u32 mtu = 0;
+
+	__builtin_memcpy(pair.local, eth->h_dest, ETH_ALEN);
+	__builtin_memcpy(pair.remote, eth->h_source, ETH_ALEN);
+	path = bpf_map_lookup_elem(&paths, &pair);
+	if (!path)
+		return 0;
+	/* The check fails also when the device is gone, as after a container's restart. */
+	if (bpf_ktime_get_ns() - path->since < PATH_LIFETIME &&
+	    !bpf_check_mtu(skb, path->device, &mtu, 0, 0))
+		return path->device;
+	bpf_map_delete_elem(&paths, &pair);
+	return 0;
+}
+
+SEC("tc")
+int fan_tx(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+	struct ethhdr eth;
+	struct fan *fan;
+	__u32 slot;
+	enum drop reason;
+
+	for (slot = 1; slot < FANS; slot++) {
+		__u32 key = slot;
+
+		fan = bpf_map_lookup_elem(&fans, &key);
+		if (!fan)
+			break;
+		if (fan->port != skb->ifindex)
+			continue;
+		reason = read_frame(skb, fan, &eth, &packet);
+		if (reason)
+			return drop(slot, when_sent(reason));
+		reason = check_sent(fan, &packet);
+		if (reason)
+			return drop(slot, reason);
+		if (set_remote(skb, fan, host_of(fan, packet.destination)))
+			return drop(slot, DROP_TX_TUNNEL);
+		if (eth.h_proto == bpf_htons(ETH_P_IP))
+			note_path(skb, fan, &eth);
+		return bpf_redirect(fan->tunnel, 0);
+	}
+	return drop(0, DROP_TX_TUNNEL);
+}
+
+SEC("tc")
+int fan_rx(struct __sk_buff *skb)
+{
+	struct tunnel_key key = {};
+	struct packet packet = {};
+	struct ethhdr eth;
+	struct fan *fan;
+	__u32 slot, device;
+	enum drop reason;
+
+	if (bpf_skb_get_tunnel_key(skb, (void *)&key, KEY_SIZE, 0))
+		return drop(0, DROP_RX_METADATA);
+	for (slot = 1; slot < FANS; slot++) {
+		__u32 place = slot;
+
+		fan = bpf_map_lookup_elem(&fans, &place);
+		if (!fan)
+			break;
+		if (fan->tunnel != skb->ifindex || fan->vni != key.id)
+			continue;
+		if (!is_host(fan, key.remote) || key.remote == fan->host)
+			return drop(slot, DROP_RX_OUTER);
+		reason = read_frame(skb, fan, &eth, &packet);
+		if (reason)
+			return drop(slot, reason);
+		reason = check_received(fan, &packet, key.remote);
+		if (reason)
+			return drop(slot, reason);
+		if (eth.h_proto == bpf_htons(ETH_P_IP)) {
+			device = find_path(skb, fan, &eth);
+			if (device)
+				return bpf_redirect(device, 0);
+		}
+		return bpf_redirect(fan->port, BPF_F_INGRESS);
+	}
+	return drop(0, DROP_RX_VNI);
+}
+
+SEC("tc")
+int ipip_tx(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+	struct fan *fan;
+	__u32 slot;
+	enum drop reason;
+
+	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		return drop(0, DROP_TX_IPV6);
+	if (skb->protocol != bpf_htons(ETH_P_IP))
+		return drop(0, DROP_TX_PROTOCOL);
+	for (slot = 1; slot < FANS; slot++) {
+		__u32 key = slot;
+
+		fan = bpf_map_lookup_elem(&fans, &key);
+		if (!fan)
+			break;
+		if (fan->tunnel != skb->ifindex)
+			continue;
+		reason = read_ipv4(skb, fan, 0, &packet);
+		if (!is_in_overlay(fan, packet.destination))
+			continue;
+		if (reason)
+			return drop(slot, when_sent(reason));
+		reason = check_sent(fan, &packet);
+		if (reason)
+			return drop(slot, reason);
+		if (set_remote(skb, fan, host_of(fan, packet.destination)))
+			return drop(slot, DROP_TX_TUNNEL);
+		return TC_ACT_OK;
+	}
+	return drop(0, DROP_TX_DESTINATION);
+}
+
+SEC("tc")
+int ipip_rx(struct __sk_buff *skb)
+{
+	struct tunnel_key key = {};
+	struct packet packet = {};
+	struct fan *fan;
+	__u32 slot;
+	enum drop reason;
+
+	if (bpf_skb_get_tunnel_key(skb, (void *)&key, KEY_SIZE, 0))
+		return drop(0, DROP_RX_METADATA);
+	for (slot = 1; slot < FANS; slot++) {
+		__u32 place = slot;
+
+		fan = bpf_map_lookup_elem(&fans, &place);
+		if (!fan)
+			break;
+		if (fan->tunnel != skb->ifindex)
+			continue;
+		reason = read_ipv4(skb, fan, 0, &packet);
+		if (!is_in_overlay(fan, packet.source))
+			continue;
+		if (!is_host(fan, key.remote) || key.remote == fan->host)
+			return drop(slot, DROP_RX_OUTER);
+		if (reason)
+			return drop(slot, reason);
+		reason = check_received(fan, &packet, key.remote);
+		if (reason)
+			return drop(slot, reason);
+		return TC_ACT_OK;
+	}
+	return drop(0, DROP_RX_SOURCE);
+}

@@ -1,0 +1,322 @@
+"""The BPF programs of fan.bpf.c: loading, attaching, and what their maps hold.
+
+libbpf does the work, through ctypes: iproute2 depends on it, so it is on every Debian and Ubuntu
+host, and it needs neither a compiler nor a mounted bpf file system. What is loaded is found again
+through the devices that it is attached to: device, filter, program, maps.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from ipaddress import IPv4Network
+from typing import Any, Literal
+
+from fannet.drops import BPF_DROPS
+from fannet.errors import ConflictError, KernelError
+
+SLOTS = range(1, 16)  # FANS in fan.bpf.c; the first place stands for packets that are no fan's
+_FAN = struct.Struct("=12I6sH")  # struct fan
+_HANDLE = _PRIORITY = 1  # our filter's place among a device's
+_REPLACE = 1  # BPF_TC_F_REPLACE
+# Ubuntu 22.04 has libbpf 0.5; what is used here is the same in all.
+_LIBRARIES = ("libbpf.so.1", "libbpf.so.0")
+
+Direction = Literal["ingress", "egress"]
+_ATTACH_POINT = {"ingress": 1, "egress": 2}  # BPF_TC_INGRESS, BPF_TC_EGRESS
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What the programs know of one fan: `struct fan`, addresses and networks as numbers."""
+
+    overlay: int
+    overlay_mask: int
+    underlay: int
+    underlay_mask: int
+    shift: int
+    host: int
+    slice: int
+    slice_mask: int
+    vni: int
+    udp_port: int
+    tunnel: int
+    port: int
+    mac: bytes
+    slot: int
+
+    def pack(self) -> bytes:
+        return _FAN.pack(*self.__dict__.values())
+
+
+@dataclass(frozen=True)
+class Program:
+    """A loaded program; `tag` is the kernel's digest of its instructions."""
+
+    fd: int
+    tag: bytes
+    map_ids: tuple[int, ...]
+
+    def is_like(self, other: Program, maps: Maps | None = None) -> bool:
+        """Return whether it does the same as another, and, if given, shares these maps."""
+        return self.tag == other.tag and (not maps or maps.fans_id in self.map_ids)
+
+
+class _Hook(ctypes.Structure):
+    """Libbpf's struct bpf_tc_hook."""
+
+    _fields_ = (
+        ("sz", ctypes.c_size_t),
+        ("ifindex", ctypes.c_int),
+        ("attach_point", ctypes.c_int),
+        ("parent", ctypes.c_uint32),
+    )
+
+
+class _Options(ctypes.Structure):
+    """Libbpf's struct bpf_tc_opts."""
+
+    _fields_ = (
+        ("sz", ctypes.c_size_t),
+        ("prog_fd", ctypes.c_int),
+        ("flags", ctypes.c_uint32),
+        ("prog_id", ctypes.c_uint32),
+        ("handle", ctypes.c_uint32),
+        ("priority", ctypes.c_uint32),
+    )
+
+
+class _ProgramInfo(ctypes.Structure):
+    """The kernel's struct bpf_prog_info, as far as it is used here."""
+
+    _fields_ = (
+        ("type", ctypes.c_uint32),
+        ("id", ctypes.c_uint32),
+        ("tag", ctypes.c_uint8 * 8),
+        ("jited_prog_len", ctypes.c_uint32),
+        ("xlated_prog_len", ctypes.c_uint32),
+        ("jited_prog_insns", ctypes.c_uint64),
+        ("xlated_prog_insns", ctypes.c_uint64),
+        ("load_time", ctypes.c_uint64),
+        ("created_by_uid", ctypes.c_uint32),
+        ("nr_map_ids", ctypes.c_uint32),
+        ("map_ids", ctypes.c_uint64),
+        ("name", ctypes.c_char * 16),
+    )
+
+
+class _MapInfo(ctypes.Structure):
+    """The kernel's struct bpf_map_info, as far as it is used here."""
+
+    _fields_ = (
+        ("type", ctypes.c_uint32),
+        ("id", ctypes.c_uint32),
+        ("key_size", ctypes.c_uint32),
+        ("value_size", ctypes.c_uint32),
+        ("max_entries", ctypes.c_uint32),
+        ("map_flags", ctypes.c_uint32),
+        ("name", ctypes.c_char * 16),
+    )
+
+
+@cache
+def _library() -> Any:
+    for name in _LIBRARIES:
+        try:
+            library = ctypes.CDLL(name)
+        except OSError:
+            continue
+        library.libbpf_set_print(None)  # its warnings would go to the caller's terminal
+        for function in ("open_mem", "find_program_by_name"):
+            getattr(library, f"bpf_object__{function}").restype = ctypes.c_void_p
+        library.libbpf_get_error.restype = ctypes.c_long
+        library.libbpf_get_error.argtypes = [ctypes.c_void_p]
+        library.bpf_map_update_elem.argtypes = [
+            ctypes.c_int,
+            ctypes.c_char_p,
+            ctypes.c_char_p,
+            ctypes.c_uint64,
+        ]
+        return library
+    raise KernelError(
+        f"none of {', '.join(_LIBRARIES)} is here, and BPF programs are loaded with it; "
+        "install iproute2, which depends on it"
+    )
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        raise KernelError(f"{what}: {os.strerror(-result)}")
+    return result
+
+
+def find_slot(fans: Mapping[int, Numbers], overlay: IPv4Network) -> int | None:
+    """Return the slot of a fan."""
+    start = int(overlay.network_address)
+    return next((slot for slot, numbers in fans.items() if numbers.overlay == start), None)
+
+
+class Maps:
+    """The maps that a tunnel's programs share."""
+
+    def __init__(self, fans: int, drops: int, fans_id: int = 0):
+        self._fans = fans
+        self._drops = drops
+        self.fans_id = fans_id
+
+    def read(self) -> dict[int, Numbers]:
+        """Return what the programs know of each fan, by slot."""
+        found = {}
+        for slot in SLOTS:
+            value = ctypes.create_string_buffer(_FAN.size)
+            key = struct.pack("=I", slot)
+            _check(_library().bpf_map_lookup_elem(self._fans, key, value), "reading a BPF map")
+            numbers = Numbers(*_FAN.unpack(value.raw))
+            if numbers.tunnel:
+                found[slot] = numbers
+        return found
+
+    def find_slot(self, overlay: IPv4Network) -> int | None:
+        return find_slot(self.read(), overlay)
+
+    def write(self, slot: int, numbers: Numbers | None) -> None:
+        """Tell the programs about a fan, or with None to forget it and its counters."""
+        value = numbers.pack() if numbers else bytes(_FAN.size)
+        self._update(self._fans, slot, value)
+        if not numbers:
+            self._update(self._drops, slot, bytes(self._drops_size()))
+
+    def count_drops(self, slot: int) -> dict[str, int]:
+        """Return how many packets were dropped for each reason, over all processors."""
+        value = ctypes.create_string_buffer(self._drops_size())
+        key = struct.pack("=I", slot)
+        _check(_library().bpf_map_lookup_elem(self._drops, key, value), "reading a BPF map")
+        counts = struct.unpack(f"={len(value.raw) // 8}Q", value.raw)
+        one = 1 + len(BPF_DROPS)  # the first says nothing
+        return {name: sum(counts[place + 1 :: one]) for place, name in enumerate(BPF_DROPS)}
+
+    def _drops_size(self) -> int:
+        return 8 * (1 + len(BPF_DROPS)) * _library().libbpf_num_possible_cpus()
+
+    def _update(self, fd: int, slot: int, value: bytes) -> None:
+        key = struct.pack("=I", slot)
+        _check(_library().bpf_map_update_elem(fd, key, value, 0), "writing a BPF map")
+
+
+@contextmanager
+def load() -> Iterator[tuple[dict[str, Program], Maps]]:
+    """Load the programs; those that are attached to nothing at the end are gone.
+
+    Raises:
+        KernelError: the kernel refused them.
+    """
+    name = "fan.bpf.o"
+    try:
+        code = (resources.files("fannet") / name).read_bytes()
+    except FileNotFoundError as error:
+        raise KernelError(
+            f"{name} is missing in this installation; install fannet anew"
+        ) from error
+    library = _library()
+    handle = library.bpf_object__open_mem(code, ctypes.c_size_t(len(code)), None)
+    _check(library.libbpf_get_error(handle), f"reading {name}")
+    opened = ctypes.c_void_p(handle)
+    try:
+        _check(library.bpf_object__load(opened), "the kernel does not take the BPF programs")
+        programs = {}
+        for program in ("fan_tx", "fan_rx", "ipip_tx", "ipip_rx"):
+            found = library.bpf_object__find_program_by_name(opened, program.encode())
+            programs[program] = _describe(library.bpf_program__fd(ctypes.c_void_p(found)))
+        maps = [library.bpf_object__find_map_fd_by_name(opened, m) for m in (b"fans", b"drops")]
+        yield programs, Maps(*maps)
+    finally:
+        library.bpf_object__close(opened)
+
+
+@contextmanager
+def find(device: int, direction: Direction) -> Iterator[Program | None]:
+    """Return the program that is attached to a device in our place; None if there is none."""
+    options = _options()
+    result = _library().bpf_tc_query(ctypes.byref(_hook(device, direction)), ctypes.byref(options))
+    if result in (-errno.ENOENT, -errno.EINVAL, -errno.ENODEV):  # no filter, qdisc or device
+        yield None
+        return
+    _check(result, "reading a tc filter")
+    fd = _check(_library().bpf_prog_get_fd_by_id(options.prog_id), "opening a BPF program")
+    try:
+        yield _describe(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def open_maps(program: Program | None) -> Iterator[Maps | None]:
+    """Open the maps of an attached program; None if there is none, or it is none of ours."""
+    opened: dict[str, tuple[int, int]] = {}  # number and file descriptor, by name
+    try:
+        for number in program.map_ids if program else ():
+            fd = _check(_library().bpf_map_get_fd_by_id(number), "opening a BPF map")
+            opened[_read_map_name(fd)] = number, fd
+        if {"fans", "drops"} <= opened.keys():
+            (number, fans), (_, drops) = opened["fans"], opened["drops"]
+            yield Maps(fans, drops, number)
+        else:
+            yield None
+    finally:
+        for _, fd in opened.values():
+            os.close(fd)
+
+
+def attach(program: Program, device: int, direction: Direction) -> None:
+    """Attach a program to a device, instead of the one that is there in our place.
+
+    Raises:
+        ConflictError: the device has an ingress qdisc of another kind.
+    """
+    hook = _hook(device, direction)
+    created = _library().bpf_tc_hook_create(ctypes.byref(hook))
+    if created != -errno.EEXIST:
+        _check(created, "making a clsact qdisc")
+    options = _options(prog_fd=program.fd, flags=_REPLACE)
+    attached = _library().bpf_tc_attach(ctypes.byref(hook), ctypes.byref(options))
+    if attached in (-errno.EINVAL, -errno.EOPNOTSUPP):
+        raise ConflictError(f"device {device} has a qdisc in place of clsact; remove it")
+    _check(attached, "attaching a BPF program")
+
+
+def _hook(device: int, direction: Direction) -> _Hook:
+    return _Hook(sz=ctypes.sizeof(_Hook), ifindex=device, attach_point=_ATTACH_POINT[direction])
+
+
+def _options(**values: int) -> _Options:
+    size = ctypes.sizeof(_Options)
+    return _Options(sz=size, handle=_HANDLE, priority=_PRIORITY, **values)
+
+
+def _describe(fd: int) -> Program:
+    map_ids = (ctypes.c_uint32 * 8)()
+    info = _ProgramInfo(nr_map_ids=len(map_ids), map_ids=ctypes.addressof(map_ids))
+    size = ctypes.c_uint32(ctypes.sizeof(info))
+    _check(
+        _library().bpf_obj_get_info_by_fd(fd, ctypes.byref(info), ctypes.byref(size)),
+        "reading a BPF program",
+    )
+    count = min(info.nr_map_ids, len(map_ids))
+    return Program(fd, bytes(info.tag), tuple(map_ids[:count]))
+
+
+def _read_map_name(fd: int) -> str:
+    info = _MapInfo()
+    size = ctypes.c_uint32(ctypes.sizeof(info))
+    _check(
+        _library().bpf_obj_get_info_by_fd(fd, ctypes.byref(info), ctypes.byref(size)),
+        "reading a BPF map",
+    )
+    return info.name.decode()

@@ -70,7 +70,7 @@ class MprimeCharm(ops.CharmBase):
                 self.unit.name,
                 self._read_config(),
                 self.charm_dir / "images",
-                self._fetch_archive(),
+                *self._fetch_archive(),
                 _read_proxies(),
                 self._show_step,
             )
@@ -133,17 +133,13 @@ class MprimeCharm(ops.CharmBase):
                 f"name one and grant it: juju grant-secret NAME {self.app.name}"
             ) from error
 
-    def _fetch_archive(self) -> Path | None:
-        """Return the attached resource, which may be an empty file; None if there is none."""
+    def _fetch_archive(self) -> tuple[Path | None, str]:
+        """Return the attached resource, which may be an empty file, or why there is none."""
         try:
-            return self.model.resources.fetch(RESOURCE)
+            return self.model.resources.fetch(RESOURCE), ""
         except ops.ModelError as error:
-            if "not found" in str(error):
-                return None
-            # To go on without it would be to run another image.
-            raise ConfigError(
-                f"resource {RESOURCE}: {error}; the next hook tries again"
-            ) from error
+            # Juju says this of one that was never attached, too.
+            return None, " ".join(str(error).split())
 
     def _on_stop(self, _: ops.StopEvent) -> None:
         try:

@@ -52,6 +52,8 @@ class Source:
         context: the folder with a folder for each Dockerfile.
         reference: of an image in a registry; empty if none is to be pulled.
         archive: what docker save wrote; an empty file counts as none.
+        no_archive: why Juju handed out none; empty if it did. The unit stays with an archive that
+            it had before.
         credentials: for the registry.
         require_digest: whether a reference must have a digest. An archive needs none, as the
             operator gives the file itself, nor does a build, whose recipe the charm carries.
@@ -63,6 +65,7 @@ class Source:
     context: Path
     reference: str = ""
     archive: Path | None = None
+    no_archive: str = ""
     credentials: Credentials | None = None
     require_digest: bool = False
     proxies: Proxies = field(default_factory=Proxies)
@@ -95,6 +98,8 @@ def obtain(engine: Engine, source: Source, report: Callable[[str], None]) -> Ima
     """
     if source.archive and source.has_archive:
         return _load(engine, source, source.archive, report)
+    if source.no_archive and _runs_archive(engine, source.owner):
+        raise ImageError(f"resource {RESOURCE}: {source.no_archive}; the next hook tries again")
     if source.reference:
         return _pull(engine, source, report)
     return _build(engine, source, report)
@@ -165,6 +170,13 @@ def _load(engine: Engine, source: Source, archive: Path, report: Callable[[str],
         else:
             engine.remove_image(tag)
     return image
+
+
+def _runs_archive(engine: Engine, owner: str) -> bool:
+    """Return whether an archive was loaded for a unit, and nothing took its place since."""
+    loaded = {each.id for each in engine.list_images(_LOADED)}
+    marks = _list_marks(engine) if loaded else []
+    return any(mark.owner == owner and mark.image in loaded for mark in marks)
 
 
 def _pull(engine: Engine, source: Source, report: Callable[[str], None]) -> Image:

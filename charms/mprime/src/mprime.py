@@ -77,6 +77,7 @@ class Desired:
         unit: the unit's name, such as mprime/0.
         images: where the Dockerfiles are that the charm carries.
         archive: an image that docker save wrote, if the operator gave one.
+        no_archive: why Juju handed out none; empty if it did.
         proxies: what to fetch an image through.
         report: called with a short text before each step that takes time.
     """
@@ -85,6 +86,7 @@ class Desired:
     config: Config
     images: Path
     archive: Path | None = None
+    no_archive: str = ""
     proxies: Proxies = field(default_factory=Proxies)
     report: Callable[[str], None] = field(default=lambda _: None, compare=False)
 
@@ -288,6 +290,7 @@ def _choose_source(desired: Desired, work: WorkDirectory) -> Source:
         context=desired.images,
         reference=config.image,
         archive=desired.archive,
+        no_archive=desired.no_archive,
         credentials=login and Credentials(login.username, login.password.get_secret_value()),
         require_digest=config.require_digest,
         proxies=desired.proxies,

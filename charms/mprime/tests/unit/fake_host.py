@@ -132,8 +132,9 @@ class Host:
         self.images[_spell(name)] = there
 
     def list_images(self, pattern: str) -> list[Image]:
-        marks = fnmatch.filter(self.images, f"docker.io/{pattern}")
-        return [replace(self.images[mark], names=(_shorten(mark),)) for mark in marks]
+        # Without its tag, as the engine does it.
+        found = [n for n in self.images if fnmatch.fnmatch(_shorten(n).split(":")[0], pattern)]
+        return [replace(self.images[name], names=(_shorten(name),)) for name in found]
 
     def remove_image(self, name: str) -> bool:
         there = self.images.get(_spell(name))

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import ops
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -380,21 +379,26 @@ def test_the_charm_attaches_the_resource_and_tells_of_it_by_name(
     assert host.containers["mprime-0"].image == MLUCAS.id
 
 
-def test_a_resource_that_juju_cannot_hand_out_blocks_and_the_search_goes_on(
-    host: Host, run: Callable[..., testing.State], monkeypatch: pytest.MonkeyPatch
+def test_a_resource_that_juju_can_no_longer_hand_out_blocks_and_the_search_goes_on(
+    host: Host, run: Callable[..., testing.State], archive: Source
 ) -> None:
-    host.registry[TAG] = MLUCAS
+    host.registry[TAG] = MPRIME
+    host.resource = archive.archive
     run(image=TAG)
     before = host.containers["mprime-0"]
-
-    def refuse(*_: Any) -> None:
-        raise ops.ModelError("could not download resource: connection refused")
-
-    monkeypatch.setattr("ops.model.Resources.fetch", refuse)
+    host.resource = None
     status = run(image=TAG).unit_status
-    assert isinstance(status, testing.BlockedStatus)
-    assert status.message.startswith("resource mprime-image: could not download resource: conn")
+    assert status == testing.BlockedStatus(
+        "resource mprime-image: resource mprime-image not found; the next hook tries again"
+    )
     assert host.containers["mprime-0"] is before
+
+
+def test_a_neighbours_archive_is_no_reason_to_wait_for_one(host: Host, archive: Source) -> None:
+    settle(host, replace(archive, owner="mprime-1"))
+    host.registry[TAG] = MPRIME
+    found = settle(host, replace(BY_TAG, no_archive="connection refused"))
+    assert found.id == MPRIME.id
 
 
 def test_the_models_proxies_reach_the_engine(

@@ -19,7 +19,7 @@ from dockerhost.errors import (
     TrustError,
     UnauthorizedError,
 )
-from dockerhost.host import install
+from dockerhost.host import install, install_packages
 from dockerhost.images import Credentials, Image
 from dockerhost.networks import Network, Networks, NetworkSpec
 from dockerhost.proxy import Proxies, forget_proxies, settle_proxies
@@ -61,6 +61,7 @@ __all__ = [
     "distrust_registry",
     "forget_proxies",
     "install",
+    "install_packages",
     "list_trusted_registries",
     "parse_reference",
     "restore_daemon",

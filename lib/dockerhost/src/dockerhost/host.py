@@ -44,7 +44,7 @@ def install(report: Callable[[str], None] | None = None) -> bool:
     say = report or (lambda _: None)
     if not any(Path(daemon).exists() for daemon in DAEMONS):
         say("installing docker.io")
-        _install_packages()
+        install_packages(*_PACKAGES)
     say("starting the Docker Engine")
     start(find_unit())
     return True
@@ -97,10 +97,15 @@ def _answers() -> bool:
     return True
 
 
-def _install_packages() -> None:
+def install_packages(*packages: str) -> None:
+    """Install packages of the distribution; wait while another package manager works.
+
+    Raises:
+        InstallError: apt failed.
+    """
     # A hook that was killed may have left packages half configured, which apt refuses to mend.
     _run_when_free("/usr/bin/dpkg", "--configure", "-a")
-    install_them = ("/usr/bin/apt-get", "--yes", "--no-install-recommends", "install", *_PACKAGES)
+    install_them = ("/usr/bin/apt-get", "--yes", "--no-install-recommends", "install", *packages)
     try:
         _run_when_free(*install_them)
     except InstallError:

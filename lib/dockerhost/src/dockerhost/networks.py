@@ -116,13 +116,6 @@ class Networks:
         there = self.inspect(spec.name)
         if there and there.spec_digest == spec.digest:
             return Change.UNCHANGED
-        if there and there.spec_digest and there.containers:
-            raise NetworkError(
-                f"network {spec.name} must be made anew, and containers are attached to it: "
-                f"{', '.join(there.containers)}; "
-                f"take each off it (docker network disconnect --force {spec.name} NAME) "
-                "and connect it again afterwards"
-            )
         self.remove(spec.name)
         with translating(NetworkError):
             self._api.create_network(**spec.create_options())
@@ -136,7 +129,8 @@ class Networks:
             detach: take the containers off it first, which then go on without it.
 
         Raises:
-            NetworkError: the engine refused, or the network is not one of ours.
+            NetworkError: the engine refused, containers are attached, or the network is not one
+                of ours.
         """
         there = self.inspect(name)
         if there is None:
@@ -145,6 +139,13 @@ class Networks:
             raise NetworkError(
                 f"a Docker network named {name} exists and was not made here; "
                 "remove it, or choose another name"
+            )
+        if there.containers and not detach:
+            raise NetworkError(
+                f"Docker network {name} must be removed or made anew, and containers are attached "
+                f"to it: {', '.join(there.containers)}; take each off it "
+                f"(docker network disconnect --force {name} CONTAINER), "
+                "and connect it again afterwards"
             )
         for container in there.containers if detach else ():
             with translating(NetworkError):

@@ -11,6 +11,7 @@ import pydantic
 import dockerhost
 from cpu import Policy
 from limits import parse_cpuset, parse_memory
+from work import Assignment, parse_worktodo
 
 _MINUTES = (0.01, 60.0)
 _PORTS = (1024, 65535)  # those that are not reserved
@@ -46,7 +47,7 @@ class Config(pydantic.BaseModel):
     primenet_password: pydantic.SecretStr | None = None
     computer_name: str = ""
     work_preference: int | None = None
-    worktodo: str = ""
+    worktodo: tuple[Assignment, ...] = ()
     checkpoint_minutes: float = 5
     metrics_port: int = 9634
     remove_work: bool = False
@@ -118,6 +119,11 @@ class Config(pydantic.BaseModel):
         if not first <= value <= last:
             raise ValueError(f"{value} is out of range; give {first} to {last}")
         return value
+
+    @pydantic.field_validator("worktodo", mode="before")
+    @classmethod
+    def _check_worktodo(cls, value: str) -> tuple[Assignment, ...]:
+        return parse_worktodo(value)
 
     @pydantic.field_validator("checkpoint_minutes")
     @classmethod

@@ -14,6 +14,7 @@ import mprime
 from cpu import NotInForceError, Parent, Policy
 from dockerhost import Cgroups, Container, ContainerSpec, DockerHostError, Engine
 from mprime import Search
+from plan import find_work
 from workdir import WorkDirectory
 
 
@@ -97,8 +98,7 @@ class SearchCollector:
     def _read_checkpoint_age(self, search: Search) -> float | None:
         if search.progress is None:
             return None
-        work = WorkDirectory(mprime.WORK / mprime.name_of(self.unit))
-        return read_checkpoint_age(work, search.progress.exponent, time.time())
+        return read_checkpoint_age(find_work(self.unit), search.progress.exponent, time.time())
 
 
 def read_cpu_seconds(pid: int, version: int) -> float | None:

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import dockerhost
-from config import Config
-from cpu import NotInForceError, Parent, remove_parent
-from dockerhost import (
-    Container,
-    ContainerSpec,
-    Credentials,
-    DockerHostError,
-    Engine,
-    Image,
-    Mount,
-    Proxies,
-)
-from engines import ADAPTERS, ENGINE_LABEL, VERSION_LABEL, Adapter, Progress, Results
+from cpu import NotInForceError, remove_parent
+from dockerhost import Container, Credentials, DockerHostError, Engine
+from engines import ADAPTERS, ENGINE_LABEL, VERSION_LABEL, Progress, Results
 from image import Source, obtain, sweep
-from limits import explain_excess, format_cpuset, read_cores
-from neighbours import UNIT_LABEL, find_worker
-from workdir import OWNER, WorkDirectory
+from limits import explain_excess
+from neighbours import find_worker
+from plan import Desired, Plan, find_orders, find_trial, find_work, make_plan, name_of, trial_of
+from workdir import WorkDirectory
 
-WORK = Path("/var/lib/mprime")
 # A program that ends by itself this soon, in seconds, with work left, did not work at all.
 _TOO_SOON = 10.0
 # Mlucas writes much after the line that says why it ends.
@@ -67,38 +54,6 @@ class Observed:
     problem: str = ""
     worker: str = ""
     search: Search | None = None
-
-
-@dataclass(frozen=True)
-class Desired:
-    """The search that a unit wants on its machine.
-
-    Attributes:
-        unit: the unit's name, such as mprime/0.
-        images: where the Dockerfiles are that the charm carries.
-        archive: an image that docker save wrote, if the operator gave one.
-        no_archive: why Juju handed out none; empty if it did.
-        proxies: what to fetch an image through.
-        report: called with a short text before each step that takes time.
-    """
-
-    unit: str
-    config: Config
-    images: Path
-    archive: Path | None = None
-    no_archive: str = ""
-    proxies: Proxies = field(default_factory=Proxies)
-    report: Callable[[str], None] = field(default=lambda _: None, compare=False)
-
-    @property
-    def name(self) -> str:
-        """The unit's name as containers and files have it."""
-        return name_of(self.unit)
-
-
-def name_of(unit: str) -> str:
-    """Return a unit's name as containers and files have it: mprime-0 for mprime/0."""
-    return unit.replace("/", "-")
 
 
 def reconcile(desired: Desired, *, resume: bool = False) -> Observed:
@@ -153,7 +108,7 @@ def observe(unit: str) -> Search | None:
     if container is None or container.spec_digest is None:
         return None
     adapter = ADAPTERS[container.labels[ENGINE_LABEL]]
-    work = WorkDirectory(WORK / name)
+    work = find_work(unit)
     log = engine.logs(name)
     return Search(
         engine=adapter.name,
@@ -182,12 +137,14 @@ def remove(unit: str, *, work: bool = False) -> None:
     sweep(engine, name_of(unit))
     dockerhost.forget_proxies()
     if work:
-        WorkDirectory(WORK / name_of(unit)).remove()
+        find_orders(unit).unlink(missing_ok=True)
+        find_work(unit).remove()
 
 
 def _give_way(unit: str, engine: Engine) -> None:
     # First what costs most if it stays.
     engine.remove(name_of(unit))
+    _end_trial(unit, engine)
     remove_parent(unit)
     _reconcile_trust(name_of(unit), {})
 
@@ -203,7 +160,7 @@ def _advance(desired: Desired, engine: Engine) -> str:
         trusted[dockerhost.parse_reference(config.image).registry] = config.registry_ca
     _reconcile_trust(desired.name, trusted)
 
-    work = WorkDirectory(WORK / desired.name)
+    work = find_work(desired.unit)
     source = _choose_source(desired, work)
     image = obtain(engine, source, desired.report)
     label = image.labels.get(ENGINE_LABEL, "")
@@ -212,79 +169,58 @@ def _advance(desired: Desired, engine: Engine) -> str:
             f"{source.title}: its label {ENGINE_LABEL} is {label!r}, "
             f"and must be one of: {', '.join(ADAPTERS)}"
         )
-    adapter = ADAPTERS[label]
+    try:
+        plan = make_plan(desired, engine, image)
+    except ValueError as error:
+        return f"option worktodo: {error}"
+    adapter, settings, spec = plan.adapter, plan.settings, plan.spec
+    if problem := adapter.explain(settings):
+        return problem
     work.make()
-    adapter.prepare(work)
+    _end_trial(desired.unit, engine)
+    if not adapter.is_current(work, settings):
+        # It reads them when it starts, and may overwrite them until it ends.
+        engine.stop(spec.name)
+        adapter.prepare(work, settings)
+    there = engine.inspect(spec.name)
+    adapter.add_work(work, settings, running=bool(there and there.pid))
     # First: the search never runs without it.
-    parent = Parent(desired.unit, kind)
-    parent.settle(config.cpu_policy)
-    cores = config.cpuset or read_cores(kind.version)
-    spec = specify(desired, image, adapter, parent, cores)
-    problem = _run(engine, adapter, work, spec)
+    plan.parent.settle(config.cpu_policy)
+    problem = _run(engine, plan, work)
     there = engine.inspect(spec.name)
     if there and there.pid:
-        parent.verify(config.cpu_policy, there.pid, spec)
+        plan.parent.verify(config.cpu_policy, there.pid, spec)
     # Last: now the container runs on this image, or none can.
     sweep(engine, desired.name, image)
     return problem
 
 
-def specify(
-    desired: Desired, image: Image, adapter: Adapter, parent: Parent, cores: frozenset[int]
-) -> ContainerSpec:
-    """Return the container of a search: no privileges, no network, one writable directory.
-
-    Args:
-        parent: the control group to run under.
-        cores: those that it may use; it begins on the last one, as the first serve interrupts.
-    """
-    config = desired.config
-    # Programs number the cores from 0 to how many there are; one beyond that is refused.
-    core = max((c for c in cores if c < (os.cpu_count() or 1)), default=0)
-    return ContainerSpec(
-        name=desired.name,
-        image=image.id,
-        command=adapter.choose_core(core),
-        user=f"{OWNER}:{OWNER}",
-        mounts=(Mount(str(WORK / desired.name), "/work"),),
-        memory=config.memory_limit or adapter.memory,
-        pids_limit=64,
-        oom_score_adj=1000,  # if the machine runs out of memory, this goes first
-        cpus=config.cpus,
-        # Programs lay out their threads when they start: another set takes another container.
-        cpuset=format_cpuset(config.cpuset),
-        cgroup_parent=parent.reference,
-        # Not unless-stopped: that would start a program that is out of work again and again. One
-        # that ended while there is work is started by the next hook.
-        restart="on-failure",
-        stop_signal=adapter.stop_signal,
-        stop_timeout=adapter.stop_timeout,
-        labels={UNIT_LABEL: desired.unit},
-    )
-
-
-def _run(engine: Engine, adapter: Adapter, work: WorkDirectory, spec: ContainerSpec) -> str:
+def _run(engine: Engine, plan: Plan, work: WorkDirectory) -> str:
+    adapter, spec = plan.adapter, plan.spec
     todo = adapter.read_work(work)
     there = engine.inspect(spec.name)
     same = there is not None and there.spec_digest == spec.digest
     problem = ""
     if there and same and there.state == "exited" and not _is_held(there):
-        if not todo:
+        if not todo and not plan.settings.primenet:
             return ""
-        if there.exit_code == 0 and there.ran < _TOO_SOON:
+        if todo and there.exit_code == 0 and there.ran < _TOO_SOON:
             said = _last_words(engine.logs(spec.name)) or "it wrote nothing"
             problem = f"{adapter.name} ends at once, with work left (M{todo[0]}): {said}"
     engine.apply(spec)
     return problem
 
 
+def _end_trial(unit: str, engine: Engine) -> None:
+    """Clear away what an action left that was killed, and let the search go on."""
+    engine.remove(trial_of(unit))
+    engine.thaw(name_of(unit))
+    find_trial(unit).remove()
+
+
 def _choose_source(desired: Desired, work: WorkDirectory) -> Source:
     config, login = desired.config, desired.config.registry_credentials
-    begun = (
-        name
-        for name, adapter in ADAPTERS.items()
-        if adapter.read_work(work) or adapter.read_results(work).exponents
-    )
+    begun = (name for name, adapter in ADAPTERS.items() if adapter.owns(work))
     return Source(
         owner=desired.name,
         context=desired.images,

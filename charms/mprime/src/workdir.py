@@ -15,6 +15,42 @@ from pathlib import Path
 
 OWNER = 65532  # user and group of the images; no account of the host has this number
 _LIMIT = 256 * 1024  # bytes
+# Of a list that grows for years, such as the results.
+LONG = 16 * 1024 * 1024  # bytes
+
+
+def read_file(path: Path, limit: int = _LIMIT) -> str:
+    """Return the end of a file, as many bytes as the limit allows; empty if there is no ordinary
+    file. Raises OSError.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+            return ""
+        raise
+    with os.fdopen(handle, "rb") as file:
+        there = os.fstat(handle)
+        if not stat.S_ISREG(there.st_mode):
+            return ""
+        file.seek(max(there.st_size - limit, 0))
+        return file.read(limit).decode(errors="replace")
+
+
+def write_file(path: Path, text: str, owner: int = 0) -> None:
+    """Write a file whole or not at all, for its owner alone. Raises OSError."""
+    draft = path.parent / f".{path.name}.{secrets.token_hex(8)}"
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+            os.fchown(handle, owner, owner)
+            file.flush()
+            os.fsync(handle)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 class WorkDirectory:
@@ -48,35 +84,40 @@ class WorkDirectory:
         except FileNotFoundError:
             return []
 
-    def read(self, name: str) -> str:
-        """Return the end of a file, 256 KiB at most; empty if there is no ordinary file."""
-        try:
-            handle = os.open(self.path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
-                return ""
-            raise
-        with os.fdopen(handle, "rb") as file:
-            there = os.fstat(handle)
-            if not stat.S_ISREG(there.st_mode):
-                return ""
-            file.seek(max(there.st_size - _LIMIT, 0))
-            return file.read(_LIMIT).decode(errors="replace")
+    def read(self, name: str, limit: int = _LIMIT) -> str:
+        """Return the end of a file; empty if there is no ordinary file.
+
+        Args:
+            name: the file's.
+            limit: bytes, at most.
+        """
+        return read_file(self.path / name, limit)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file whole, in the place of what is there."""
+        write_file(self.path / name, text, OWNER)
 
     def add(self, name: str, text: str) -> bool:
         """Write a file whole, unless there is one; return whether it was written."""
         if self.has(name):
             return False
-        draft = self.path / f".{name}.{secrets.token_hex(8)}"
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        try:
-            with os.fdopen(handle, "w") as file:
-                file.write(text)
-                os.fchown(handle, OWNER, OWNER)
-                file.flush()
-                os.fsync(handle)
-            draft.replace(self.path / name)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
+        self.write(name, text)
         return True
+
+    def append(self, name: str, lines: str) -> None:
+        """Append lines to a file in one piece, in place, where its program reads on in it.
+
+        A line that was begun before is ended first. Without the file, it is made.
+        """
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        handle = os.open(self.path / name, flags, 0o600)
+        with os.fdopen(handle, "r+b", buffering=0) as file:
+            there = os.fstat(handle)
+            if not stat.S_ISREG(there.st_mode):
+                raise OSError(errno.EINVAL, "is no ordinary file", str(self.path / name))
+            if there.st_uid != OWNER:
+                os.fchown(handle, OWNER, OWNER)
+            size = there.st_size
+            begun = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+            file.write(f"{chr(10) * begun}{lines}".encode())
+            os.fsync(handle)

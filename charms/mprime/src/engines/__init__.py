@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engines.base import Adapter, Composite, Progress, Results
+from engines.base import Adapter, Composite, PrimeNet, Progress, Results, Settings
 from engines.mlucas import Mlucas
 from engines.mprime import Mprime
 
@@ -17,6 +17,8 @@ __all__ = [
     "VERSION_LABEL",
     "Adapter",
     "Composite",
+    "PrimeNet",
     "Progress",
     "Results",
+    "Settings",
 ]

@@ -3,16 +3,49 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from work import Assignment
 from workdir import WorkDirectory
 
-# Exponents of known Mersenne primes, so that every result can be checked: two that are done within
-# two minutes of one core, then some that keep it busy for about 10 min, 30 min, 35 min, 2.5 h,
-# 14 h and 56 h.
-WORK = (110503, 216091, 756839, 1257787, 1398269, 2976221, 6972593, 13466917)
+
+@dataclass(frozen=True)
+class PrimeNet:
+    """How to take part in GIMPS through its server.
+
+    Attributes:
+        user: an account's name there.
+        computer: what the server calls this machine.
+        work_preference: the kind of work to ask for, by its number there; None leaves it to the
+            server.
+        proxy: the URL of an HTTP proxy on the way; empty if there is none.
+    """
+
+    user: str
+    computer: str
+    work_preference: int | None = None
+    proxy: str = field(default="", repr=False)  # it may hold a password
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a program is to do.
+
+    Attributes:
+        work: what is to be tested, in this order; with a server, besides what that hands out.
+        checkpoint: minutes from one checkpoint to the next, at most.
+        memory: bytes that it may use.
+        cores: how many it may use.
+        primenet: None to work without a server.
+    """
+
+    work: tuple[Assignment, ...]
+    checkpoint: float = 5.0
+    memory: int = 256 * 1024 * 1024
+    cores: int = 1
+    primenet: PrimeNet | None = None
 
 
 @dataclass(frozen=True)
@@ -75,22 +108,47 @@ class Adapter(Protocol):
 
     Attributes:
         name: its name, as an image's label `mersenne.engine` gives it.
-        memory: bytes that its container may use.
         stop_signal: what ends it.
         stop_timeout: seconds that it gets to save its work.
     """
 
     name: str
-    memory: int
     stop_signal: str
     stop_timeout: int
 
-    def prepare(self, work: WorkDirectory) -> None:
-        """Write the settings and the work list that are missing; never touch what is there."""
+    def explain(self, settings: Settings) -> str:
+        """Return why the program can't do what the settings ask for; empty if it can."""
         ...
 
-    def choose_core(self, core: int) -> tuple[str, ...]:
-        """Return the arguments that the image's command needs to work on a core, if any."""
+    def explain_work(self, assignment: Assignment) -> str:
+        """Return why the program can't do an assignment; empty if it can."""
+        ...
+
+    def owns(self, work: WorkDirectory) -> bool:
+        """Return whether this program has worked in a directory."""
+        ...
+
+    def is_current(self, work: WorkDirectory, settings: Settings) -> bool:
+        """Return whether the program, if it started now, would find the settings in its files."""
+        ...
+
+    def prepare(self, work: WorkDirectory, settings: Settings) -> None:
+        """Write the settings, only what differs; for a program that does not run."""
+        ...
+
+    def add_work(self, work: WorkDirectory, settings: Settings, *, running: bool) -> None:
+        """List what is neither done nor listed; nothing that is listed or begun is touched.
+
+        The program may run. If it overwrites the list at that moment, the next call mends that.
+        """
+        ...
+
+    def choose_memory(self, work: Iterable[Assignment]) -> int:
+        """Return how many bytes its container needs for the assignments."""
+        ...
+
+    def choose_cores(self, cores: Sequence[int]) -> tuple[str, ...]:
+        """Return the arguments that the image's command needs to work on cores, if any."""
         ...
 
     def read_work(self, work: WorkDirectory) -> list[int]:
@@ -104,6 +162,14 @@ class Adapter(Protocol):
     def read_results(self, work: WorkDirectory) -> Results:
         """Return what was found so far."""
         ...
+
+
+def find_missing(
+    declared: Iterable[Assignment], done: Iterable[int], listed: Iterable[int]
+) -> list[Assignment]:
+    """Return the assignments whose exponents are neither done nor listed."""
+    known = {*done, *listed}
+    return [each for each in declared if each.exponent not in known]
 
 
 def read_json_results(text: str) -> Results:

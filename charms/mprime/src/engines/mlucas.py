@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from engines.base import WORK, Progress, Results, make_results, read_json_results
-from workdir import WorkDirectory
+from engines.base import (
+    Progress,
+    Results,
+    Settings,
+    find_missing,
+    make_results,
+    read_json_results,
+)
+from engines.transforms import RANGES, estimate_speed, is_ours, make_table
+from work import Assignment, Kind
+from workdir import LONG, WorkDirectory
 
 _WORK_LIST = "worktodo.ini"
 _SETTINGS = "mlucas.ini"
 _TRANSFORMS = "mlucas.cfg"
 _RESULTS = "results.txt"
 
-# A stop loses what was done since the last checkpoint; 1000 iterations is the least it allows.
-_SETTINGS_TEXT = "CheckInterval = 1000\n"
-
-# Transforms that its self-test found to be accurate, for the lengths that WORK needs. Without the
-# line for its length, an exponent costs a self-test, or ends the program. That is why 11K, which
-# 216091 asks for and which proves too inaccurate, is here: from it the program moves on to 12K.
-_TRANSFORM_TABLE = (
-    (6, (6, 16, 32)),
-    (11, (11, 16, 32)),
-    (12, (6, 32, 32)),
-    (40, (10, 8, 16, 16)),
-    (64, (8, 16, 16, 16)),
-    (72, (18, 8, 16, 16)),
-    (80, (10, 16, 16, 16)),
-    (160, (10, 16, 32, 16)),
-    (352, (176, 8, 8, 16)),
-    (384, (24, 8, 8, 8, 16)),
-    (704, (176, 8, 16, 16)),
-    (768, (192, 8, 16, 16)),
+# What it makes of the list when an exponent is done, and then renames.
+_NEXT_LIST = "WINI.TMP"
+# For PRP tests it ends unless the interval is of 1000s and divides a million; 1000 is the least.
+_INTERVALS = tuple(
+    1000 * thousands
+    for thousands in (1000, 500, 250, 200, 125, 100, 50, 40, 25, 20, 10, 8, 5, 4, 2, 1)
 )
+_INTERVAL_LINE = re.compile(r"\s*CheckInterval\s*=", re.IGNORECASE)
+_INTERVAL_SET = re.compile(r"CheckInterval = (\d{1,7}) # for (\S{1,20}) min")
 _FACTORED = 60  # bits of trial factoring that it is told were done, so that it does none
 
 _WORK_LINE = re.compile(r"^\s*(?:Test|DoubleCheck)=(?:[0-9A-Fa-f]{32},)?(\d{1,10})(?:,|\s*$)")
@@ -51,31 +49,92 @@ class Mlucas:
     """The adapter for Mlucas, which works offline and takes a few MiB."""
 
     name = "mlucas"
-    memory = 256 * 1024 * 1024
     stop_signal = "SIGTERM"
     # It saves nothing when it ends: it goes on from its last checkpoint.
     stop_timeout = 5
 
-    def prepare(self, work: WorkDirectory) -> None:
-        """Write the settings and the work list that are missing; never touch what is there."""
-        work.add(_TRANSFORMS, _make_transforms())
-        work.add(_SETTINGS, _SETTINGS_TEXT)
-        # Last: with a work list there, everything is. Where work was done before, an empty one
-        # keeps the program from failing for want of it.
-        fresh = not self.read_results(work).exponents
-        lines = [_make_work_line(exponent) for exponent in WORK if fresh]
-        work.add(_WORK_LIST, "".join(lines))
+    def explain(self, settings: Settings) -> str:
+        """Return why the program can't do what the settings ask for; empty if it can."""
+        if settings.primenet:
+            return (
+                "option primenet-user: mlucas works without PrimeNet; "
+                "name an image with mprime, or leave the option empty"
+            )
+        return next(filter(None, map(self.explain_work, settings.work)), "")
 
-    def choose_core(self, core: int) -> tuple[str, ...]:
+    def explain_work(self, assignment: Assignment) -> str:
+        """Return why the program can't do an assignment; empty if it can."""
+        exponent, ranges = assignment.exponent, RANGES[assignment.kind]
+        if any(least <= exponent <= most for least, most in ranges):
+            return ""
+        allowed = ", ".join(f"{least} to {most}" for least, most in ranges)
+        test = "PRP tests" if assignment.kind is Kind.PRP else "Lucas-Lehmer tests"
+        return f"M{exponent}: mlucas runs {test} of exponents of {allowed}"
+
+    def owns(self, work: WorkDirectory) -> bool:
+        """Return whether this program has worked in a directory."""
+        return work.has(_WORK_LIST) or work.has(_TRANSFORMS)
+
+    def is_current(self, work: WorkDirectory, settings: Settings) -> bool:
+        """Return whether the program, if it started now, would find the settings in its files."""
+        table = work.read(_TRANSFORMS)
+        if not table or (table != make_table() and is_ours(table)):
+            return False
+        # An interval that is shorter than it need be does no harm: no reason for a restart.
+        match = _INTERVAL_SET.search(work.read(_SETTINGS))
+        longest = _choose_interval(settings.checkpoint, self._find_exponents(work, settings))
+        return bool(match) and match[2] == f"{settings.checkpoint:g}" and int(match[1]) <= longest
+
+    def prepare(self, work: WorkDirectory, settings: Settings) -> None:
+        """Write the settings, only what differs; a table that others tuned is kept."""
+        if self.is_current(work, settings):
+            return
+        table = work.read(_TRANSFORMS)
+        if table != make_table() and is_ours(table):
+            work.write(_TRANSFORMS, make_table())
+        interval = _choose_interval(settings.checkpoint, self._find_exponents(work, settings))
+        ours = f"CheckInterval = {interval} # for {settings.checkpoint:g} min"
+        kept = [s for s in work.read(_SETTINGS).splitlines() if not _INTERVAL_LINE.match(s)]
+        work.write(_SETTINGS, "\n".join([ours, *kept]) + "\n")
+
+    def add_work(self, work: WorkDirectory, settings: Settings, *, running: bool) -> None:
+        """List what is neither done nor listed; the program reads the list between two tests."""
+        there = work.read(_WORK_LIST, LONG)
+        if not running and not work.has(_WORK_LIST):
+            # It was killed after it had removed the list, before it had renamed the next one.
+            there = work.read(_NEXT_LIST, LONG)
+            work.write(_WORK_LIST, there)
+        done = self.read_results(work).exponents
+        missing = find_missing(settings.work, done, parse_work_list(there))
+        if missing:
+            # In place: a list that is put in the place of another could bring back what the
+            # program took from that one in between.
+            work.append(_WORK_LIST, "".join(map(_make_work_line, missing)))
+
+    def choose_memory(self, work: Iterable[Assignment]) -> int:
+        """Return how many bytes its container needs for the assignments.
+
+        Measured: 1.9 bytes for each unit of a Lucas-Lehmer test's exponent, and MEASURE times
+        that for a PRP test's.
+        """
+        needs = (each.exponent * (8 if each.kind is Kind.PRP else 3) for each in work)
+        return max(256 * 2**20, 64 * 2**20 + max(needs, default=0))
+
+    def choose_cores(self, cores: Sequence[int]) -> tuple[str, ...]:
         """Return what wins over the image's own `-cpu 0`.
 
-        Mlucas pins its worker to one core, and never leaves that to the kernel.
+        Mlucas pins its worker to one core, and never leaves that to the kernel. It gets the last
+        one, as the first serve most interrupts.
         """
-        return ("-cpu", str(core))
+        return ("-cpu", str(max(cores)))
+
+    def _find_exponents(self, work: WorkDirectory, settings: Settings) -> list[int]:
+        listed = parse_work_list(work.read(_WORK_LIST, LONG))
+        return [*listed, *(each.exponent for each in settings.work)]
 
     def read_work(self, work: WorkDirectory) -> list[int]:
         """Return the exponents that are still to be done, the next one first."""
-        listed = parse_work_list(work.read(_WORK_LIST))
+        listed = parse_work_list(work.read(_WORK_LIST, LONG))
         done = self.read_results(work).exponents
         return [exponent for exponent in listed if exponent not in done]
 
@@ -89,10 +148,10 @@ class Mlucas:
 
     def read_results(self, work: WorkDirectory) -> Results:
         """Return what was found so far; a prime stands only in its status file."""
-        reported = read_json_results(work.read(_RESULTS))
-        primes = set(reported.primes)
+        reported = read_json_results(work.read(_RESULTS, LONG))
+        primes, known = set(reported.primes), reported.exponents
         for name in work.names():
-            if (match := _STAT_FILE.fullmatch(name)) and int(match[1]) not in primes:
+            if (match := _STAT_FILE.fullmatch(name)) and int(match[1]) not in known:
                 primes |= parse_primes(work.read(name)) & {int(match[1])}
         return make_results(primes, {c.exponent: c.residue for c in reported.composites})
 
@@ -125,18 +184,14 @@ def parse_primes(text: str) -> set[int]:
     return {int(exponent) for exponent in _PRIME.findall(text)}
 
 
-def _make_work_line(exponent: int) -> str:
+def _choose_interval(minutes: float, exponents: Iterable[int]) -> int:
+    """Return how many iterations may lie between two checkpoints, for the largest exponent."""
+    iterations = minutes * 60_000 / estimate_speed(max(exponents, default=1))
+    return next((each for each in _INTERVALS if each <= iterations), _INTERVALS[-1])
+
+
+def _make_work_line(assignment: Assignment) -> str:
     # The 32 digits are an assignment's id; there is no server here that gave one.
-    return f"Test={'0' * 32},{exponent},{_FACTORED},1\n"
-
-
-def _make_transforms() -> str:
-    lines = ["20.1.1"]  # it refuses the table of another version
-    for length, radices in _TRANSFORM_TABLE:
-        padded = "".join(f"{radix:3d}" for radix in (*radices, *(0,) * (10 - len(radices))))
-        # Only length and radices count; the program wants the other fields to be there.
-        lines.append(
-            f"{length:10d}  msec/iter = {0.02 * length:7.2f}"
-            f"  ROE[avg,max] = [0.250000000, 0.312500000]  radices = {padded}"
-        )
-    return "\n".join(lines) + "\n"
+    if assignment.kind is Kind.PRP:
+        return f"PRP={'0' * 32},1,2,{assignment.exponent},-1,{_FACTORED},0\n"
+    return f"Test={'0' * 32},{assignment.exponent},{_FACTORED},1\n"

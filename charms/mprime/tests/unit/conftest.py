@@ -90,7 +90,7 @@ def host(
         kernel=kernel,
     )
     monkeypatch.setattr("neighbours.AGENTS", host.agents)
-    monkeypatch.setattr("mprime.WORK", host.work)
+    monkeypatch.setattr("plan.WORK", host.work)
     monkeypatch.setattr("mprime.Engine", host.connect)
     monkeypatch.setattr("dockerhost.install", host.install)
     monkeypatch.setattr("dockerhost.trust.CERTIFICATES", host.certificates)

@@ -195,13 +195,33 @@ class Host:
         self.did.append("hold")
         self.containers[name] = replace(self.containers[name], state="exited", pid=0, restart="no")
 
-    def remove(self, name: str) -> bool:
-        self.did.append("remove")
-        return self.containers.pop(name, None) is not None
+    def stop(self, name: str) -> None:
+        there = self.containers.get(name)
+        if there and there.state in ("running", "restarting", "paused"):
+            self.did.append("stop")
+            self.containers[name] = replace(there, state="exited", exit_code=1, pid=0)
 
-    def logs(self, name: str) -> list[str]:
+    def freeze(self, name: str) -> None:
+        there = self.containers.get(name)
+        if there and there.state == "running":
+            self.did.append("freeze")
+            self.containers[name] = replace(there, state="paused")
+
+    def thaw(self, name: str) -> None:
+        there = self.containers.get(name)
+        if there and there.state == "paused":
+            self.did.append("thaw")
+            self.containers[name] = replace(there, state="running")
+
+    def remove(self, name: str) -> bool:
+        there = self.containers.pop(name, None)
+        if there:
+            self.did.append("remove")
+        return there is not None
+
+    def logs(self, name: str, lines: int = 100) -> list[str]:
         assert name in self.containers
-        return self.log
+        return self.log[-lines:]
 
     def end(self, *, state: str = "exited", exit_code: int = 0, ran: float = 100) -> None:
         """Let the container's program end."""

@@ -30,6 +30,7 @@ SECRET = st.dictionaries(st.sampled_from(["username", "password", "other"]), st.
         ("computer-name", "two\nlines", "is no name"),
         ("checkpoint-minutes", 0.0, "0 is out of range; give 0.01 to 60"),
         ("checkpoint-minutes", float("nan"), "is out of range"),
+        ("worktodo", "2047", "2047 is 23 * 89, so 2^2047 - 1 is no prime"),
         ("metrics-port", 80, "80 is out of range; give 1024 to 65535"),
     ],
 )
@@ -51,8 +52,9 @@ def test_the_defaults_are_right() -> None:
                 name.replace("_", "-"): st.text() if field.annotation is str else ANY
                 for name, field in Config.model_fields.items()
                 if name not in ("registry_credentials", "primenet_password", "memory_limit")
-                and name not in ("cpuset", "cpu_policy")
+                and name not in ("cpuset", "cpu_policy", "worktodo")
             },
+            "worktodo": st.text(),
             "cpu-policy": st.text(),
             "cpuset": st.text(),
             "memory-limit": st.text(),

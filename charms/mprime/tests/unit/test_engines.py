@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from charms.mprime.tests.unit.fake_host import DATA
 from engines import ADAPTERS, Composite, Progress
-from engines.base import WORK, read_json_results
+from engines.base import Settings, read_json_results
 from engines.mlucas import parse_primes, parse_report
 from engines.mlucas import parse_work_list as parse_mlucas_work
 from engines.mprime import parse_log
 from engines.mprime import parse_work_list as parse_mprime_work
+from work import KNOWN_PRIMES, Assignment, Kind
 from workdir import WorkDirectory
 
 MLUCAS, MPRIME = ADAPTERS["mlucas"], ADAPTERS["mprime"]
@@ -66,38 +67,6 @@ def test_a_finished_line_that_is_still_listed_is_no_work(work: WorkDirectory) ->
     (work.path / "worktodo.ini").write_text("".join(lines))
     assert MLUCAS.read_work(work) == [216091]
     assert MLUCAS.read_progress(work, []) == Progress(216091, 0, 216089)
-
-
-@pytest.mark.parametrize("name", ADAPTERS)
-def test_a_new_directory_gets_settings_and_the_whole_work_list(
-    work: WorkDirectory, name: str
-) -> None:
-    ADAPTERS[name].prepare(work)
-    assert ADAPTERS[name].read_work(work) == list(WORK)
-    assert not [name for name in work.names() if name.startswith(".")]
-
-
-@pytest.mark.parametrize("name", ADAPTERS)
-def test_preparing_again_writes_nothing(work: WorkDirectory, name: str) -> None:
-    ADAPTERS[name].prepare(work)
-    before = {path: path.stat().st_mtime_ns for path in work.path.iterdir()}
-    ADAPTERS[name].prepare(work)
-    assert {path: path.stat().st_mtime_ns for path in work.path.iterdir()} == before
-
-
-def test_the_transforms_are_lines_that_mlucas_wrote_itself(work: WorkDirectory) -> None:
-    MLUCAS.prepare(work)
-    ours = (work.path / "mlucas.cfg").read_text().splitlines()
-    theirs = (DATA / "mlucas.cfg").read_text().splitlines()
-
-    def radices(line: str) -> tuple[str, str]:
-        return line.split()[0], line.partition("radices = ")[2].strip()
-
-    assert ours[0] == theirs[0] == "20.1.1"
-    # Its self-test does not reach down to 6K, and warns of 11K.
-    tested = [line for line in ours[1:] if int(line.split()[0]) >= 12]
-    assert {radices(line) for line in tested} <= {radices(line) for line in theirs[1:]}
-    assert {len(line) for line in ours[1:]} == {len(line) for line in theirs[1:]}
 
 
 MPRIME_LOG = """\

@@ -100,12 +100,12 @@ def test_what_was_found_comes_first_in_the_status(host: Host, run: Run) -> None:
 
 def test_a_search_that_is_out_of_work_is_not_started_again(host: Host, run: Run) -> None:
     host.registry[IMAGE] = MLUCAS
-    run(image=IMAGE)
+    run(image=IMAGE, worktodo="110503")
     host.show("p110503.stat")
     host.list_work()
     host.end()
     host.did.clear()
-    status = run(image=IMAGE).unit_status
+    status = run(image=IMAGE, worktodo="110503").unit_status
     assert status == testing.ActiveStatus("out of work; 1 prime found: M110503")
     assert host.did == []
 
@@ -163,7 +163,7 @@ def test_another_image_replaces_the_container_and_keeps_the_work(host: Host, run
     host.list_work(216091)
     host.did.clear()
     state = run("config_changed", image=f"{REGISTRY}/mprime:1")
-    assert host.did == [f"pull {REGISTRY}/mprime:1", "replaced"]
+    assert host.did == [f"pull {REGISTRY}/mprime:1", "stop", "replaced"]
     assert "216091" in (host.directory / "worktodo.ini").read_text()
     assert state.workload_version == "mprime 30.19"
 
@@ -241,7 +241,7 @@ def test_work_that_is_done_is_not_begun_again(host: Host, run: Run) -> None:
     host.registry[IMAGE] = MLUCAS
     host.directory.mkdir(parents=True)
     host.show("p110503.stat")
-    status = run("install", image=IMAGE).unit_status
+    status = run("install", image=IMAGE, worktodo="110503").unit_status
     assert (host.directory / "worktodo.ini").read_text() == ""
     assert status == testing.ActiveStatus("out of work; 1 prime found: M110503")
 

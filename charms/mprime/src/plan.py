@@ -1,0 +1,159 @@
+"""What a unit's search should be: what its program is to do, and in which container."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from config import Config
+from cpu import Parent
+from dockerhost import ContainerSpec, Engine, Image, Mount, Proxies
+from engines import ADAPTERS, ENGINE_LABEL, Adapter, PrimeNet, Settings
+from limits import format_cpuset, read_cores
+from neighbours import UNIT_LABEL
+from work import KNOWN_PRIMES, Assignment, merge_work, read_orders
+from workdir import OWNER, WorkDirectory
+
+WORK = Path("/var/lib/mprime")
+
+
+@dataclass(frozen=True)
+class Desired:
+    """The search that a unit wants on its machine.
+
+    Attributes:
+        unit: the unit's name, such as mprime/0.
+        images: where the Dockerfiles are that the charm carries.
+        archive: an image that docker save wrote, if the operator gave one.
+        no_archive: why Juju handed out none; empty if it did.
+        proxies: what to fetch an image through.
+        report: called with a short text before each step that takes time.
+    """
+
+    unit: str
+    config: Config
+    images: Path
+    archive: Path | None = None
+    no_archive: str = ""
+    proxies: Proxies = field(default_factory=Proxies)
+    report: Callable[[str], None] = field(default=lambda _: None, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The unit's name as containers and files have it."""
+        return name_of(self.unit)
+
+
+def name_of(unit: str) -> str:
+    """Return a unit's name as containers and files have it: mprime-0 for mprime/0."""
+    return unit.replace("/", "-")
+
+
+def trial_of(unit: str) -> str:
+    """Return what the container and the directory of a unit's tests of the machine are called."""
+    return f"{name_of(unit)}.trial"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a search runs: what its program is to do, in which container, under which group."""
+
+    adapter: Adapter
+    settings: Settings
+    parent: Parent
+    spec: ContainerSpec
+
+
+def make_plan(desired: Desired, engine: Engine, image: Image) -> Plan:
+    """Return how the search of a unit runs with an image.
+
+    Raises:
+        DockerHostError: the engine does not answer.
+        OSError: the machine's groups, or the file of orders, can't be read.
+        ValueError: an exponent is to be tested in two ways.
+    """
+    config, kind = desired.config, engine.read_cgroups()
+    adapter = ADAPTERS[image.labels[ENGINE_LABEL]]
+    # Programs number the cores from 0 to how many there are; one beyond that is refused.
+    here = config.cpuset or read_cores(kind.version)
+    cores = sorted(c for c in here if c < (os.cpu_count() or 1)) or [0]
+    work = declare_work(desired)
+    memory = config.memory_limit or adapter.choose_memory(work)
+    primenet = None
+    if config.primenet_user:
+        primenet = PrimeNet(
+            config.primenet_user,
+            config.computer_name or socket.gethostname(),
+            config.work_preference,
+            desired.proxies.http,
+        )
+    settings = Settings(work, config.checkpoint_minutes, memory, len(cores), primenet)
+    parent = Parent(desired.unit, kind)
+    return Plan(
+        adapter, settings, parent, _specify(desired, image, adapter, settings, cores, parent)
+    )
+
+
+def declare_work(desired: Desired) -> tuple[Assignment, ...]:
+    """Return what the option worktodo lists, and then what actions ordered.
+
+    Raises:
+        OSError: the file of orders can't be read.
+        ValueError: an exponent is to be tested in two ways.
+    """
+    config = desired.config
+    by_default = () if config.primenet_user else KNOWN_PRIMES
+    return merge_work(config.worktodo or by_default, read_orders(find_orders(desired.unit)))
+
+
+def find_work(unit: str) -> WorkDirectory:
+    """Return a unit's work directory, which may not be there yet."""
+    return WorkDirectory(WORK / name_of(unit))
+
+
+def find_trial(unit: str) -> WorkDirectory:
+    """Return the directory of a unit's tests of the machine."""
+    return WorkDirectory(WORK / trial_of(unit))
+
+
+def find_orders(unit: str) -> Path:
+    """Return the file with what actions ordered, out of the container's reach."""
+    return WORK / f"{name_of(unit)}.orders"
+
+
+def _specify(
+    desired: Desired,
+    image: Image,
+    adapter: Adapter,
+    settings: Settings,
+    cores: list[int],
+    parent: Parent,
+) -> ContainerSpec:
+    """Return the container of a search: no privileges, one writable directory, and no network
+    but to reach PrimeNet.
+    """
+    config = desired.config
+    return ContainerSpec(
+        name=desired.name,
+        image=image.id,
+        command=adapter.choose_cores(cores),
+        user=f"{OWNER}:{OWNER}",
+        mounts=(Mount(str(WORK / desired.name), "/work"),),
+        network="bridge" if settings.primenet else "none",
+        memory=settings.memory,
+        pids_limit=64,
+        oom_score_adj=1000,  # if the machine runs out of memory, this goes first
+        cpus=config.cpus,
+        # Programs lay out their threads when they start: another set takes another container.
+        cpuset=format_cpuset(config.cpuset),
+        cgroup_parent=parent.reference,
+        # Not unless-stopped: that would start a program that is out of work again and again. One
+        # that ended while there is work is started by the next hook.
+        restart="on-failure",
+        stop_signal=adapter.stop_signal,
+        stop_timeout=adapter.stop_timeout,
+        labels={UNIT_LABEL: desired.unit},
+    )

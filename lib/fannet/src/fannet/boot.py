@@ -1,0 +1,116 @@
+"""The systemd unit that brings up the fans of /etc/network/fan when the host boots."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+from fannet.errors import FanError, KernelError
+from fannet.fanfile import FANFILE
+
+UNIT = Path("/etc/systemd/system/fanctl.service")
+SYSTEMCTL = "/usr/bin/systemctl"
+SYSTEMD = Path("/run/systemd/system")  # sd_booted(3)
+# How long the engines below wait for the fans, in seconds. An engine that started earlier would
+# make a bridge of the fan's name itself, for a network that it has laid over the fan's.
+_PATIENCE = 60
+_ENGINES = (
+    "docker.service",
+    "snap.docker.dockerd.service",
+    "lxd.service",
+    "snap.lxd.daemon.service",
+    "libvirtd.service",
+)
+
+
+def enable_boot() -> list[str]:
+    """Let this host bring its fans up whenever it boots; return what was done, in words.
+
+    Raises:
+        FanError: systemd does not run here.
+        KernelError: systemd refused.
+    """
+    if not SYSTEMD.is_dir():
+        raise FanError(
+            "systemd does not run here, so no unit of its can start the fans; "
+            "call fanctl up -a from what starts this system"
+        )
+    steps = []
+    text = render_unit()
+    if not UNIT.exists() or UNIT.read_text() != text:
+        new = UNIT.with_suffix(".new")
+        new.write_text(text)
+        new.chmod(0o644)
+        new.replace(UNIT)
+        _systemctl("daemon-reload")
+        steps.append(f"wrote {UNIT}")
+    if not is_boot_enabled():
+        _systemctl("enable", UNIT.name)
+        steps.append(f"enabled {UNIT.name}")
+    return steps
+
+
+def disable_boot() -> list[str]:
+    """Leave the fans down after a boot, and remove the unit; fans that are up stay so.
+
+    Raises:
+        KernelError: systemd refused.
+    """
+    if not UNIT.exists():
+        return []
+    if SYSTEMD.is_dir():
+        _systemctl("disable", "--now", UNIT.name)
+    UNIT.unlink()
+    if SYSTEMD.is_dir():
+        _systemctl("daemon-reload")
+    return [f"disabled and removed {UNIT}"]
+
+
+def is_boot_enabled() -> bool:
+    command = [SYSTEMCTL, "is-enabled", "--quiet", UNIT.name]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def render_unit() -> str:
+    """Return the unit's text; it names this Python, and the folders of what it must import."""
+    return f"""\
+# Made by `fanctl boot enable`; `fanctl boot disable` removes it.
+[Unit]
+Description=Fans of {FANFILE}
+ConditionPathExists={FANFILE}
+Wants=network-online.target
+After=network-online.target
+Before={" ".join(_ENGINES)}
+StartLimitIntervalSec=0
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+Environment="PYTHONPATH={":".join(_import_folders())}"
+ExecStart="{sys.executable}" -m fannet up -a --wait {_PATIENCE}
+Restart=on-failure
+RestartSec=10
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def _import_folders() -> list[str]:
+    """Where fannet and what it depends on were found: a charm's Python does not know by itself."""
+    folders = []
+    for name in ("fannet", "pyroute2"):
+        spec = importlib.util.find_spec(name)
+        if spec and spec.origin:
+            folder = str(Path(spec.origin).resolve().parent.parent)
+            if folder not in folders:
+                folders.append(folder)
+    return folders
+
+
+def _systemctl(*words: str) -> None:
+    done = subprocess.run([SYSTEMCTL, *words], check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise KernelError(f"systemctl {words[0]} failed: {done.stderr.strip()}")

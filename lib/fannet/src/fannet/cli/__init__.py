@@ -1,0 +1,40 @@
+"""`fanctl`, the command of the fan."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from fannet.errors import FannetError
+
+#: Exit codes: all done and well, something failed or is wrong, the command line is wrong.
+OK, FAILED, USAGE = 0, 1, 2
+_INTERRUPTED = 130  # as shells have it
+_BROKEN_PIPE = 141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code."""
+    from fannet.cli.parser import UsageError, make_parser
+
+    try:
+        arguments = make_parser().parse(sys.argv[1:] if argv is None else argv)
+        code = arguments.run(arguments)
+        sys.stdout.flush()
+        return code
+    except UsageError as error:
+        say(error)
+        return USAGE
+    except FannetError as error:
+        say(error)
+        return FAILED
+    except BrokenPipeError:
+        sys.stderr.close()  # or Python complains of what it cannot flush
+        return _BROKEN_PIPE
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def say(text: object) -> None:
+    """Tell what went wrong, in one line."""
+    print(f"fanctl: {text}", file=sys.stderr)

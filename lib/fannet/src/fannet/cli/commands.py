@@ -1,0 +1,278 @@
+"""What each verb of `fanctl` does."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import Any
+
+from fannet.cli import FAILED, OK, say
+from fannet.errors import FanError, FannetError, UnderlayError
+from fannet.fan import Change, Fan, FanState
+from fannet.fanfile import FANFILE, FLAGS, Entry, parse_entry, read_fanfile
+
+Run = Callable[[argparse.Namespace], int]
+_RETRY = 0.5  # seconds between two looks for an underlay address
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of one fan."""
+
+    overlay: str
+    bridge: str
+    steps: tuple[str, ...]
+    change: Change
+    slice: str = ""
+
+
+def read_up(arguments: argparse.Namespace) -> None:
+    """Make one entry of whichever spelling was used. Raises: FanError."""
+    words = [*(w for w in (arguments.overlay, arguments.underlay) if w), *arguments.words]
+    if arguments.overlay or arguments.underlay:
+        if not (arguments.overlay and arguments.underlay):
+            raise FanError("one of -o OVERLAY and -u UNDERLAY is missing")
+        if arguments.words and arguments.words[0] not in FLAGS:
+            raise FanError(f"{arguments.words[0]!r} is no flag, and -o and -u name the fan")
+    for name, flag in FLAGS.items():
+        given = getattr(arguments, name.replace("-", "_"))
+        if given:
+            words += [name, given] if flag.value else [name]
+    if arguments.all:
+        if words:
+            raise FanError(f"-a takes all from {FANFILE}, and no other words beside it")
+        return
+    arguments.entry = parse_entry(words)
+
+
+def run_up(arguments: argparse.Namespace) -> int:
+    require_root("fanctl up")
+    entries, errors = [], []
+    if arguments.all:
+        entries, errors = read_fanfile()
+        entries = [entry for entry in entries if entry.enabled]
+    else:
+        entries = [arguments.entry]
+    end = time.monotonic() + arguments.wait
+    done: list[Done] = []
+    for entry in entries:
+        try:
+            done.append(_up(entry, end))
+        except FannetError as error:
+            errors.append(f"{FANFILE}:{entry.line}: {error}" if entry.line else f"{error}")
+    return _tell(arguments, done, errors)
+
+
+def _up(entry: Entry, end: float) -> Done:
+    from fannet import datapath, dhcp
+
+    fan = _await(entry, end)
+    if entry.dhcp:
+        dhcp.check_dhcp(fan, entry.host_reserve)
+    change = datapath.up(fan)
+    if entry.dhcp:
+        mtu = next(state.mtu for state in datapath.read() if state.fan.overlay == fan.overlay)
+        steps = dhcp.start_dhcp(fan, mtu, entry.host_reserve, again=bool(change.steps))
+    else:
+        steps = dhcp.stop_dhcp(fan.bridge)
+    return Done(str(fan.overlay), fan.bridge, (*change.steps, *steps), change, str(fan.slice))
+
+
+def _await(entry: Entry, end: float) -> Fan:
+    """Resolve an entry, for which the underlay's address may have to come first."""
+    while True:
+        try:
+            return entry.resolve()
+        except UnderlayError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(_RETRY)
+
+
+def read_down(arguments: argparse.Namespace) -> None:
+    """Check that exactly one way of naming fans was used. Raises: FanError."""
+    words = [*(w for w in (arguments.overlay, arguments.underlay) if w), *arguments.words]
+    if arguments.underlay and not arguments.overlay:
+        raise FanError("an underlay alone names no fan; give -o OVERLAY")
+    ways = [bool(words), arguments.all, arguments.everything]
+    if sum(ways) != 1:
+        raise FanError("name one fan by its overlay, or give -a or -e")
+    if words:
+        arguments.fan = (parse_overlay(words[0]), words[1] if len(words) > 1 else "")
+
+
+def parse_overlay(text: str) -> IPv4Network:
+    try:
+        return IPv4Network(text)
+    except ValueError as error:
+        raise FanError(f"overlay {text!r} is no network: {error}") from None
+
+
+def run_down(arguments: argparse.Namespace) -> int:
+    require_root("fanctl down")
+    from fannet import datapath
+
+    states = {state.fan.overlay: state for state in datapath.read()}
+    errors: list[str] = []
+    if arguments.everything:
+        wanted = list(states)
+    elif arguments.all:
+        entries, errors = read_fanfile()
+        named = {entry.overlay for entry in entries}
+        wanted = [overlay for overlay in states if str(overlay) in named]
+    else:
+        overlay, underlay = arguments.fan
+        if overlay in states and underlay:
+            _check_underlay(underlay, states[overlay])
+        wanted = [overlay]
+    done = []
+    for overlay in wanted:
+        try:
+            done.append(_down(overlay, states.get(overlay)))
+        except FannetError as error:
+            errors.append(f"{overlay}: {error}")
+    return _tell(arguments, done, errors)
+
+
+def _down(overlay: IPv4Network, state: FanState | None) -> Done:
+    from fannet import datapath, dhcp
+    from fannet.fan import name_bridge
+
+    bridge = state.fan.bridge if state else name_bridge(overlay)
+    steps = dhcp.stop_dhcp(bridge)
+    change = datapath.down(overlay)
+    return Done(str(overlay), bridge, (*steps, *change.steps), change)
+
+
+def _check_underlay(text: str, state: FanState) -> None:
+    """Refuse to take down a fan over another underlay. Raises: FanError.
+
+    The device may have lost its address already, so what the fan is over decides.
+    """
+    underlay = state.fan.mapping.underlay
+    where, _, length = text.rpartition("/")
+    try:
+        same = IPv4Network(text, strict=False) == underlay
+    except ValueError:
+        same = length == str(underlay.prefixlen) and state.device in (None, where)
+    if not same:
+        raise FanError(
+            f"the fan {state.fan.overlay} is over {underlay} on {state.device}, not {text}; "
+            "leave out the underlay to take it down all the same"
+        )
+
+
+def run_show(arguments: argparse.Namespace) -> int:
+    from fannet import datapath
+    from fannet.cli import views
+
+    states = datapath.read()
+    if arguments.format == "json":
+        views.print_json([views.as_json(state) for state in states])
+    else:
+        views.print_table(states, verbose=arguments.verbose)
+    return OK
+
+
+def run_check(arguments: argparse.Namespace) -> int:
+    require_root("fanctl check")
+    from fannet import check
+    from fannet.cli import views
+
+    report = check.check_all(arguments.peers)
+    if arguments.format == "json":
+        views.print_json(views.report_as_json(report))
+    else:
+        views.print_report(report)
+    return FAILED if report.has_problems else OK
+
+
+def run_config(arguments: argparse.Namespace) -> int:
+    from fannet.cli import views
+
+    entries, errors = read_fanfile()
+    slices: dict[Entry, str] = {}
+    for entry in entries:
+        try:
+            slices[entry] = str(entry.resolve().slice)
+        except FannetError as error:
+            if entry.enabled:
+                errors.append(f"{FANFILE}:{entry.line}: {error}")
+    if arguments.format == "json":
+        rows = [views.entry_as_json(entry, slices.get(entry)) for entry in entries]
+        views.print_json({"fans": rows, "errors": errors})
+    else:
+        views.print_entries(entries, slices)
+    _say_all(errors)
+    return FAILED if errors else OK
+
+
+def run_boot(arguments: argparse.Namespace) -> int:
+    from fannet import boot
+    from fannet.cli import views
+
+    if arguments.what == "status":
+        enabled = boot.is_boot_enabled()
+        if arguments.format == "json":
+            views.print_json({"enabled": enabled})
+        else:
+            print("enabled" if enabled else "disabled")
+        return OK
+    require_root(f"fanctl boot {arguments.what}")
+    steps = boot.enable_boot() if arguments.what == "enable" else boot.disable_boot()
+    if arguments.format == "json":
+        views.print_json({"steps": steps})
+    else:
+        for step in steps:
+            print(step)
+    return OK
+
+
+def require_root(what: str) -> None:
+    if os.geteuid() != 0:
+        raise FanError(f"{what} changes or probes the network, which takes root; use sudo")
+
+
+def _tell(arguments: argparse.Namespace, done: Sequence[Done], errors: Sequence[str]) -> int:
+    if arguments.format == "json":
+        from fannet.cli import views
+
+        views.print_json({"fans": [_as_json(fan) for fan in done], "errors": list(errors)})
+    else:
+        for fan in done:
+            _print_done(fan)
+    _say_all(errors)
+    return FAILED if errors else OK
+
+
+def _print_done(fan: Done) -> None:
+    for step in fan.steps:
+        print(f"{fan.bridge}: {step}")
+    if fan.change.moved:
+        old, new = fan.change.moved
+        devices = ", ".join(fan.change.plugged) or "none"
+        print(
+            f"{fan.bridge}: the slice moved from {old} to {new}; restart what is behind these "
+            f"devices, to give it new addresses: {devices}"
+        )
+
+
+def _as_json(fan: Done) -> dict[str, Any]:
+    moved = fan.change.moved
+    return {
+        "overlay": fan.overlay,
+        "bridge": fan.bridge,
+        "slice": fan.slice or None,
+        "steps": list(fan.steps),
+        "moved": {"from": str(moved[0]), "to": str(moved[1])} if moved else None,
+        "plugged": list(fan.change.plugged),
+    }
+
+
+def _say_all(errors: Sequence[str]) -> None:
+    for error in errors:
+        say(error)

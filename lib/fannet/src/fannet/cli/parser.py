@@ -1,0 +1,191 @@
+"""What `fanctl` understands, and how it explains itself."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+from fannet.cli import commands
+from fannet.errors import FannetError
+from fannet.fanfile import FANFILE, FLAGS, SWITCHES
+
+OVERVIEW = f"""\
+The fan gives every container of every host an address that all others reach, by arithmetic:
+each host owns the slice of the overlay network that its underlay address computes to.
+
+usage: fanctl COMMAND [ARGUMENT]...
+
+  up      make this host part of a fan, or mend it
+  down    take a fan of this host away
+  show    list the fans of this host
+  check   find out what is wrong, here and on the way to other hosts
+  config  list the fans that {FANFILE} asks for
+  boot    bring up those fans whenever this host boots
+  help    this text; fanctl COMMAND --help tells more of each
+
+Two hosts, 172.30.0.28 and 172.30.0.27, on one fan; the same on both:
+
+  fanctl up 250.0.0.0/8 eth0/16 dhcp
+  fanctl show
+  fanctl check 172.30.0.27
+
+The first now owns 250.0.28.0/24, and its bridge fan-250 has the address 250.0.28.1. What is
+plugged into the bridge reaches the second's 250.0.27.0/24.
+
+Exit codes: 0 all is done or well; 1 something failed or is wrong, and standard error says what;
+2 the command line is wrong, and nothing was done.
+"""
+
+UNDERLAYS = """\
+OVERLAY is a network that is used for nothing else, such as 250.0.0.0/8.
+UNDERLAY is the network that hosts reach each other on, as one of
+  DEVICE/PREFIX   eth0/16         the address that the device has
+  ADDRESS/PREFIX  172.30.0.28/16  this address
+  NETWORK/PREFIX  172.30.0.0/16   the address that this host has in it
+The prefixes are the same on all hosts; the underlay's may be shorter than the device's own."""
+
+UP = f"""\
+Make this host part of a fan, or mend what is not as it should be.
+
+{UNDERLAYS}"""
+
+UP_EXAMPLES = f"""\
+examples:
+  fanctl up 250.0.0.0/8 eth0/16 dhcp
+  fanctl up -u eth0/16 -o 250.0.0.0/8 --dhcp     the same
+  fanctl up 250.0.0.0/8 172.30.0.28/16 mtu 1400 no-masquerade
+  fanctl up 250.0.0.0/8 eth0/16 into lxdbr0      LXD's own bridge is the fan's
+  fanctl up -a                                   all in {FANFILE}
+
+It prints what it changed, a line each; nothing, where all was as it should be. After a change of
+the underlay address it names the devices whose containers must be restarted."""
+
+DOWN = f"""\
+Take away what `fanctl up` made. An overlay suffices; an underlay, if given, must be the fan's.
+
+{UNDERLAYS}"""
+
+DOWN_EXAMPLES = f"""\
+examples:
+  fanctl down 250.0.0.0/8
+  fanctl down -u eth0/16 -o 250.0.0.0/8
+  fanctl down -a     those in {FANFILE}
+  fanctl down -e     every fan of this host"""
+
+CHECK = """\
+Find out what is wrong with the fans of this host and, for each PEER, with the way to that host,
+and say what to do next. A peer is named by its underlay address, an address in its slice, or its
+host name; it is pinged through the fan, small and at full size."""
+
+CHECK_EXAMPLES = """\
+examples:
+  fanctl check
+  fanctl check 172.30.0.27
+  fanctl check 250.0.27.3 otherhost"""
+
+CONFIG = f"""\
+List the fans that {FANFILE} asks for, with the slice that each gives this host, and tell what is
+wrong, by line. It changes nothing. The file has one fan a line; # starts a comment:
+
+  250.0.0.0/8  eth0/16  dhcp host-reserve 5
+  251.0.0.0/8  eth1/16  off
+
+Flags are those of `fanctl up`, and {", ".join(SWITCHES)}; `fanctl up -a` leaves out what is
+off."""
+
+BOOT = f"""\
+Bring up the fans of {FANFILE} whenever this host boots: `enable` writes and enables a systemd
+unit, fanctl.service, which comes before container engines and waits for the underlay's address;
+`disable` removes it; `status` tells which of the two it is."""
+
+
+class UsageError(FannetError):
+    """The command line is wrong; nothing was done."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
+        """Read a command line. Raises: UsageError."""
+        if not argv:
+            raise UsageError("no command was given; see fanctl --help")
+        arguments = self.parse_args(argv)
+        if arguments.prepare:
+            try:
+                arguments.prepare(arguments)
+            except FannetError as error:
+                raise UsageError(f"{error}; see fanctl {arguments.command} --help") from None
+        return arguments
+
+    def format_help(self) -> str:
+        return OVERVIEW if self.prog == "fanctl" else super().format_help()
+
+
+def make_parser() -> Parser:
+    parser = Parser(prog="fanctl", allow_abbrev=False)
+    verbs = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def add(name: str, run: commands.Run, text: str, epilog: str = "") -> argparse.ArgumentParser:
+        verb = verbs.add_parser(
+            name,
+            description=text,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        verb.set_defaults(run=run, prepare=None)
+        verb.add_argument(
+            "--format", choices=("text", "json"), default="text", help="how to print it (text)"
+        )
+        return verb
+
+    up = add("up", commands.run_up, UP, UP_EXAMPLES)
+    up.set_defaults(prepare=commands.read_up)
+    up.add_argument("words", nargs="*", metavar="OVERLAY UNDERLAY [FLAG]...")
+    _add_networks(up)
+    up.add_argument("-a", "--all", action="store_true", help=f"all in {FANFILE}")
+    up.add_argument(
+        "--wait",
+        type=_read_seconds,
+        default=0,
+        metavar="SECONDS",
+        help="wait so long for an underlay address that is not there yet (0)",
+    )
+    for name, flag in FLAGS.items():
+        how = {"metavar": flag.value} if flag.value else {"action": "store_true"}
+        up.add_argument(f"--{name}", help=flag.help, **how)  # pyright: ignore[reportArgumentType]
+
+    down = add("down", commands.run_down, DOWN, DOWN_EXAMPLES)
+    down.set_defaults(prepare=commands.read_down)
+    down.add_argument("words", nargs="*", metavar="OVERLAY [UNDERLAY]")
+    _add_networks(down)
+    down.add_argument("-a", "--all", action="store_true", help=f"those in {FANFILE}")
+    down.add_argument("-e", "--everything", action="store_true", help="every fan of this host")
+
+    show = add("show", commands.run_show, "List the fans of this host.")
+    show.add_argument(
+        "-v", "--verbose", action="store_true", help="with slices, devices, and what was dropped"
+    )
+    check = add("check", commands.run_check, CHECK, CHECK_EXAMPLES)
+    check.add_argument("peers", nargs="*", metavar="PEER")
+    add("config", commands.run_config, CONFIG)
+    boot = add("boot", commands.run_boot, BOOT)
+    boot.add_argument("what", choices=("enable", "disable", "status"))
+    add("help", lambda _: print(OVERVIEW, end="") or 0, "Explain fanctl.")
+    return parser
+
+
+def _add_networks(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("-o", "--overlay", help="instead of the first word")
+    verb.add_argument("-u", "--underlay", help="instead of the second word")
+
+
+def _read_seconds(text: str) -> float:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return float(text)

@@ -8,6 +8,7 @@ so that the guest runs wherever qemu does: it is ten to thirty times slower than
 from __future__ import annotations
 
 import base64
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -19,11 +20,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from localmodel.errors import LocalModelError
 from localmodel.host.processes import run
@@ -163,7 +162,7 @@ def _name_kernel(distribution: str) -> str:
     return f"linux-image-{_find_architecture().name}"
 
 
-@contextmanager
+@contextlib.contextmanager
 def _lock() -> Iterator[None]:
     """Keep a second build out of the same folder; the kernel frees it at a kill."""
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -172,40 +171,45 @@ def _lock() -> Iterator[None]:
         yield
 
 
-class Guest:
-    """A guest that runs for as long as the `with` block; what it writes is gone then.
+@contextlib.contextmanager
+def boot(disk: Disk) -> Iterator[Guest]:
+    """Run a guest for as long as the block runs; what it wrote is gone then.
 
-    It ends with its process, however that ends.
+    It ends with this process, however that ends.
 
     Raises:
-        GuestError: it does not come up; the text has the last lines of its console.
+        GuestError: it does not come up; the text has the end of its console.
+    """
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        file = Path(folder) / "changes"
+        backing = ("-b", disk.root, "-F", "raw")
+        run("/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", *backing, file)
+        changes = file.open("r+b")
+    # The file has no name any more, so that a kill leaves nothing behind.
+    with changes, tempfile.TemporaryFile() as console:
+        guest = Guest(disk, changes, console)
+        try:
+            guest.start()
+            yield guest
+        finally:
+            guest.kill()
+
+
+class Guest:
+    """A guest, as `boot` gives it.
+
+    Args:
+        disk: what it starts from.
+        changes: a qcow2 image over the disk.
+        console: takes what it prints.
     """
 
-    def __init__(self, disk: Disk):
-        self._disk = disk
+    def __init__(self, disk: Disk, changes: IO[bytes], console: IO[bytes]):
+        self._disk, self._changes, self._console = disk, changes, console
         self._id = secrets.token_hex(16)
-
-    def __enter__(self) -> Guest:
-        CACHE.mkdir(parents=True, exist_ok=True)
-        self._folder = tempfile.TemporaryDirectory(prefix="run-", dir=CACHE)
-        self._changes = Path(self._folder.name) / "changes.qcow2"
-        try:
-            backing = ("-b", self._disk.root, "-F", "raw")
-            run("/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", *backing, self._changes)
-            self._start()
-        except BaseException:
-            self._folder.cleanup()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._kill()
-        self._folder.cleanup()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket = socket.socket()
+        self._stream = self._socket.makefile("rb")
 
     def run(
         self, *argv: str, check: bool = True, stdin: bytes = b"", timeout: float = _RUN_TIMEOUT
@@ -251,15 +255,19 @@ class Guest:
         """Shut the guest down and start it again. Raises GuestError."""
         self._tell("guest-shutdown", {"mode": "powerdown"})
         try:
-            self._process.wait(_STOP_TIMEOUT)
+            if self._process:
+                self._process.wait(_STOP_TIMEOUT)
         except subprocess.TimeoutExpired as error:
             raise self._explain(f"did not shut down within {_STOP_TIMEOUT:g} s") from error
-        self._kill()
-        self._start()
+        self.kill()
+        self.start()
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Power on, and wait until commands can be run. Raises GuestError."""
         architecture = _find_architecture()
         ours, theirs = socket.socketpair()
+        files = [file.fileno() for file in (self._changes, self._console, theirs)]
+        changes, console, agent = files
         with theirs:
             self._process = subprocess.Popen(
                 [
@@ -272,27 +280,25 @@ class Guest:
                     "-append",
                     f"root=/dev/vda rw console={architecture.console} quiet panic=-1 "
                     f"systemd.machine_id={self._id}",
-                    *("-drive", f"file={self._changes},if=virtio,cache=unsafe"),
-                    *("-serial", f"file:{self._console}"),
+                    *("-drive", f"file=/proc/self/fd/{changes},if=virtio,cache=unsafe"),
+                    *("-serial", f"file:/proc/self/fd/{console}"),
                     *("-device", "virtio-rng-pci", "-device", "virtio-serial-pci"),
-                    *("-chardev", f"socket,id=agent,fd={theirs.fileno()}"),
+                    *("-chardev", f"socket,id=agent,fd={agent}"),
                     *("-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"),
                 ],
                 stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
+                pass_fds=files,
             )
         ours.settimeout(_START_TIMEOUT)
-        self._socket, self._stream = ours, ours.makefile("rwb")
-        try:
-            # What is sent waits until somebody reads it at the other end.
-            self._ask("guest-ping", {})
-        except BaseException:
-            self._kill()
-            raise
+        self._socket, self._stream = ours, ours.makefile("rb")
+        # What is sent waits until somebody reads it at the other end.
+        self._ask("guest-ping", {})
 
-    def _kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
+    def kill(self) -> None:
+        """Cut the power."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
         self._stream.close()
         self._socket.close()
 
@@ -302,6 +308,8 @@ class Guest:
             line = self._stream.readline()
         except TimeoutError as error:
             raise self._explain(f"does not answer within {_START_TIMEOUT:g} s") from error
+        except ConnectionError:
+            line = b""
         if not line:
             raise self._explain("has ended")
         answer = json.loads(line)
@@ -311,13 +319,10 @@ class Guest:
 
     def _tell(self, command: str, arguments: dict[str, Any]) -> None:
         message = json.dumps({"execute": command, "arguments": arguments}) + "\n"
-        self._stream.write(message.encode())
-        self._stream.flush()
-
-    @property
-    def _console(self) -> Path:
-        return Path(self._folder.name) / "console.log"
+        with contextlib.suppress(ConnectionError):  # then there is no answer either
+            self._socket.sendall(message.encode())
 
     def _explain(self, what: str) -> GuestError:
-        said = self._console.read_text(errors="replace") if self._console.exists() else ""
+        self._console.seek(0)
+        said = self._console.read().decode(errors="replace")
         return GuestError(f"the guest {what}; its console's end:\n{said[-2000:]}")

@@ -1,0 +1,3 @@
+"""What the charm does on its machine; nothing in here knows of Juju's events."""
+
+from __future__ import annotations

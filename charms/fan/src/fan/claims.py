@@ -1,0 +1,106 @@
+"""Which units of this machine want which fan.
+
+Several applications on a machine can each have a unit of this charm there. One fan serves all that
+want the same overlay; it goes with the last of them. Each unit keeps what it wants in its own
+agent's directory, which survives a reboot and goes with the unit, and reads that of the others.
+Juju runs one hook at a time on a machine, so no two write at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pydantic
+
+from fan.config import Config
+
+# Each unit of this machine has a directory here for as long as it lives.
+AGENTS = Path("/var/lib/juju/agents")
+_FILE = "fan-claim.json"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a unit wants.
+
+    Attributes:
+        config: what it has brought about; None for one that was refused: it keeps the fan of its
+            overlay alive, and has no say in what that is like.
+    """
+
+    unit: str
+    overlay: IPv4Network
+    config: Config | None
+
+
+def read_claim(unit: str) -> Claim | None:
+    """Return a unit's claim; None if it has made none.
+
+    A file that is damaged counts as none: the unit's next hook writes it anew.
+    """
+    try:
+        answer = json.loads(_locate(unit).read_text())
+        config = answer["config"] and Config.model_validate(answer["config"])
+        return Claim(unit, IPv4Network(answer["overlay"]), config)
+    except (OSError, ValueError, KeyError, TypeError, pydantic.ValidationError):
+        return None
+
+
+def write_claim(claim: Claim) -> None:
+    """Keep a claim, for this machine's other units and for the next boot. Raises OSError."""
+    answer = {
+        "overlay": str(claim.overlay),
+        "config": claim.config and claim.config.model_dump(mode="json"),
+    }
+    file = _locate(claim.unit)
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(handle, "w") as stream:
+            json.dump(answer, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).replace(file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def drop_claim(unit: str) -> None:
+    """Forget what a unit wants."""
+    _locate(unit).unlink(missing_ok=True)
+
+
+def list_claims(*, but: str) -> list[Claim]:
+    """Return the claims of this machine's units, apart from one unit's, in order."""
+    units = (_name(file.parent) for file in AGENTS.glob(f"unit-*/{_FILE}"))
+    claims = (read_claim(unit) for unit in sorted(units, key=_order) if unit != but)
+    return [claim for claim in claims if claim]
+
+
+def lives_here(unit: str) -> bool:
+    """Return whether a unit, such as fan/0, exists on this machine."""
+    return _locate(unit).parent.is_dir()
+
+
+def application_of(unit: str) -> str:
+    return unit.partition("/")[0]
+
+
+def _locate(unit: str) -> Path:
+    return AGENTS / f"unit-{unit.replace('/', '-')}" / _FILE
+
+
+def _name(folder: Path) -> str:
+    application, _, number = folder.name.removeprefix("unit-").rpartition("-")
+    return f"{application}/{number}"
+
+
+def _order(unit: str) -> tuple[str, int]:
+    application, _, number = unit.partition("/")
+    return application, int(number) if re.fullmatch(r"[0-9]{1,18}", number) else 0

@@ -1,0 +1,294 @@
+"""The fan on this machine: what it should be, making it so, and how it stands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import dockerhost
+import fannet
+from dockerhost import DockerHostError
+from fan import boot, containers, lxd
+from fan.claims import (
+    Claim,
+    application_of,
+    drop_claim,
+    list_claims,
+    read_claim,
+    write_claim,
+)
+from fan.config import Config, list_differences
+from fan.parts import Parts, PartsError, divide
+from fan.underlay import UnderlayError, find_host
+from fannet import dhcp
+from fannet.fan import OVERHEAD
+
+# What the data path and its tests call, and the packages that these come with.
+_PROGRAMS = {
+    "/usr/sbin/nft": "nftables",
+    "/usr/sbin/tc": "iproute2",
+    "/usr/bin/ping": "iputils-ping",
+}
+_PATIENCE = 60  # seconds that a boot waits for this machine's address
+TROUBLE = (
+    fannet.FannetError,
+    DockerHostError,
+    lxd.LxdError,
+    PartsError,
+    UnderlayError,
+    OSError,
+)
+
+
+@dataclass(frozen=True)
+class Desired:
+    """The fan that a unit wants on its machine.
+
+    Attributes:
+        unit: the unit's name, such as fan/0.
+        charm: the charm's directory, which keeps its path when the charm is refreshed.
+        report: called with a short text before each step that takes time.
+    """
+
+    unit: str
+    config: Config
+    charm: Path
+    report: Callable[[str], None] = field(default=lambda _: None, compare=False)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a reconcile found in the end.
+
+    Attributes:
+        problem: why the machine is not as desired, in one line; empty if it is.
+        fan: as it stands; None while there is none.
+        moved: the old and the new slice, if this machine's address had changed.
+        stale: the containers that have addresses of the old slice.
+    """
+
+    problem: str = ""
+    fan: fannet.FanState | None = None
+    moved: tuple[IPv4Network, IPv4Network] | None = None
+    stale: tuple[str, ...] = ()
+
+
+def reconcile(desired: Desired) -> Observed:
+    """Change on this machine what differs from what is desired, and return how it stands.
+
+    It may be killed anywhere and run again. Trouble is returned as the observed `problem`; it is
+    not raised.
+    """
+    change = fannet.Change()
+    stale: tuple[str, ...] = ()
+    problem = ""
+    try:
+        problem = _find_rival(desired)
+        if not problem:
+            change, stale = _advance(desired)
+    except TROUBLE as error:
+        problem = explain(error)
+    try:
+        return Observed(problem, find_fan(desired.config.overlay), change.moved, stale)
+    except fannet.FannetError as error:
+        return Observed(problem or str(error), moved=change.moved, stale=stale)
+
+
+def find_fan(overlay: IPv4Network) -> fannet.FanState | None:
+    """Return the fan of an overlay as it stands; None if this machine has none.
+
+    Raises:
+        fannet.KernelError: the kernel could not be read.
+    """
+    return next((state for state in fannet.read() if state.fan.overlay == overlay), None)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A fan that options ask for, on this machine.
+
+    Attributes:
+        mtu: the largest packet inside the fan, in bytes.
+    """
+
+    config: Config
+    fan: fannet.Fan
+    parts: Parts
+    mtu: int
+
+
+def plan(config: Config) -> Plan:
+    """Return the fan that options ask for, with this machine's address.
+
+    Raises:
+        UnderlayError: this machine's address is not to be found.
+        PartsError: the slice is too small for all who want a part of it.
+        fannet.FannetError: the options make no fan with that address.
+    """
+    host = find_host(config.underlay)
+    fan = fannet.Fan(
+        mapping=fannet.Mapping(config.overlay, host.underlay),
+        host=host.address,
+        bridge=config.lxd_network if config.lxd else "",
+        own_bridge=not config.lxd,
+        encapsulation=config.encapsulation,
+        vni=config.vni,
+        port=config.port,
+        mtu=config.mtu,
+        masquerade=config.masquerade,
+    )
+    return Plan(
+        config,
+        fan,
+        divide(fan, config),
+        config.mtu or host.mtu - OVERHEAD[config.encapsulation],
+    )
+
+
+def restore(unit: str) -> None:
+    """Bring up, at boot, what a unit had before; wait until this machine has its address.
+
+    Raises:
+        fannet.FannetError, UnderlayError, lxd.LxdError: it did not come up within a minute.
+    """
+    claim = read_claim(unit)
+    if claim is None or claim.config is None:
+        return
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            _bring_up(plan(claim.config))
+            return
+        except (UnderlayError, fannet.UnderlayError, lxd.LxdError):
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.5)
+
+
+def release(unit: str) -> None:
+    """Give back what a unit has of the machine; the last one that goes takes the fan down.
+
+    Raises:
+        fannet.FannetError, DockerHostError, lxd.LxdError, OSError: something could not be given
+            back; the rest was.
+    """
+    claim = read_claim(unit)
+    if claim:
+        _take_down(claim.overlay, but=unit)
+    boot.disable(unit)
+    drop_claim(unit)
+
+
+def _advance(desired: Desired) -> tuple[fannet.Change, tuple[str, ...]]:
+    """Bring the fan about; return what that changed, and whose addresses are stale by it."""
+    config = desired.config
+    wanted = plan(config)
+    containers.check_bridge(wanted.fan)
+    before = read_claim(desired.unit)
+    if before and before.overlay != config.overlay:
+        _take_down(before.overlay, but=desired.unit)
+    write_claim(Claim(desired.unit, config.overlay, config))
+    _install(config, desired.report)
+    change = _bring_up(wanted)
+    _restore_lxd(config.overlay, but=config.lxd_network if config.lxd else "")
+    containers.settle(config, wanted.fan, wanted.mtu, wanted.parts, desired.report)
+    boot.enable(desired.unit, desired.charm)
+    stale = ()
+    if change.moved:
+        stale = (*_list_lxd_users(config), *containers.list_users(wanted.fan))
+    return change, stale
+
+
+def _bring_up(wanted: Plan) -> fannet.Change:
+    """Bring up what is there before any container."""
+    config, fan = wanted.config, wanted.fan
+    if config.lxd:
+        keys = lxd.specify(fan, wanted.mtu, wanted.parts.others)
+        lxd.Lxd().settle(config.lxd_network, str(config.overlay), keys)
+    change = fannet.up(fan)
+    if config.dhcp:
+        dhcp.start_dhcp(fan, wanted.mtu, wanted.parts.reserve, again=bool(change.steps))
+    else:
+        dhcp.stop_dhcp(fan.bridge)
+    return change
+
+
+def _list_lxd_users(config: Config) -> tuple[str, ...]:
+    if not config.lxd:
+        return ()
+    fans = lxd.Lxd().list_fans(str(config.overlay))
+    return tuple(user for fan in fans for user in fan.users)
+
+
+def _find_rival(desired: Desired) -> str:
+    """Return why another application's unit on this machine keeps this one out, if one does.
+
+    Units of one application have the same options, sooner or later: the newest count.
+    """
+    application = application_of(desired.unit)
+    for claim in list_claims(but=desired.unit):
+        if (
+            claim.overlay != desired.config.overlay
+            or claim.config is None
+            or application_of(claim.unit) == application
+            or not (differences := list_differences(desired.config, claim.config))
+        ):
+            continue
+        # Without a say, but with a place: should the other one go, the fan stays.
+        write_claim(Claim(desired.unit, claim.overlay, None))
+        return (
+            f"{claim.unit} on this machine has the fan {claim.overlay} with other options "
+            f"({', '.join(differences)}); give both applications the same, or another overlay"
+        )
+    return ""
+
+
+def _take_down(overlay: IPv4Network, *, but: str) -> None:
+    """Take a fan down, unless a unit of this machine other than one wants it."""
+    if any(claim.overlay == overlay for claim in list_claims(but=but)):
+        return
+    state = find_fan(overlay)
+    failures: list[Exception] = []
+    # What stands on the bridge goes before the bridge. One failure need not keep all the rest.
+    steps: list[Callable[[], object]] = [
+        lambda: containers.clear(overlay),
+        lambda: dhcp.stop_dhcp(state.fan.bridge if state else fannet.name_bridge(overlay)),
+        lambda: fannet.down(overlay),
+        lambda: _restore_lxd(overlay, but=""),
+    ]
+    for step in steps:
+        try:
+            step()
+        except TROUBLE as error:
+            failures.append(error)
+    if failures:
+        raise OSError("; ".join(explain(failure) for failure in failures))
+
+
+def _restore_lxd(overlay: IPv4Network, *, but: str) -> None:
+    if not lxd.is_here():
+        return
+    here = lxd.Lxd()
+    for network in here.list_fans(str(overlay)):
+        if network.name != but:
+            here.restore(network.name)
+
+
+def _install(config: Config, report: Callable[[str], None]) -> None:
+    programs = dict(_PROGRAMS)
+    if config.dhcp:
+        programs[str(dhcp.DNSMASQ)] = "dnsmasq-base"
+    missing = [package for program, package in programs.items() if not Path(program).exists()]
+    if missing:
+        report(f"installing {', '.join(missing)}")
+        dockerhost.install_packages(*missing)
+
+
+def explain(error: Exception) -> str:
+    """Return an error in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)

@@ -169,7 +169,7 @@ def deploy(charms: dict[str, Path]) -> Iterator[jubilant.Juju]:
         juju.integrate("apache2", "mprime")
         juju.cli("add-machine")
         juju.wait(lambda status: bool(status.get_units("mprime")), successes=1)
-        juju.wait(jubilant.all_active, successes=1)
+        juju.wait(jubilant.all_active, error=jubilant.any_blocked, successes=1)
         yield juju
 
 

@@ -80,7 +80,11 @@ def find_underlay(text: str) -> tuple[IPv4Address, IPv4Network]:
     if host != network.network_address:
         return host, network
     # An address on lo is not bound to a link, so it is taken only when it is named.
-    found = [a for a in read_addresses() if a.address in network and a.device != "lo"]
+    found = [
+        a
+        for a in read_addresses()
+        if a.address in network and a.device != "lo" and not a.secondary
+    ]
     return _only(found, f"in {network}"), network
 
 
@@ -88,9 +92,10 @@ def _find_on_device(device: str) -> IPv4Address:
     addresses = read_addresses()
     found = [a for a in addresses if a.device == device and not a.secondary]
     if not found:
-        others = sorted({a.device for a in addresses})
-        names = ", ".join(others) or "no device"
-        raise UnderlayError(f"device {device} has no IPv4 address, or is not there; {names} has")
+        others = ", ".join(sorted({a.device for a in addresses})) or "none"
+        raise UnderlayError(
+            f"device {device} is not there, or has no IPv4 address; devices with one: {others}"
+        )
     return _only(found, f"on {device}")
 
 

@@ -26,26 +26,26 @@ _SMALL = 84  # bytes: the packet that ping sends by default
 # announce themselves by broadcast and over IPv6, and a fan carries neither.
 _ADVICE = {
     "rx_vni": (
-        "its VNI differs",
+        "the sender's VNI differs",
         "compare VNI and overlay in fanctl show --verbose on both hosts",
     ),
     "rx_outer": (
-        "its underlay address is outside of this fan's underlay, is this host's own, "
-        "or was changed by NAT on the way",
+        "the sender is outside of this fan's underlay, has this host's own address, or its "
+        "address was changed by NAT on the way",
         "give all hosts the same underlay prefix, each host an address of its own, "
         "and take NAT out of the way",
     ),
     "rx_source": (
-        "it computes its slice otherwise, or someone forges addresses",
+        "the sender computes its slice otherwise, or someone forges addresses",
         "compare overlay and underlay prefixes in fanctl show on both hosts; "
         "restart containers that kept addresses of an older slice",
     ),
     "rx_destination": (
-        "it computes this host's slice otherwise",
+        "the sender computes this host's slice otherwise",
         "compare overlay and underlay prefixes in fanctl show on both hosts",
     ),
     "rx_fragment": (
-        "its packets are larger than the way between the hosts, so they come in pieces",
+        "packets are larger than the way between the hosts takes, and come in pieces",
         "set a smaller mtu on all hosts: fanctl up ... mtu N",
     ),
 }
@@ -223,7 +223,7 @@ def check_host(state: FanState) -> tuple[Finding, ...]:
     else:
         found += _check_device(state, state.device)
     found += [
-        Finding("warning", f"{count} packets were dropped ({reason}): {_explain(reason)}", then)
+        Finding("warning", f"packets were dropped: {_explain(reason, count)}", then)
         for reason, (_, then) in _ADVICE.items()
         if (count := state.drops.get(reason, 0))
     ]
@@ -266,9 +266,8 @@ def _explain_prefix(own: Address, fan: Fan) -> Finding:
     )
 
 
-def _explain(reason: str) -> str:
-    """Say what a drop means: of which kind the packet is, and what that tells of its sender."""
-    return f"the packet {DROPS[reason]}; of the host that sent it, {_ADVICE[reason][0]}"
+def _explain(reason: str, count: int) -> str:
+    return f"{count} for {reason} ({DROPS[reason]}), so {_ADVICE[reason][0]}"
 
 
 def check_peer(state: FanState, way: Way) -> PeerReport:
@@ -333,8 +332,7 @@ def _explain_silence(state: FanState, way: Way, listener: probes.Listener) -> tu
     if drops:
         return tuple(
             _problem(
-                f"{host} answers, and this host dropped {count} packets ({reason}): "
-                f"{_explain(reason)}",
+                f"{host} answers, and this host drops it: {_explain(reason, count)}",
                 _ADVICE[reason][1],
             )
             for reason, count in drops.items()

@@ -12,7 +12,7 @@ from typing import Any
 
 from fannet.cli import FAILED, OK, say
 from fannet.errors import FanError, FannetError, UnderlayError
-from fannet.fan import Change, Fan, FanState
+from fannet.fan import Change, FanState
 from fannet.fanfile import FANFILE, FLAGS, Entry, parse_entry, read_fanfile
 
 Run = Callable[[argparse.Namespace], int]
@@ -61,16 +61,27 @@ def run_up(arguments: argparse.Namespace) -> int:
     done: list[Done] = []
     for entry in entries:
         try:
-            done.append(_up(entry, end))
+            done.append(_await(entry, end))
         except FannetError as error:
             errors.append(f"{FANFILE}:{entry.line}: {error}" if entry.line else f"{error}")
     return _tell(arguments, done, errors)
 
 
-def _up(entry: Entry, end: float) -> Done:
+def _await(entry: Entry, end: float) -> Done:
+    """Bring a fan up, for which the underlay's address may have to come first."""
+    while True:
+        try:
+            return _up(entry)
+        except UnderlayError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(_RETRY)
+
+
+def _up(entry: Entry) -> Done:
     from fannet import datapath, dhcp
 
-    fan = _await(entry, end)
+    fan = entry.resolve()
     if entry.dhcp:
         dhcp.check_dhcp(fan, entry.host_reserve)
     change = datapath.up(fan)
@@ -80,17 +91,6 @@ def _up(entry: Entry, end: float) -> Done:
     else:
         steps = dhcp.stop_dhcp(fan.bridge)
     return Done(str(fan.overlay), fan.bridge, (*change.steps, *steps), change, str(fan.slice))
-
-
-def _await(entry: Entry, end: float) -> Fan:
-    """Resolve an entry, for which the underlay's address may have to come first."""
-    while True:
-        try:
-            return entry.resolve()
-        except UnderlayError:
-            if time.monotonic() >= end:
-                raise
-            time.sleep(_RETRY)
 
 
 def read_down(arguments: argparse.Namespace) -> None:
@@ -129,6 +129,8 @@ def run_down(arguments: argparse.Namespace) -> int:
         if overlay in states and underlay:
             _check_underlay(underlay, states[overlay])
         wanted = [overlay]
+        if overlay not in states:
+            say(f"no fan {overlay} is up on this host; nothing to take down but leftovers")
     done = []
     for overlay in wanted:
         try:
@@ -251,12 +253,12 @@ def _tell(arguments: argparse.Namespace, done: Sequence[Done], errors: Sequence[
 
 def _print_done(fan: Done) -> None:
     for step in fan.steps:
-        print(f"{fan.bridge}: {step}")
+        print(step)
     if fan.change.moved:
         old, new = fan.change.moved
         devices = ", ".join(fan.change.plugged) or "none"
         print(
-            f"{fan.bridge}: the slice moved from {old} to {new}; restart what is behind these "
+            f"the slice of {fan.bridge} moved from {old} to {new}; restart what is behind these "
             f"devices, to give it new addresses: {devices}"
         )
 

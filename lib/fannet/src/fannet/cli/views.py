@@ -126,7 +126,8 @@ def print_entries(entries: Sequence[Entry], slices: Mapping[Entry, str]) -> None
 def print_report(report: Report) -> None:
     for fan in report.fans:
         state = fan.state
-        print(f"{state.fan.bridge} {state.fan.slice} of {state.fan.overlay} over {state.device}")
+        over = state.device or "no device"
+        print(f"{state.fan.bridge} {state.fan.slice} of {state.fan.overlay} over {over}")
         _print_findings(fan.findings, "this host is as it should be")
         for peer in fan.peers:
             _print_peer(peer, state)

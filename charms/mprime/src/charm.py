@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,12 @@ import tracing  # before ops: it keeps from it what only a traced unit needs
 import ops
 
 import mprime
+import parameters
 import service
+import tasks
 import texts
 from config import Config, ConfigError, parse_config
+from cpu import NotInForceError
 from dockerhost import Proxies
 from image import RESOURCE
 from service import Service
@@ -54,8 +59,18 @@ class MprimeCharm(ops.CharmBase):
         framework.observe(collector.relation_broken, self._on_collector_broken)
         framework.observe(self.on.stop, self._on_stop)
         framework.observe(self.on.collect_unit_status, self._on_collect_status)
-        framework.observe(self.on["progress"].action, self._on_progress)
-        framework.observe(self.on["results"].action, self._on_results)
+        for action, handler in (
+            ("progress", self._on_progress),
+            ("results", self._on_results),
+            ("add-work", self._on_add_work),
+            ("pause", self._on_pause),
+            ("resume", self._on_resume),
+            ("benchmark", self._on_benchmark),
+            ("stress-test", self._on_stress_test),
+            ("logs", self._on_logs),
+            ("adopt-work", self._on_adopt_work),
+        ):
+            framework.observe(self.on[action].action, handler)
         if ops.tracing:
             self.tracing = ops.tracing.Tracing(
                 self, tracing.ENDPOINT, ca_relation_name=tracing.AUTHORITY
@@ -83,6 +98,16 @@ class MprimeCharm(ops.CharmBase):
         if search := observed.search:
             self.unit.set_workload_version(f"{search.engine} {search.version}".strip())
         self._share_metrics(desired.config, works=not observed.worker)
+
+    def _read_desired(self) -> mprime.Desired:
+        return mprime.Desired(
+            self.unit.name,
+            self._read_config(),
+            self.charm_dir / "images",
+            *self._fetch_archive(),
+            _read_proxies(),
+            self._show_step,
+        )
 
     def _share_metrics(self, config: Config, *, works: bool) -> None:
         """Serve the search's metrics while there is a collector, and tell it where."""
@@ -155,25 +180,79 @@ class MprimeCharm(ops.CharmBase):
                 event.add_status(status)
 
     def _on_progress(self, event: ops.ActionEvent) -> None:
-        if search := self._find_search(event):
-            event.set_results(texts.list_progress(search.progress))
+        with _failing(event):
+            event.set_results(texts.list_progress(self._find_search().progress))
 
     def _on_results(self, event: ops.ActionEvent) -> None:
-        if search := self._find_search(event):
-            event.set_results(texts.list_results(search.results))
+        with _failing(event):
+            event.set_results(texts.list_results(self._find_search().results))
 
-    def _find_search(self, event: ops.ActionEvent) -> mprime.Search | None:
-        try:
-            search = mprime.observe(self.unit.name)
-        except (mprime.DockerHostError, OSError) as error:
-            event.fail(str(error))
-            return None
+    def _on_add_work(self, event: ops.ActionEvent) -> None:
+        asked = event.load_params(parameters.AddWork, errors="fail")
+        with _failing(event):
+            ordered = tasks.add_work(self._read_desired(), asked.work)
+            self._reconcile()
+            event.set_results(texts.list_ordered(ordered))
+
+    def _on_pause(self, event: ops.ActionEvent) -> None:
+        with _failing(event):
+            self._find_search()
+            mprime.pause(self.unit.name)
+            said = texts.describe_pause(self._find_search())
+            self._status = ops.MaintenanceStatus(said)
+            event.set_results({"message": said})
+
+    def _on_resume(self, event: ops.ActionEvent) -> None:
+        with _failing(event):
+            self._find_search()
+            self._reconcile(resume=True)
+            event.set_results({"message": texts.describe_search(self._find_search())})
+
+    def _on_benchmark(self, event: ops.ActionEvent) -> None:
+        asked = event.load_params(parameters.Benchmark, errors="fail")
+        with _failing(event):
+            measured = tasks.run_benchmark(self._read_desired(), asked.seconds, event.log)
+            event.set_results(texts.list_benchmark(measured))
+
+    def _on_stress_test(self, event: ops.ActionEvent) -> None:
+        asked = event.load_params(parameters.StressTest, errors="fail")
+        with _failing(event):
+            tested = tasks.run_stress_test(self._read_desired(), asked.minutes, event.log)
+            event.set_results(texts.list_stress_test(tested))
+            if tested.errors:
+                event.fail(texts.describe_errors(tested))
+
+    def _on_logs(self, event: ops.ActionEvent) -> None:
+        asked = event.load_params(parameters.Logs, errors="fail")
+        with _failing(event):
+            event.set_results({"logs": "\n".join(tasks.read_logs(self.unit.name, asked.lines))})
+
+    def _on_adopt_work(self, event: ops.ActionEvent) -> None:
+        asked = event.load_params(parameters.AdoptWork, errors="fail")
+        with _failing(event):
+            former = tasks.adopt_work(self._read_desired(), asked.directory)
+            self._reconcile()
+            event.set_results(texts.list_adoption(asked.directory, former))
+
+    def _find_search(self) -> mprime.Search:
+        search = mprime.observe(self.unit.name)
         if search is None:
-            event.fail("there is no search on this machine yet; juju status says why")
+            raise tasks.TaskError("there is no search on this machine yet; juju status says why")
         return search
 
     def _show_step(self, step: str) -> None:
         self.unit.status = ops.MaintenanceStatus(step)
+
+
+@contextlib.contextmanager
+def _failing(event: ops.ActionEvent) -> Iterator[None]:
+    """Let what goes wrong fail an action, in one line."""
+    try:
+        yield
+    except (ConfigError, tasks.TaskError, mprime.DockerHostError, NotInForceError) as error:
+        event.fail(str(error))
+    except OSError as error:
+        event.fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
 
 def _read_proxies() -> Proxies:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import dockerhost
 from cpu import NotInForceError, remove_parent
-from dockerhost import Container, Credentials, DockerHostError, Engine
+from dockerhost import Credentials, DockerHostError, Engine
 from engines import ADAPTERS, ENGINE_LABEL, VERSION_LABEL, Progress, Results
 from image import Source, obtain, sweep
 from limits import explain_excess
 from neighbours import find_worker
-from plan import Desired, Plan, find_orders, find_trial, find_work, make_plan, name_of, trial_of
+from plan import Desired, Plan, end_trial, find_orders, find_work, is_held, make_plan, name_of
 from workdir import WorkDirectory
 
 # A program that ends by itself this soon, in seconds, with work left, did not work at all.
@@ -73,8 +73,9 @@ def reconcile(desired: Desired, *, resume: bool = False) -> Observed:
         if worker := find_worker(engine, desired.unit):
             _give_way(desired.unit, engine)
             return Observed(worker=worker)
+        end_trial(desired.unit, engine)
         there = engine.inspect(desired.name)
-        if resume or not (there and _is_held(there)):
+        if resume or not (there and is_held(there)):
             problem = _advance(desired, engine)
     except (DockerHostError, NotInForceError, OSError) as error:
         problem = _explain(error)
@@ -114,7 +115,7 @@ def observe(unit: str) -> Search | None:
         engine=adapter.name,
         version=container.labels.get(VERSION_LABEL, ""),
         state=container.state,
-        paused=_is_held(container),
+        paused=is_held(container),
         progress=adapter.read_progress(work, log),
         results=adapter.read_results(work),
         last_words=_last_words(log),
@@ -144,7 +145,7 @@ def remove(unit: str, *, work: bool = False) -> None:
 def _give_way(unit: str, engine: Engine) -> None:
     # First what costs most if it stays.
     engine.remove(name_of(unit))
-    _end_trial(unit, engine)
+    end_trial(unit, engine)
     remove_parent(unit)
     _reconcile_trust(name_of(unit), {})
 
@@ -177,7 +178,6 @@ def _advance(desired: Desired, engine: Engine) -> str:
     if problem := adapter.explain(settings):
         return problem
     work.make()
-    _end_trial(desired.unit, engine)
     if not adapter.is_current(work, settings):
         # It reads them when it starts, and may overwrite them until it ends.
         engine.stop(spec.name)
@@ -201,7 +201,7 @@ def _run(engine: Engine, plan: Plan, work: WorkDirectory) -> str:
     there = engine.inspect(spec.name)
     same = there is not None and there.spec_digest == spec.digest
     problem = ""
-    if there and same and there.state == "exited" and not _is_held(there):
+    if there and same and there.state == "exited" and not is_held(there):
         if not todo and not plan.settings.primenet:
             return ""
         if todo and there.exit_code == 0 and there.ran < _TOO_SOON:
@@ -209,13 +209,6 @@ def _run(engine: Engine, plan: Plan, work: WorkDirectory) -> str:
             problem = f"{adapter.name} ends at once, with work left (M{todo[0]}): {said}"
     engine.apply(spec)
     return problem
-
-
-def _end_trial(unit: str, engine: Engine) -> None:
-    """Clear away what an action left that was killed, and let the search go on."""
-    engine.remove(trial_of(unit))
-    engine.thaw(name_of(unit))
-    find_trial(unit).remove()
 
 
 def _choose_source(desired: Desired, work: WorkDirectory) -> Source:
@@ -232,10 +225,6 @@ def _choose_source(desired: Desired, work: WorkDirectory) -> Source:
         proxies=desired.proxies,
         prefers=None if config.image else next(begun, None),
     )
-
-
-def _is_held(container: Container) -> bool:
-    return container.restart == "no"
 
 
 def _reconcile_trust(owner: str, trusted: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from config import Config
 from cpu import Parent
-from dockerhost import ContainerSpec, Engine, Image, Mount, Proxies
+from dockerhost import Container, ContainerSpec, Engine, Image, Mount, Proxies
 from engines import ADAPTERS, ENGINE_LABEL, Adapter, PrimeNet, Settings
 from limits import format_cpuset, read_cores
 from neighbours import UNIT_LABEL
@@ -122,6 +122,23 @@ def find_trial(unit: str) -> WorkDirectory:
 def find_orders(unit: str) -> Path:
     """Return the file with what actions ordered, out of the container's reach."""
     return WORK / f"{name_of(unit)}.orders"
+
+
+def is_held(container: Container) -> bool:
+    """Return whether an operator holds a search's container: no other has this policy."""
+    return container.restart == "no"
+
+
+def end_trial(unit: str, engine: Engine) -> None:
+    """Clear away what tests of the machine left, and let the search go on.
+
+    Raises:
+        DockerHostError: the engine refused, or does not answer.
+        OSError: the directory can't be removed.
+    """
+    engine.remove(trial_of(unit))
+    engine.thaw(name_of(unit))
+    find_trial(unit).remove()
 
 
 def _specify(

@@ -8,6 +8,7 @@ from typing import Any
 
 from engines import Progress, Results
 from mprime import Search
+from tasks import Measured, Ordered, Tested
 
 
 def describe_search(search: Search) -> str:
@@ -75,3 +76,40 @@ def list_results(results: Results) -> dict[str, Any]:
         "composites": ", ".join(composites) or "none yet",
         "json": json.dumps(asdict(results), separators=(",", ":")),
     }
+
+
+def list_ordered(ordered: Ordered) -> dict[str, Any]:
+    """Return the results of the action `add-work`."""
+    return {"added": _name_all(ordered.added), "known": _name_all(ordered.known)}
+
+
+def list_benchmark(measured: Measured) -> dict[str, Any]:
+    """Return the results of the action `benchmark`."""
+    return {
+        "engine": measured.engine,
+        "exponent": measured.exponent,
+        "ms-per-iteration": measured.ms_per_iteration,
+        "iterations-per-second": round(measured.iterations_per_second, 2),
+    }
+
+
+def list_stress_test(tested: Tested) -> dict[str, Any]:
+    """Return the results of the action `stress-test`."""
+    return {"engine": tested.engine, "tests": tested.tests, "errors": len(tested.errors)}
+
+
+def describe_errors(tested: Tested) -> str:
+    """Return what a stress test found wrong, in one line."""
+    return (
+        f"{len(tested.errors)} errors in {tested.tests} tests: {'; '.join(tested.errors[:3])}; "
+        "don't trust this machine's processor or memory"
+    )
+
+
+def list_adoption(adopted: str, former: str) -> dict[str, Any]:
+    """Return the results of the action `adopt-work`."""
+    return {"adopted": adopted, "former-work": former or "none"}
+
+
+def _name_all(exponents: tuple[int, ...]) -> str:
+    return ", ".join(f"M{exponent}" for exponent in exponents) or "none"

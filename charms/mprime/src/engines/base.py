@@ -110,11 +110,13 @@ class Adapter(Protocol):
         name: its name, as an image's label `mersenne.engine` gives it.
         stop_signal: what ends it.
         stop_timeout: seconds that it gets to save its work.
+        benchmark: an exponent to measure its speed with; the test takes some minutes at least.
     """
 
     name: str
     stop_signal: str
     stop_timeout: int
+    benchmark: int
 
     def explain(self, settings: Settings) -> str:
         """Return why the program can't do what the settings ask for; empty if it can."""

@@ -50,6 +50,7 @@ class Mprime:
     stop_signal = "SIGTERM"
     # It waits 5 s for its workers to save.
     stop_timeout = 15
+    benchmark = 6972593
 
     def explain(self, settings: Settings) -> str:
         """Return why the program can't do what the settings ask for; empty if it can."""

@@ -106,6 +106,16 @@ def find_fan(overlay: IPv4Network) -> fannet.FanState | None:
     return next((state for state in fannet.read() if state.fan.overlay == overlay), None)
 
 
+def find_claimed(unit: str) -> fannet.FanState | None:
+    """Return the fan that a unit has; None if it has none.
+
+    Raises:
+        fannet.KernelError: the kernel could not be read.
+    """
+    claim = read_claim(unit)
+    return find_fan(claim.overlay) if claim else None
+
+
 @dataclass(frozen=True)
 class Plan:
     """A fan that options ask for, on this machine.

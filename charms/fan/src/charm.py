@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""The fan charm: translates Juju's events to `fan.host`, and what that observed to a status."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+
+import ops
+
+import fannet
+from fan import host, peers, texts
+from fan.claims import lives_here
+from fan.config import ConfigError, parse_config
+from fan.peers import Peer, Verification
+from fannet import check
+
+logger = logging.getLogger(__name__)
+# Each line that reaches Juju's log costs a process, and these say nothing new.
+for client in ("docker", "urllib3", "pyroute2"):
+    logging.getLogger(client).setLevel(logging.WARNING)
+
+HOSTS = "hosts"
+_TURN = 300  # seconds: about how often update-status comes
+
+
+@dataclass(frozen=True)
+class MeasureParams:
+    """The parameters of the action `measure`."""
+
+    unit: str
+    seconds: int = 5
+
+
+class FanCharm(ops.CharmBase):
+    """A subordinate that makes its principal's machine part of a fan."""
+
+    def __init__(self, framework: ops.Framework):
+        super().__init__(framework)
+        self._status: ops.StatusBase | None = None
+        principal, others = self.on["juju-info"], self.on[HOSTS]
+        for event in (
+            self.on.install,
+            self.on.config_changed,
+            self.on.start,
+            self.on.upgrade_charm,
+            principal.relation_created,
+            principal.relation_joined,
+            principal.relation_changed,
+            others.relation_created,
+            others.relation_joined,
+            others.relation_changed,
+            others.relation_departed,
+        ):
+            framework.observe(event, self._on_change)
+        framework.observe(self.on.update_status, self._on_update_status)
+        framework.observe(self.on.stop, self._on_stop)
+        framework.observe(self.on.collect_unit_status, self._on_collect_status)
+        for action in ("show", "verify", "measure", "drops"):
+            handler = getattr(self, f"_on_{action}")
+            framework.observe(self.on[action].action, handler)
+
+    def _on_change(self, event: ops.EventBase) -> None:
+        # One that goes is still in the relation while its departure is told.
+        gone = event.departing_unit if isinstance(event, ops.RelationDepartedEvent) else None
+        self._reconcile(but=gone.name if gone else "")
+
+    def _on_update_status(self, _: ops.UpdateStatusEvent) -> None:
+        self._reconcile(verify=True)
+
+    def _reconcile(self, *, verify: bool = False, but: str = "") -> None:
+        try:
+            config = parse_config(self.config)
+        except ConfigError as error:
+            # The fan stays as it was last configured.
+            self._status = ops.BlockedStatus(str(error))
+            return
+        if but == self.unit.name:
+            return  # on its way out: stop takes the fan down
+        observed = host.reconcile(
+            host.Desired(self.unit.name, config, self.charm_dir, self._show_step)
+        )
+        fan = observed.fan.fan if observed.fan else None
+        if fan and not observed.problem:
+            self._tell_peers(fan)
+        known = [peer for peer in self._list_peers() if peer.unit != but]
+        verification = None
+        if verify and fan and not observed.problem:
+            turn = int(time.time()) // _TURN
+            verification = peers.verify(fan, self._find_reachable(fan, known), turn)
+        self._status = _choose_status(observed, known, verification)
+
+    def _tell_peers(self, fan: fannet.Fan) -> None:
+        if relation := self.model.get_relation(HOSTS):
+            relation.data[self.unit].update(peers.describe(self.unit.name, fan).databag())
+
+    def _list_peers(self) -> list[Peer]:
+        """Return the peers on other machines, in order."""
+        relation = self.model.get_relation(HOSTS)
+        if relation is None:
+            return []
+        found = (
+            peers.read_peer(unit.name, relation.data[unit])
+            for unit in sorted(relation.units, key=_order)
+            if not lives_here(unit.name)
+        )
+        return [peer for peer in found if peer]
+
+    @staticmethod
+    def _find_reachable(fan: fannet.Fan, known: list[Peer]) -> list[Peer]:
+        """Return the peers that have a slice of their own in this fan."""
+        return [peer for peer in known if not peers.find_conflicts(fan, [peer])]
+
+    def _on_stop(self, _: ops.StopEvent) -> None:
+        try:
+            host.release(self.unit.name)
+        except host.TROUBLE as error:
+            logger.warning("not all of the fan could be removed: %s", host.explain(error))
+
+    def _on_collect_status(self, event: ops.CollectStatusEvent) -> None:
+        # An action reconciles nothing, and leaves the status alone.
+        if self._status:
+            event.add_status(self._status)
+
+    def _on_show(self, event: ops.ActionEvent) -> None:
+        if state := self._find_fan(event):
+            event.set_results(texts.list_fan(state))
+
+    def _on_verify(self, event: ops.ActionEvent) -> None:
+        state = self._find_fan(event)
+        if state is None:
+            return
+        known = self._list_peers()
+        conflicts = peers.find_conflicts(state.fan, known)
+        try:
+            reports = peers.examine(state, self._find_reachable(state.fan, known))
+            findings = check.check_host(state)
+        except fannet.FannetError as error:
+            event.fail(str(error))
+            return
+        event.set_results(texts.list_reports(reports, findings))
+        failure = "; ".join(conflicts) or texts.summarize_failures(reports, findings)
+        if failure:
+            event.fail(failure)
+
+    def _on_measure(self, event: ops.ActionEvent) -> None:
+        state = self._find_fan(event)
+        if state is None:
+            return
+        params = event.load_params(MeasureParams, errors="fail")
+        reachable = self._find_reachable(state.fan, self._list_peers())
+        peer = next((each for each in reachable if each.unit == params.unit), None)
+        if peer is None:
+            names = ", ".join(each.unit for each in reachable) or "none"
+            event.fail(
+                f"parameter unit: {params.unit} is no unit on another machine of this fan; "
+                f"there are: {names}"
+            )
+            return
+        try:
+            throughput = peers.measure(state, peer, params.seconds)
+        except peers.MeasureError as error:
+            event.fail(str(error))
+            return
+        event.set_results(texts.list_throughput(throughput))
+
+    def _on_drops(self, event: ops.ActionEvent) -> None:
+        if state := self._find_fan(event):
+            event.set_results(texts.list_drops(state))
+
+    def _find_fan(self, event: ops.ActionEvent) -> fannet.FanState | None:
+        try:
+            state = host.find_claimed(self.unit.name)
+        except fannet.FannetError as error:
+            event.fail(str(error))
+            return None
+        if state is None:
+            event.fail("there is no fan on this machine yet; juju status says why")
+        return state
+
+    def _show_step(self, step: str) -> None:
+        self.unit.status = ops.MaintenanceStatus(step)
+
+
+def _choose_status(
+    observed: host.Observed, known: list[Peer], verification: Verification | None
+) -> ops.StatusBase:
+    if observed.problem:
+        return ops.BlockedStatus(observed.problem)
+    if observed.fan is None:
+        return ops.WaitingStatus("the fan is gone; the next hook makes it again")
+    fan = observed.fan.fan
+    if conflicts := peers.find_conflicts(fan, known):
+        return ops.BlockedStatus("; ".join(conflicts))
+    if observed.moved:
+        return ops.ActiveStatus(texts.describe_move(*observed.moved, observed.stale))
+    text = texts.describe_fan(fan, known, verification)
+    if verification and verification.asked and verification.asked == verification.silent:
+        return ops.WaitingStatus(text)
+    return ops.ActiveStatus(text)
+
+
+def _order(unit: ops.Unit) -> tuple[str, int]:
+    application, _, number = unit.name.partition("/")
+    return application, int(number)
+
+
+if __name__ == "__main__":  # pragma: nocover
+    ops.main(FanCharm)

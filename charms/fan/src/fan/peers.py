@@ -1,0 +1,199 @@
+"""The fan's other machines: what they tell, what is wrong with it, and whether they answer."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+import fannet
+from fannet import check, probes
+
+# A hook asks no more of them: it is to be over in a second or two.
+SAMPLE = 16
+_AT_ONCE = 16
+_PENDING = 64  # packets on the way, in a measurement
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another unit's fan, as it tells.
+
+    Attributes:
+        unit: its name, such as fan/1.
+        host: its machine's address on the underlay.
+    """
+
+    unit: str
+    host: IPv4Address
+    underlay: IPv4Network
+    overlay: IPv4Network
+
+    def databag(self) -> dict[str, str]:
+        """Return what `read_peer` takes."""
+        return {
+            "host": str(self.host),
+            "underlay": str(self.underlay),
+            "overlay": str(self.overlay),
+        }
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Which peers answer through the fan.
+
+    Attributes:
+        asked: the units that were asked; not all of them, where there are many.
+        silent: those of them that did not answer.
+    """
+
+    asked: tuple[str, ...]
+    silent: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """What went to a peer and back.
+
+    Attributes:
+        packet: the size of each, in bytes.
+        sent: how many were sent.
+        received: how many came back.
+        seconds: for how long.
+    """
+
+    packet: int
+    sent: int
+    received: int
+    seconds: float
+
+    @property
+    def mbits(self) -> float:
+        """Megabits per second, in each of the two directions."""
+        return self.received * self.packet * 8 / self.seconds / 1e6 if self.seconds else 0.0
+
+
+class MeasureError(Exception):
+    """Nothing could be measured; the text says why."""
+
+
+def describe(unit: str, fan: fannet.Fan) -> Peer:
+    """Return what a unit tells its peers."""
+    return Peer(unit, fan.host, fan.mapping.underlay, fan.overlay)
+
+
+def read_peer(unit: str, databag: Mapping[str, str]) -> Peer | None:
+    """Return what a peer tells; None if it has not yet, or not in a way that makes sense."""
+    try:
+        return Peer(
+            unit,
+            IPv4Address(databag["host"]),
+            IPv4Network(databag["underlay"]),
+            IPv4Network(databag["overlay"]),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def find_conflicts(fan: fannet.Fan, peers: Iterable[Peer]) -> list[str]:
+    """Return what of the peers does not go together with a fan, one line each, with names."""
+    conflicts = []
+    for peer in peers:
+        if peer.overlay != fan.overlay:
+            conflicts.append(f"{peer.unit} has the overlay {peer.overlay}, not {fan.overlay}")
+        elif peer.host not in fan.mapping.underlay:
+            conflicts.append(
+                f"{peer.unit}'s address {peer.host} is outside of the underlay "
+                f"{fan.mapping.underlay}; set the option underlay to a network that holds all"
+            )
+        elif peer.host == fan.host:
+            conflicts.append(
+                f"{peer.unit} has the address {peer.host} too, and so the slice {fan.slice}; "
+                "give each machine an address of its own"
+            )
+        elif peer.underlay != fan.mapping.underlay:
+            conflicts.append(
+                f"{peer.unit} has the underlay {peer.underlay}, not {fan.mapping.underlay}; "
+                "set the option underlay to a network that holds all"
+            )
+    return conflicts
+
+
+def verify(fan: fannet.Fan, peers: Sequence[Peer], turn: int) -> Verification:
+    """Ask peers for an answer through the fan; takes two seconds at most.
+
+    An answer proves the way there and back.
+
+    Args:
+        turn: which of the peers are asked, where there are more than SAMPLE: others each time.
+    """
+    first = turn * SAMPLE % len(peers) if peers else 0
+    asked = [*peers[first:], *peers[:first]][:SAMPLE]
+
+    def answers(peer: Peer) -> bool:
+        target = fan.mapping.slice_of(peer.host)[1]
+        return probes.ping(target, fan.gateway.ip, count=1).received > 0
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        answered = list(pool.map(answers, asked))
+    silent = [peer.unit for peer, well in zip(asked, answered, strict=True) if not well]
+    return Verification(tuple(peer.unit for peer in asked), tuple(silent))
+
+
+def examine(state: fannet.FanState, peers: Sequence[Peer]) -> list[check.PeerReport]:
+    """Ask all peers, with small and with large packets, and explain what does not work.
+
+    Takes some seconds where something does not.
+
+    Raises:
+        fannet.FannetError: a program is missing.
+    """
+
+    def ask(peer: Peer) -> check.PeerReport:
+        target = state.fan.mapping.slice_of(peer.host)[1]
+        return check.check_peer(state, check.Way(peer.unit, peer.host, target))
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(ask, peers))
+
+
+def measure(state: fannet.FanState, peer: Peer, seconds: int) -> Throughput:
+    """Send full-size packets to a peer as fast as they come back.
+
+    It is ping that sends them, so nothing listens on any machine that would have to be guarded,
+    and nothing must be installed. One process of ping is slower than TCP in large segments, so
+    what it finds is what the way can carry at least.
+
+    Raises:
+        MeasureError: the peer does not answer.
+    """
+    target = state.fan.mapping.slice_of(peer.host)[1]
+    words = ["-f", "-n", "-q", "-l", _PENDING, "-w", seconds, "-M", "do"]
+    done = subprocess.run(
+        [
+            str(probes.PING),
+            *map(str, words),
+            "-s",
+            str(state.mtu - probes.HEADERS),
+            "-I",
+            str(state.fan.gateway.ip),
+            str(target),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={"LC_ALL": "C"},
+        timeout=seconds + 30,
+    )
+    found = re.search(r"(\d+) packets transmitted, (\d+) received.* time (\d+)ms", done.stdout)
+    if not found or not int(found[2]):
+        said = " ".join(done.stderr.split())
+        raise MeasureError(
+            f"{peer.unit} does not answer at {target}{f' ({said})' if said else ''}; "
+            "the action verify tells why"
+        )
+    sent, received, milliseconds = map(int, found.groups())
+    return Throughput(state.mtu, sent, received, milliseconds / 1000)

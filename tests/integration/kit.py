@@ -13,11 +13,17 @@ from tools.instance import Published
 
 
 def deploy_search(
-    juju: jubilant.Juju, charms: dict[str, Path], published: Published, authority: str
+    juju: jubilant.Juju,
+    charms: dict[str, Path],
+    published: Published,
+    authority: str,
+    **options: str | float,
 ) -> None:
     """Deploy apache2 with mprime attached, and wait until there is nothing left to do."""
     juju.deploy(charms["apache2"])
-    juju.deploy(charms["mprime"], config={"image": published.image, "registry-ca": authority})
+    config = {"image": published.image, "registry-ca": authority}
+    config |= {name.replace("_", "-"): value for name, value in options.items()}
+    juju.deploy(charms["mprime"], config=config)
     juju.integrate("apache2:juju-info", "mprime:juju-info")
     juju.wait(lambda status: "mprime/0" in subordinates(status), successes=1)
     juju.wait(jubilant.all_agents_idle, successes=1)

@@ -15,10 +15,10 @@ _BROKEN_PIPE = 141
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
-    from fannet.cli.parser import UsageError, make_parser
+    from fannet.cli.parser import UsageError, parse
 
     try:
-        arguments = make_parser().parse(sys.argv[1:] if argv is None else argv)
+        arguments = parse(sys.argv[1:] if argv is None else argv)
         code = arguments.run(arguments)
         sys.stdout.flush()
         return code

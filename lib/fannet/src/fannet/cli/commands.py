@@ -32,21 +32,24 @@ class Done:
 
 def read_up(arguments: argparse.Namespace) -> None:
     """Make one entry of whichever spelling was used. Raises: FanError."""
+    words = _gather(arguments)
+    if not arguments.all:
+        arguments.entry = parse_entry(words)
+    elif words:
+        raise FanError(f"-a takes all from {FANFILE}, and no other words beside it")
+
+
+def _gather(arguments: argparse.Namespace) -> list[str]:
+    """Write the options as the words of 2015. Raises: FanError."""
     words = [*(w for w in (arguments.overlay, arguments.underlay) if w), *arguments.words]
-    if arguments.overlay or arguments.underlay:
-        if not (arguments.overlay and arguments.underlay):
-            raise FanError("one of -o OVERLAY and -u UNDERLAY is missing")
-        if arguments.words and arguments.words[0] not in FLAGS:
-            raise FanError(f"{arguments.words[0]!r} is no flag, and -o and -u name the fan")
+    if arguments.underlay and not arguments.overlay:
+        raise FanError("an underlay alone names no fan; give -o OVERLAY")
+    if arguments.overlay and arguments.words and arguments.words[0] not in FLAGS:
+        raise FanError(f"{arguments.words[0]!r} is no flag, and -o names the overlay")
     for name, flag in FLAGS.items():
-        given = getattr(arguments, name.replace("-", "_"))
-        if given:
+        if given := getattr(arguments, name.replace("-", "_")):
             words += [name, given] if flag.value else [name]
-    if arguments.all:
-        if words:
-            raise FanError(f"-a takes all from {FANFILE}, and no other words beside it")
-        return
-    arguments.entry = parse_entry(words)
+    return words
 
 
 def run_up(arguments: argparse.Namespace) -> int:
@@ -95,14 +98,12 @@ def _up(entry: Entry) -> Done:
 
 def read_down(arguments: argparse.Namespace) -> None:
     """Check that exactly one way of naming fans was used. Raises: FanError."""
-    words = [*(w for w in (arguments.overlay, arguments.underlay) if w), *arguments.words]
-    if arguments.underlay and not arguments.overlay:
-        raise FanError("an underlay alone names no fan; give -o OVERLAY")
-    ways = [bool(words), arguments.all, arguments.everything]
-    if sum(ways) != 1:
+    words = _gather(arguments)
+    if sum([bool(words), arguments.all, arguments.everything]) != 1:
         raise FanError("name one fan by its overlay, or give -a or -e")
     if words:
-        arguments.fan = (parse_overlay(words[0]), words[1] if len(words) > 1 else "")
+        underlay = parse_entry(words).underlay if len(words) > 1 else ""
+        arguments.fan = (parse_overlay(words[0]), underlay)
 
 
 def parse_overlay(text: str) -> IPv4Network:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from fannet.cli import commands
@@ -85,19 +85,19 @@ examples:
   fanctl check 250.0.27.3 otherhost"""
 
 CONFIG = f"""\
-List the fans that {FANFILE} asks for, with the slice that each gives this host, and tell what is
-wrong, by line. It changes nothing. The file has one fan a line; # starts a comment:
+List the fans that {FANFILE} asks for, with the slice that each gives this host, and
+tell what is wrong, by line. It changes nothing. The file has one fan a line; # starts a comment:
 
   250.0.0.0/8  eth0/16  dhcp host-reserve 5
   251.0.0.0/8  eth1/16  off
 
-Flags are those of `fanctl up`, and {", ".join(SWITCHES)}; `fanctl up -a` leaves out what is
-off."""
+Flags are those of `fanctl up`, and {", ".join(SWITCHES)}.
+`fanctl up -a` leaves out what is off."""
 
 BOOT = f"""\
-Bring up the fans of {FANFILE} whenever this host boots: `enable` writes and enables a systemd
-unit, fanctl.service, which comes before container engines and waits for the underlay's address;
-`disable` removes it; `status` tells which of the two it is."""
+Bring up the fans of {FANFILE} whenever this host boots. `enable` writes and enables a
+systemd unit, fanctl.service, which comes before container engines and waits for the underlay's
+address; `disable` removes it; `status` tells which of the two it is."""
 
 
 class UsageError(FannetError):
@@ -110,44 +110,66 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see {self.prog} --help")
 
-    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
-        """Read a command line. Raises: UsageError."""
-        if not argv:
-            raise UsageError("no command was given; see fanctl --help")
-        arguments = self.parse_args(argv)
-        if arguments.prepare:
-            try:
-                arguments.prepare(arguments)
-            except FannetError as error:
-                raise UsageError(f"{error}; see fanctl {arguments.command} --help") from None
-        return arguments
 
-    def format_help(self) -> str:
-        return OVERVIEW if self.prog == "fanctl" else super().format_help()
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Read a command line; `run` of what it returns is the function to call.
+
+    Raises:
+        UsageError: it is wrong.
+    """
+    if not argv:
+        raise UsageError("no command was given; see fanctl --help")
+    verbs = _make_verbs()
+    if argv[0] in ("-h", "--help", "help"):
+        return argparse.Namespace(run=_print_overview)
+    if argv[0] not in verbs:
+        known = ", ".join([*verbs, "help"])
+        raise UsageError(f"command {argv[0]!r} is unknown; there are: {known}")
+    verb = verbs[argv[0]]
+    # Options may stand between the words, as in 2015's `dhcp` beside today's `--dhcp`.
+    arguments = verb.parse_intermixed_args(argv[1:])
+    try:
+        arguments.prepare(arguments)
+    except FannetError as error:
+        raise UsageError(f"{error}; see {verb.prog} --help") from None
+    return arguments
 
 
-def make_parser() -> Parser:
-    parser = Parser(prog="fanctl", allow_abbrev=False)
-    verbs = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+def _print_overview(_: argparse.Namespace) -> int:
+    print(OVERVIEW, end="")
+    return 0
 
-    def add(name: str, run: commands.Run, text: str, epilog: str = "") -> argparse.ArgumentParser:
-        verb = verbs.add_parser(
-            name,
+
+def _make_verbs() -> dict[str, Parser]:
+    verbs: dict[str, Parser] = {}
+
+    def add(
+        name: str,
+        run: commands.Run,
+        text: str,
+        epilog: str = "",
+        prepare: Callable[[argparse.Namespace], None] = lambda _: None,
+    ) -> Parser:
+        verb = verbs[name] = Parser(
+            prog=f"fanctl {name}",
             description=text,
             epilog=epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        verb.set_defaults(run=run, prepare=None)
+        verb.set_defaults(run=run, prepare=prepare)
         verb.add_argument(
             "--format", choices=("text", "json"), default="text", help="how to print it (text)"
         )
         return verb
 
-    up = add("up", commands.run_up, UP, UP_EXAMPLES)
-    up.set_defaults(prepare=commands.read_up)
-    up.add_argument("words", nargs="*", metavar="OVERLAY UNDERLAY [FLAG]...")
-    _add_networks(up)
+    up = add("up", commands.run_up, UP, UP_EXAMPLES, commands.read_up)
+    up.add_argument(
+        "words",
+        nargs="*",
+        metavar="OVERLAY UNDERLAY [FLAG]...",
+        help="a flag is an option from --dhcp on without its hyphens: mtu 1400 is --mtu 1400",
+    )
     up.add_argument("-a", "--all", action="store_true", help=f"all in {FANFILE}")
     up.add_argument(
         "--wait",
@@ -156,16 +178,14 @@ def make_parser() -> Parser:
         metavar="SECONDS",
         help="wait so long for an underlay address that is not there yet (0)",
     )
-    for name, flag in FLAGS.items():
-        how = {"metavar": flag.value} if flag.value else {"action": "store_true"}
-        up.add_argument(f"--{name}", help=flag.help, **how)  # pyright: ignore[reportArgumentType]
+    _add_words(up, "")
 
-    down = add("down", commands.run_down, DOWN, DOWN_EXAMPLES)
-    down.set_defaults(prepare=commands.read_down)
+    down = add("down", commands.run_down, DOWN, DOWN_EXAMPLES, commands.read_down)
     down.add_argument("words", nargs="*", metavar="OVERLAY [UNDERLAY]")
-    _add_networks(down)
     down.add_argument("-a", "--all", action="store_true", help=f"those in {FANFILE}")
     down.add_argument("-e", "--everything", action="store_true", help="every fan of this host")
+    # The original takes the same words here, so that one line serves both; they mean nothing.
+    _add_words(down, argparse.SUPPRESS)
 
     show = add("show", commands.run_show, "List the fans of this host.")
     show.add_argument(
@@ -176,13 +196,18 @@ def make_parser() -> Parser:
     add("config", commands.run_config, CONFIG)
     boot = add("boot", commands.run_boot, BOOT)
     boot.add_argument("what", choices=("enable", "disable", "status"))
-    add("help", lambda _: print(OVERVIEW, end="") or 0, "Explain fanctl.")
-    return parser
+    return verbs
 
 
-def _add_networks(verb: argparse.ArgumentParser) -> None:
+def _add_words(verb: argparse.ArgumentParser, help_: str) -> None:
+    """Add the later spelling: an option for overlay, underlay and each flag."""
     verb.add_argument("-o", "--overlay", help="instead of the first word")
     verb.add_argument("-u", "--underlay", help="instead of the second word")
+    for name, flag in FLAGS.items():
+        if flag.value:
+            verb.add_argument(f"--{name}", help=help_ or flag.help, metavar=flag.value)
+        else:
+            verb.add_argument(f"--{name}", help=help_ or flag.help, action="store_true")
 
 
 def _read_seconds(text: str) -> float:

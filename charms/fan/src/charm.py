@@ -18,7 +18,7 @@ from fannet import check
 
 logger = logging.getLogger(__name__)
 # Each line that reaches Juju's log costs a process, and these say nothing new.
-for client in ("docker", "urllib3", "pyroute2"):
+for client in ("asyncio", "docker", "urllib3"):
     logging.getLogger(client).setLevel(logging.WARNING)
 
 HOSTS = "hosts"

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fannet import check, datapath, probes
+from fannet.addresses import Address
+from fannet.cli import commands, main
+from fannet.drops import DROPS
+from fannet.fan import Fan, FanState
+from fannet.mapping import parse_mapping
+from fannet.probes import Ping, Port
+
+FAN = Fan(parse_mapping("250.0.0.0/8", "172.30.0.0/16"), IPv4Address("172.30.0.28"))
+PEER = IPv4Address("172.30.0.27")
+
+
+@dataclass
+class Network:
+    """What this host sees of the network; the fields that tests change stand for faults."""
+
+    answers: dict[str, int] = field(default_factory=dict)  # the largest packet, by target
+    route: str | None = "172.30.0.28"
+    port: Port = "silent"
+    arrived: int = 0
+    arp: dict[str, list[str]] = field(default_factory=dict)
+    drops: dict[str, int] = field(default_factory=dict)
+    drops_while_asking: dict[str, int] = field(default_factory=dict)
+    prefixlen: int = 16
+    problems: tuple[str, ...] = ()
+    device: str | None = "eth0"
+    fans: tuple[Fan, ...] = (FAN,)
+
+    def read(self) -> list[FanState]:
+        drops = dict.fromkeys(DROPS, 0) | self.drops
+        self.drops = {**self.drops, **self.drops_while_asking}
+        return [FanState(fan, 1450, self.device, (), drops, self.problems) for fan in self.fans]
+
+    def ping(
+        self, target: IPv4Address, source: IPv4Address, *, packet: int = 84, count: int = 3
+    ) -> Ping:
+        if packet > self.answers.get(str(target), 0):
+            return Ping(0, None)
+        return Ping(count, 0.25)
+
+    @contextmanager
+    def listen(self, *_: object) -> Iterator[Network]:
+        yield self
+
+    def count(self, _: int) -> int:
+        return self.arrived
+
+
+@pytest.fixture
+def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Network:
+    fake = Network()
+    monkeypatch.setattr(datapath, "read", fake.read)
+    monkeypatch.setattr(probes, "ping", fake.ping)
+    monkeypatch.setattr(probes, "listen", fake.listen)
+    monkeypatch.setattr(probes, "knock", lambda *_: fake.port)
+    monkeypatch.setattr(
+        probes, "find_source", lambda _: IPv4Address(fake.route) if fake.route else None
+    )
+    monkeypatch.setattr(probes, "ask_arp", lambda *words: fake.arp.get(str(words[-1]), []))
+    monkeypatch.setattr(
+        check, "read_addresses", lambda: [Address("eth0", FAN.host, fake.prefixlen, False)]
+    )
+    (tmp_path / "ip_forward").write_text("1\n")
+    monkeypatch.setattr(check, "_FORWARDING", tmp_path / "ip_forward")
+    (tmp_path / "eth0").mkdir()
+    (tmp_path / "eth0/mtu").write_text("1500\n")
+    monkeypatch.setattr(check, "_DEVICES", tmp_path)
+    monkeypatch.setattr(commands.os, "geteuid", lambda: 0)
+    return fake
+
+
+def explain(peer: str = "172.30.0.27") -> str:
+    """What is found about one peer, or about the host: one finding."""
+    report = check.check_all([peer] if peer else [])
+    found = [*report.findings, *report.fans[0].findings]
+    for known in report.fans[0].peers:
+        found += known.findings
+    [finding] = found
+    assert finding.next
+    return f"{finding.level}: {finding.text}"
+
+
+@pytest.mark.parametrize("peer", ["172.30.0.27", "250.0.27.1"])
+def test_a_peer_that_answers_at_full_size_is_well(network: Network, peer: str) -> None:
+    network.answers = {"250.0.27.1": 1450}
+    report = check.check_all([peer])
+    assert not report.has_problems
+    [found] = report.fans[0].peers
+    assert (found.host, found.answered, found.rtt, found.mtu) == (PEER, True, 0.25, 1450)
+
+
+def test_a_peer_may_be_named_by_its_host_name(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("172.30.0.27", 0))]
+    monkeypatch.setattr(check.socket, "getaddrinfo", lambda *_: known)
+    network.answers = {"250.0.27.1": 1450}
+    [found] = check.check_all(["other"]).fans[0].peers
+    assert (found.peer, found.host, found.answered) == ("other", PEER, True)
+
+
+def test_a_container_is_asked_itself(network: Network) -> None:
+    network.answers = {"250.0.27.9": 1450}
+    [found] = check.check_all(["250.0.27.9"]).fans[0].peers
+    assert found.answered
+
+
+@given(st.integers(100, 1449))
+def test_the_largest_packet_that_passes_is_found(size: int) -> None:
+    fake = Network(answers={"250.0.27.1": size})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(probes, "ping", fake.ping)
+        found = probes.find_mtu(IPv4Address("250.0.27.1"), FAN.host, 84, 1450)
+    assert found == size
+
+
+def test_packets_lost_for_their_size_are_a_problem_with_the_mtu_to_set(network: Network) -> None:
+    network.answers = {"250.0.27.1": 1350}
+    assert explain().startswith("problem: 172.30.0.27 answers packets of up to 1350 bytes")
+
+
+def test_causes_of_silence_are_told_apart(network: Network) -> None:
+    network.route = None
+    assert "no route to 172.30.0.27" in explain()
+    network.route = "172.30.9.9"
+    assert "leave with the address 172.30.9.9" in explain()
+    network.route = "172.30.0.28"
+    network.port = "blocked"
+    assert "own firewall drops UDP port 8472 on the way out" in explain()
+    network.port = "silent"
+    network.arrived = 2
+    assert "this host's firewall drops them" in explain()
+    network.arp = {"250.0.27.1": ["02:fa:fa:00:1b:01"]}
+    assert "answers ARP through the fan, and no ping" in explain()
+    network.arrived = 0
+    network.port = "refused"
+    assert "refuses UDP port 8472" in explain()
+    network.port = "silent"
+    assert "does not answer on the underlay either" in explain()
+    network.answers = {"172.30.0.27": 1500}
+    assert "a firewall there or on the way" in explain()
+
+
+@pytest.mark.parametrize("reason", sorted(check._ADVICE))
+def test_what_is_dropped_while_asking_explains_the_silence(network: Network, reason: str) -> None:
+    network.drops_while_asking = {reason: 3}
+    told = explain()
+    assert "this host drops it" in told
+    assert f"3 for {reason} ({DROPS[reason]})" in told
+
+
+def test_what_was_dropped_before_is_a_warning(network: Network) -> None:
+    network.drops = {"rx_source": 7, "tx_ipv6": 9, "rx_broadcast": 2}
+    assert explain("").startswith("warning: packets were dropped: 7 for rx_source")
+
+
+def test_faults_of_this_host_need_no_peer(network: Network, tmp_path: Path) -> None:
+    (tmp_path / "ip_forward").write_text("0\n")
+    assert "net.ipv4.ip_forward is 0" in explain("")
+    (tmp_path / "ip_forward").write_text("1\n")
+    (tmp_path / "eth0/mtu").write_text("1400\n")
+    assert "packets of 1450 bytes need 1500 on eth0, which takes 1400" in explain("")
+    (tmp_path / "eth0/mtu").write_text("1500\n")
+    network.arp = {"172.30.0.28": ["02:00:00:00:00:01"]}
+    assert "another host on eth0 has the address 172.30.0.28 too" in explain("")
+    network.arp = {}
+    network.prefixlen = 12
+    assert explain("").startswith("warning: eth0 is on a /12")
+    network.prefixlen = 24  # the fan may be wider than the link
+    network.problems = ("its filter is lost",)
+    assert explain("") == "problem: its filter is lost"
+    network.problems = ()
+    network.device = None
+    assert "no device of this host has the address" in explain("")
+
+
+@pytest.mark.parametrize(
+    ("peer", "told"),
+    [
+        ("172.30.0.28", "is this host itself"),
+        ("250.0.28.9", "is this host itself"),
+        ("172.31.0.27", "is in no fan of this host; there are: fan-250"),
+        ("172.30.255.255", "is in no fan of this host"),
+    ],
+)
+def test_a_peer_that_cannot_be_one_is_a_problem(network: Network, peer: str, told: str) -> None:
+    assert told in explain(peer)
+
+
+def test_an_unknown_name_is_a_problem(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(check.socket, "getaddrinfo", fail)
+    assert "neither an address nor a host name" in explain("nobody")
+
+
+def test_a_peer_is_asked_through_each_fan_that_it_is_in(network: Network) -> None:
+    other = Fan(parse_mapping("251.0.0.0/8", "172.30.0.0/16"), FAN.host)
+    third = Fan(parse_mapping("252.0.0.0/8", "10.0.0.0/16"), IPv4Address("10.0.0.1"))
+    network.fans = (FAN, other, third)
+    network.answers = {"250.0.27.1": 1450, "251.0.27.1": 1450}
+    report = check.check_all(["172.30.0.27"])
+    assert [len(fan.peers) for fan in report.fans] == [1, 1, 0]
+
+
+def test_without_a_fan_the_check_fails(network: Network) -> None:
+    network.fans = ()
+    [finding] = check.check_all(["172.30.0.27"]).findings
+    assert "no fan is up" in finding.text
+
+
+def test_the_exit_code_tells_problems_from_warnings(
+    network: Network, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network.drops = {"rx_source": 7}
+    assert main(["check"]) == 0
+    assert "warning" in capsys.readouterr().out
+    network.problems = ("its filter is lost",)
+    assert main(["check"]) == 1
+    assert "next: fanctl up 250.0.0.0/8 172.30.0.28/16" in capsys.readouterr().out
+
+
+def test_the_report_as_json(network: Network, capsys: pytest.CaptureFixture[str]) -> None:
+    network.answers = {"250.0.27.1": 1350}
+    assert main(["check", "172.30.0.27", "--format", "json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert not told["ok"]
+    [peer] = told["fans"][0]["peers"]
+    assert (peer["host"], peer["target"], peer["mtu"]) == ("172.30.0.27", "250.0.27.1", 1350)
+    assert peer["findings"][0]["level"] == "problem"
+
+
+def test_an_ipip_fan_has_no_port_to_knock_at(network: Network) -> None:
+    network.fans = (replace(FAN, encapsulation="ipip"),)
+    network.port = "refused"
+    network.answers = {"172.30.0.27": 1500}
+    assert "nothing comes back from its IP protocol 4 (ipip)" in explain()

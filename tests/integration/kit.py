@@ -60,7 +60,7 @@ def reboot_machine(juju: jubilant.Juju) -> None:
     def is_up_again(_: jubilant.Status) -> bool:
         try:
             return juju.exec(boot, machine=0).stdout != booted
-        except jubilant.CLIError:
+        except (jubilant.CLIError, jubilant.TaskError):  # systemd may not listen yet
             return False
 
     juju.wait(is_up_again, successes=1)

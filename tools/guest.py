@@ -102,15 +102,22 @@ class Disk:
     initrd: Path
 
 
-def build_disk(packages: Iterable[str]) -> Disk:
-    """Make a disk with a kernel, systemd and some packages, unless it is there.
+def build_disk(packages: Iterable[str], *, backports: bool = False) -> Disk:
+    """Make a disk with a kernel, systemd and some packages, unless it is there; about a minute.
+
+    Args:
+        packages: by their names.
+        backports: whether to take the kernel from the release's backports, on Debian.
 
     Raises:
         GuestError: the distribution's archive is not configured or reachable, or this kind of
             processor is not known.
     """
     distribution, _, codename = host_release()
-    wanted = sorted({*packages, *_PACKAGES, _name_kernel(distribution)})
+    kernel = _name_kernel(distribution)
+    if backports:
+        kernel += f"/{codename}-backports"
+    wanted = sorted({*packages, *_PACKAGES, kernel})
     recipe = repr((codename, platform.machine(), wanted, _BEFORE, _AFTER, _SIZE))
     folder = CACHE / f"{codename}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     with _lock():
@@ -119,16 +126,20 @@ def build_disk(packages: Iterable[str]) -> Disk:
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir()
             try:
-                _fill(draft, wanted)
+                sources = host_sources()
+                if backports:
+                    stock, more = f" {codename} ", f" {codename}-backports "
+                    sources += [s.replace(stock, more) for s in sources if stock in s]
+                _fill(draft, wanted, sources)
             except LocalModelError as error:
                 raise GuestError(str(error)) from error
             draft.rename(folder)
     return Disk(folder / "root.img", folder / "kernel", folder / "initrd")
 
 
-def _fill(folder: Path, packages: list[str]) -> None:
-    sources, root = folder / "sources.list", folder / "root"
-    sources.write_text("\n".join(host_sources()) + "\n")
+def _fill(folder: Path, packages: list[str], sources: list[str]) -> None:
+    root, listing = folder / "root", folder / "sources.list"
+    listing.write_text("\n".join(sources) + "\n")
     run(
         "/usr/bin/mmdebstrap",
         "--quiet",
@@ -140,7 +151,7 @@ def _fill(folder: Path, packages: list[str]) -> None:
         *(f"--customize-hook={step}" for step in _AFTER),
         "",
         root,
-        sources,
+        listing,
     )
     for name, pattern in (("kernel", "vmlinu*"), ("initrd", "initrd.img-*")):
         shutil.copyfile(max((root / "boot").glob(pattern)), folder / name)
@@ -188,8 +199,8 @@ def boot(disk: Disk) -> Iterator[Guest]:
     # The file has no name any more, so that a kill leaves nothing behind.
     with changes, tempfile.TemporaryFile() as console:
         guest = Guest(disk, changes, console)
+        guest.start()
         try:
-            guest.start()
             yield guest
         finally:
             guest.kill()
@@ -207,9 +218,6 @@ class Guest:
     def __init__(self, disk: Disk, changes: IO[bytes], console: IO[bytes]):
         self._disk, self._changes, self._console = disk, changes, console
         self._id = secrets.token_hex(16)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._socket = socket.socket()
-        self._stream = self._socket.makefile("rb")
 
     def run(
         self, *argv: str, check: bool = True, stdin: bytes = b"", timeout: float = _RUN_TIMEOUT
@@ -255,8 +263,7 @@ class Guest:
         """Shut the guest down and start it again. Raises GuestError."""
         self._tell("guest-shutdown", {"mode": "powerdown"})
         try:
-            if self._process:
-                self._process.wait(_STOP_TIMEOUT)
+            self._process.wait(_STOP_TIMEOUT)
         except subprocess.TimeoutExpired as error:
             raise self._explain(f"did not shut down within {_STOP_TIMEOUT:g} s") from error
         self.kill()
@@ -291,14 +298,17 @@ class Guest:
             )
         ours.settimeout(_START_TIMEOUT)
         self._socket, self._stream = ours, ours.makefile("rb")
-        # What is sent waits until somebody reads it at the other end.
-        self._ask("guest-ping", {})
+        try:
+            # What is sent waits until somebody reads it at the other end.
+            self._ask("guest-ping", {})
+        except BaseException:
+            self.kill()
+            raise
 
     def kill(self) -> None:
         """Cut the power."""
-        if self._process:
-            self._process.kill()
-            self._process.wait()
+        self._process.kill()
+        self._process.wait()
         self._stream.close()
         self._socket.close()
 

@@ -12,9 +12,9 @@ _DIRECTORY = re.compile(r"[a-z][a-z0-9-]*[/-][0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 @dataclass(frozen=True)
 class AddWork:
-    """What to test besides: exponents, as a text or as the number that one looks like."""
+    """What to test besides: exponents, such as `M216091,756839`, and by which test."""
 
-    exponents: str | int
+    exponents: str
     type: str = Kind.LL.value
 
     def __post_init__(self) -> None:
@@ -29,7 +29,7 @@ class AddWork:
     def work(self) -> tuple[Assignment, ...]:
         """What was asked for. Raises ValueError."""
         try:
-            exponents = parse_exponents(str(self.exponents))
+            exponents = parse_exponents(self.exponents)
         except ValueError as error:
             raise ValueError(f"parameter exponents: {error}") from error
         return tuple(Assignment(exponent, Kind(self.type)) for exponent in exponents)

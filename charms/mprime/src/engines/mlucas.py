@@ -113,8 +113,8 @@ class Mlucas:
     def choose_memory(self, work: Iterable[Assignment]) -> int:
         """Return how many bytes its container needs for the assignments.
 
-        Measured: 1.9 bytes for each unit of a Lucas-Lehmer test's exponent, and MEASURE times
-        that for a PRP test's.
+        Measured: 1.9 bytes for each unit of a Lucas-Lehmer test's exponent. A PRP test takes 2 to
+        4 times that (its help.txt).
         """
         needs = (each.exponent * (8 if each.kind is Kind.PRP else 3) for each in work)
         return max(256 * 2**20, 64 * 2**20 + max(needs, default=0))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from engines import ini
 from engines.base import (
@@ -54,6 +54,8 @@ class Mprime:
 
     def explain(self, settings: Settings) -> str:
         """Return why the program can't do what the settings ask for; empty if it can."""
+        if settings.primenet and not _is_url(settings.primenet.proxy):
+            return "the model's http-proxy is no URL; give one such as http://proxy.example:3128"
         return next(filter(None, map(self.explain_work, settings.work)), "")
 
     def explain_work(self, assignment: Assignment) -> str:
@@ -156,7 +158,7 @@ def _choose_settings(settings: Settings) -> ini.Wanted:
 def _choose_proxy(primenet: PrimeNet | None) -> dict[str, str | None]:
     if primenet is None or not primenet.proxy:
         return dict.fromkeys(("ProxyHost", "ProxyUser", "ProxyPass", "ProxyMask"))
-    url = urlsplit(primenet.proxy if "//" in primenet.proxy else f"//{primenet.proxy}")
+    url = _split(primenet.proxy)
     password = unquote(url.password or "")
     return {
         # It takes port 8080 where none is named; for a URL that is port 80.
@@ -165,6 +167,18 @@ def _choose_proxy(primenet: PrimeNet | None) -> dict[str, str | None]:
         "ProxyPass": scramble(password) if password else None,
         "ProxyMask": "1" if password else None,
     }
+
+
+def _is_url(proxy: str) -> bool:
+    """Return whether a proxy's URL can be read; one that is not set can."""
+    try:
+        return not proxy or bool(_split(proxy).hostname and (_split(proxy).port or 80))
+    except ValueError:
+        return False
+
+
+def _split(proxy: str) -> SplitResult:
+    return urlsplit(proxy if "//" in proxy else f"//{proxy}")
 
 
 def _number(value: int | None) -> str | None:

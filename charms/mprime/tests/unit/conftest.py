@@ -92,6 +92,7 @@ def host(
     monkeypatch.setattr("neighbours.AGENTS", host.agents)
     monkeypatch.setattr("plan.WORK", host.work)
     monkeypatch.setattr("mprime.Engine", host.connect)
+    monkeypatch.setattr("tasks.Engine", host.connect)
     monkeypatch.setattr("dockerhost.install", host.install)
     monkeypatch.setattr("dockerhost.trust.CERTIFICATES", host.certificates)
     monkeypatch.setattr("dockerhost.forget_proxies", lambda: False)

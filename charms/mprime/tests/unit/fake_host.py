@@ -93,7 +93,8 @@ class Host:
         return self.kernel.engine
 
     def find_image(self, reference: str) -> Image | None:
-        there = self.images.get(_spell(reference))
+        by_id = {image.id: image for image in self.images.values()}
+        there = by_id.get(reference) or self.images.get(_spell(reference))
         if there is None:
             return None
         names = [name for name, image in self.images.items() if image.id == there.id]

@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 
 from charms.mprime.tests.unit.fake_host import DATA
 from engines import ADAPTERS, Composite, Progress
-from engines.base import Settings, read_json_results
+from engines.base import read_json_results
 from engines.mlucas import parse_primes, parse_report
 from engines.mlucas import parse_work_list as parse_mlucas_work
 from engines.mprime import parse_log
 from engines.mprime import parse_work_list as parse_mprime_work
-from work import KNOWN_PRIMES, Assignment, Kind
 from workdir import WorkDirectory
 
 MLUCAS, MPRIME = ADAPTERS["mlucas"], ADAPTERS["mprime"]

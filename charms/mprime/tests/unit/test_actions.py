@@ -1,0 +1,450 @@
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ops
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ops import testing
+
+import parameters
+from charms.mprime.tests.unit.fake_host import DATA, MLUCAS, Host
+from dockerhost import Change, ContainerError, ContainerSpec
+from work import Assignment, Kind, read_orders
+
+IMAGE = "172.30.0.3:5000/mlucas:1"
+RELATION = testing.SubordinateRelation("juju-info", remote_app_name="apache2")
+STATE = testing.State(config={"image": IMAGE}, relations={RELATION})
+Context = testing.Context[ops.CharmBase]
+Act = Callable[..., dict[str, Any]]
+Hook = Callable[[], Any]
+
+
+@pytest.fixture
+def search(host: Host, context: Context) -> Host:
+    """A machine on which a search runs."""
+    host.registry[IMAGE] = MLUCAS
+    context.run(context.on.install(), STATE)
+    host.did.clear()
+    return host
+
+
+@pytest.fixture
+def act(context: Context) -> Act:
+    """Runs an action of mprime/0, and returns its results."""
+
+    def act(action: str, **params: Any) -> dict[str, Any]:
+        context.run(context.on.action(action, params=params), STATE)
+        return context.action_results or {}
+
+    return act
+
+
+@pytest.fixture
+def hook(context: Context) -> Hook:
+    def hook() -> Any:
+        return context.run(context.on.update_status(), STATE).unit_status
+
+    return hook
+
+
+def lists(host: Host) -> str:
+    return (host.directory / "worktodo.ini").read_text()
+
+
+def test_added_work_is_listed_while_the_search_runs(search: Host, act: Act) -> None:
+    assert act("add-work", exponents="859433, 110503") == {"added": "M859433", "known": "M110503"}
+    assert lists(search).endswith(",859433,60,1\n")
+    assert search.did == []
+    orders = search.work / "mprime-0.orders"
+    assert read_orders(orders) == (Assignment(859433),)
+    assert orders.stat().st_mode & 0o777 == 0o600
+
+
+def test_prp_work_is_added(search: Host, act: Act) -> None:
+    assert act("add-work", exponents="3021377", type="prp")["added"] == "M3021377"
+    assert f"PRP={'0' * 32},1,2,3021377,-1," in lists(search)
+    assert read_orders(search.work / "mprime-0.orders") == (Assignment(3021377, Kind.PRP),)
+
+
+def test_added_work_outlives_a_list_that_lost_it(search: Host, act: Act, hook: Hook) -> None:
+    act("add-work", exponents="859433")
+    (search.directory / "worktodo.ini").write_text("")
+    hook()
+    assert ",859433," in lists(search)
+
+
+def test_added_work_starts_a_search_that_had_none_left(search: Host, act: Act) -> None:
+    for exponent in (110503, 216091, 756839, 1257787, 1398269, 2976221, 6972593, 13466917):
+        stat = search.directory / f"p{exponent}.stat"
+        stat.write_text(f"M{exponent} is a known MERSENNE PRIME.\n")
+    search.list_work()
+    search.end()
+    act("add-work", exponents="859433")
+    assert search.did == ["started"]
+    assert lists(search).count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        ({"exponents": "2047"}, "parameter exponents: 2047 is 23 "),
+        ({"exponents": "15"}, "parameter exponents: 15 is 3 "),
+        ({"exponents": "many"}, "parameter exponents: 'many' is no exponent"),
+        ({"exponents": " "}, "parameter exponents: names no exponent"),
+        ({"exponents": "44497"}, "parameter exponents: M44497: mlucas runs Lucas-Lehmer tests of"),
+        ({"exponents": "110503", "type": "prp"}, "parameter exponents: M110503: mlucas runs PRP"),
+        (
+            {"exponents": "2976221", "type": "prp"},
+            "parameter type: M2976221 is listed for a Lucas",
+        ),
+        ({"exponents": "859433", "type": "ecm"}, "parameter type: 'ecm' is not one of: ll, prp"),
+    ],
+)
+def test_work_that_cannot_be_done_is_refused_by_name(
+    search: Host, act: Act, params: dict[str, Any], told: str
+) -> None:
+    before = lists(search)
+    with pytest.raises(testing.ActionFailed) as caught:
+        act("add-work", **params)
+    assert told in caught.value.message
+    assert "\n" not in caught.value.message
+    assert lists(search) == before
+    assert not (search.work / "mprime-0.orders").exists()
+
+
+def test_an_option_that_contradicts_an_order_blocks_and_says_so(
+    search: Host, act: Act, context: Context
+) -> None:
+    act("add-work", exponents="859433")
+    state = replace(STATE, config={"image": IMAGE, "worktodo": "PRP=1,2,859433,-1"})
+    status = context.run(context.on.config_changed(), state).unit_status
+    assert isinstance(status, testing.BlockedStatus)
+    assert status.message.startswith("option worktodo: M859433 is listed for a Lucas-Lehmer")
+    assert search.containers["mprime-0"].state == "running"
+
+
+def test_work_that_the_option_leaves_out_stays_listed(search: Host, context: Context) -> None:
+    state = replace(STATE, config={"image": IMAGE, "worktodo": "859433"})
+    context.run(context.on.config_changed(), state)
+    assert ",110503," in lists(search)
+    assert lists(search).endswith(",859433,60,1\n")
+
+
+def test_a_paused_search_stays_so_until_it_is_resumed(search: Host, act: Act, hook: Hook) -> None:
+    said = "paused; the action resume goes on with M110503: 0.0 %"
+    assert act("pause") == {"message": said}
+    assert search.did == ["hold"]
+    assert hook() == testing.MaintenanceStatus(said)
+    assert search.did == ["hold"]
+    assert act("resume") == {"message": "M110503: 0.0 %"}
+    assert search.did == ["hold", "started"]
+    assert hook() == testing.ActiveStatus("M110503: 0.0 %")
+
+
+def test_pause_shows_in_the_status_at_once(search: Host, context: Context) -> None:
+    after = context.run(context.on.action("pause"), STATE)
+    assert after.unit_status.name == "maintenance"
+
+
+def test_logs_are_the_programs_last_lines(search: Host, act: Act) -> None:
+    search.log = ["one", "two", "three"]
+    assert act("logs", lines=2) == {"logs": "two\nthree"}
+
+
+@pytest.mark.parametrize(
+    ("action", "params", "told"),
+    [
+        ("logs", {"lines": 0}, "parameter lines: 0 is out of range; give 1 to 1000"),
+        ("benchmark", {"seconds": 4}, "parameter seconds: 4 is out of range; give 5 to 3600"),
+        ("stress-test", {"minutes": 0}, "parameter minutes: 0 is out of range; give 0.1 to 1440"),
+        ("adopt-work", {"source": "../etc"}, "parameter source: '../etc' is neither a unit nor"),
+        ("adopt-work", {"source": "mprime/0"}, "is this unit's own work already"),
+        ("adopt-work", {"source": "mprime/5"}, "there is no work named mprime-5; there is: mpri"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_by_name(
+    search: Host, act: Act, action: str, params: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(testing.ActionFailed) as caught:
+        act(action, **params)
+    assert told in caught.value.message
+    assert "\n" not in caught.value.message
+    assert search.did == []
+
+
+@given(st.text(), st.text() | st.sampled_from(["ll", "prp"]))
+def test_any_parameters_are_taken_or_refused_in_one_line(exponents: str, kind: str) -> None:
+    try:
+        parameters.AddWork(exponents, kind)
+        parameters.AdoptWork(kind)
+    except ValueError as error:
+        assert str(error).startswith("parameter ")
+        assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "action", ["add-work", "pause", "resume", "benchmark", "stress-test", "logs"]
+)
+def test_an_action_without_a_search_fails_with_one_clear_line(
+    host: Host, act: Act, action: str
+) -> None:
+    params = {"exponents": "859433"} if action == "add-work" else {}
+    with pytest.raises(testing.ActionFailed, match="no search on this machine yet"):
+        act(action, **params)
+
+
+class Clock:
+    """Time that passes while somebody sleeps, and what happens then."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.then: Callable[[], None] = lambda: None
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds > 0
+        self.now += seconds
+        self.then()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(time, "sleep", clock.sleep)
+    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
+    return clock
+
+
+REPORT = "M1257787 Iter# = 2000 [ 0.16% complete] clocks = 00:00:01.4 [ {} msec/iter]\n"
+
+
+def test_a_benchmark_measures_beside_the_frozen_search(
+    search: Host, act: Act, clock: Clock, context: Context
+) -> None:
+    trial = search.work / "mprime-0.trial"
+    seen: list[ContainerSpec] = []
+
+    def report() -> None:
+        assert search.containers["mprime-0"].state == "paused"
+        assert ",1257787," in (trial / "worktodo.ini").read_text()
+        (trial / "p1257787.stat").write_text(REPORT.format("1.5000"))
+        seen.append(search.specs["mprime-0.trial"])
+
+    clock.then = report
+    results = act("benchmark", seconds=40)
+    assert results == {
+        "engine": "mlucas",
+        "exponent": 1257787,
+        "ms-per-iteration": 1.5,
+        "iterations-per-second": 666.67,
+    }
+    assert clock.now >= 40
+    spec, own = seen[0], search.specs["mprime-0"]
+    assert (spec.memory, spec.cpus, spec.cpuset) == (own.memory, own.cpus, own.cpuset)
+    assert (spec.cgroup_parent, spec.user, spec.command) == (
+        own.cgroup_parent,
+        own.user,
+        own.command,
+    )
+    assert [(mount.source, mount.target) for mount in spec.mounts] == [(str(trial), "/work")]
+    assert search.did == ["freeze", "created", "remove", "thaw"]
+    assert search.containers["mprime-0"].state == "running"
+    assert not trial.exists()
+    assert [log.split(",")[0] for log in context.action_logs] == ["1.5 ms/iteration"] * 2
+
+
+def test_a_benchmark_without_a_report_says_what_to_do(
+    search: Host, act: Act, clock: Clock
+) -> None:
+    search.log = ["still testing itself", ""]
+    with pytest.raises(testing.ActionFailed) as caught:
+        act("benchmark", seconds=5)
+    assert caught.value.message == (
+        "mlucas reported no speed within 5 s: still testing itself; give more seconds"
+    )
+    assert search.containers["mprime-0"].state == "running"
+
+
+@pytest.mark.parametrize("action", ["benchmark", "stress-test"])
+def test_the_search_goes_on_after_an_action_that_failed(
+    search: Host, act: Act, clock: Clock, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    def refuse(_: ContainerSpec) -> Change:
+        raise ContainerError("no space left on device")
+
+    monkeypatch.setattr(search, "apply", refuse)
+    with pytest.raises(testing.ActionFailed, match="no space left on device"):
+        act(action)
+    assert search.did == ["freeze", "thaw"]
+
+
+def test_the_search_goes_on_at_the_next_hook_after_an_action_that_was_killed(
+    search: Host, act: Act, hook: Hook
+) -> None:
+    # What a killed action leaves.
+    search.freeze("mprime-0")
+    trial = replace(search.specs["mprime-0"], name="mprime-0.trial")
+    search.apply(trial)
+    (search.work / "mprime-0.trial").mkdir()
+    search.did.clear()
+    hook()
+    assert search.did == ["remove", "thaw"]
+    assert sorted(path.name for path in search.work.iterdir()) == ["mprime-0"]
+
+
+def test_a_trial_that_was_left_is_cleared_up_beside_a_paused_search(
+    search: Host, act: Act, hook: Hook
+) -> None:
+    search.apply(replace(search.specs["mprime-0"], name="mprime-0.trial"))
+    act("pause")
+    hook()
+    assert list(search.containers) == ["mprime-0"]
+
+
+PRIME = "M110503 is a known MERSENNE PRIME.\n"
+WRONG = (DATA / "results.txt").read_text().replace("DB43B1563828DEB6", "0000000000000001")
+
+
+def test_a_stress_test_counts_tests_over_and_over(
+    search: Host, act: Act, clock: Clock, context: Context
+) -> None:
+    trial = search.work / "mprime-0.trial"
+
+    def finish() -> None:
+        clock.now += 25
+        (trial / "results.txt").write_text((DATA / "results.txt").read_text())
+        (trial / "p110503.stat").write_text(PRIME)
+        ended = replace(search.containers["mprime-0.trial"], state="exited", pid=0)
+        search.containers["mprime-0.trial"] = ended
+
+    clock.then = finish
+    assert act("stress-test", minutes=2) == {"engine": "mlucas", "tests": 10, "errors": 0}
+    assert "2 tests done, 0 errors, 1.6 min left" in context.action_logs
+    assert search.containers["mprime-0"].state == "running"
+
+
+def test_a_wrong_outcome_fails_a_stress_test_and_is_told(
+    search: Host, act: Act, clock: Clock, context: Context
+) -> None:
+    trial = search.work / "mprime-0.trial"
+
+    def finish() -> None:
+        (trial / "results.txt").write_text(WRONG.replace('"exponent":110503', ""))
+        ended = replace(search.containers["mprime-0.trial"], state="exited", pid=0)
+        search.containers["mprime-0.trial"] = ended
+
+    clock.then = finish
+    search.log = ["ERROR: out of luck"]
+    with pytest.raises(testing.ActionFailed) as caught:
+        act("stress-test", minutes=2)
+    assert caught.value.message == (
+        "2 errors in 1 tests: M110527 has the residue 0000000000000001; "
+        "mlucas ended early: ERROR: out of luck; don't trust this machine's processor or memory"
+    )
+    assert context.action_results == {"engine": "mlucas", "tests": 1, "errors": 2}
+
+
+def leave(host: Host, name: str, exponent: int) -> Path:
+    """Leave work of a unit that is gone."""
+    directory = host.work / name
+    directory.mkdir(parents=True)
+    (directory / "worktodo.ini").write_text(f"Test={exponent},60,1\n")
+    (host.work / f"{name}.orders").write_text("ll 859433\n")
+    return directory
+
+
+def test_work_of_a_unit_that_is_gone_is_adopted_and_ones_own_put_aside(
+    search: Host, act: Act
+) -> None:
+    act("add-work", exponents="1000003")
+    leave(search, "mprime-3", 3021377)
+    assert act("adopt-work", source="mprime/3") == {
+        "adopted": "mprime-3",
+        "former-work": "mprime-0.1",
+    }
+    assert search.did == ["remove", "created"]
+    assert lists(search).startswith("Test=3021377,60,1\n")
+    assert ",859433," in lists(search)
+    assert ",1000003," not in lists(search)
+    assert ",1000003," in (search.work / "mprime-0.1" / "worktodo.ini").read_text()
+    assert sorted(path.name for path in search.work.iterdir()) == [
+        "mprime-0",
+        "mprime-0.1",
+        "mprime-0.1.orders",
+        "mprime-0.orders",
+    ]
+    # And back again.
+    assert act("adopt-work", source="mprime-0.1") == {
+        "adopted": "mprime-0.1",
+        "former-work": "mprime-0.2",
+    }
+    assert ",1000003," in lists(search)
+
+
+def test_work_of_a_unit_that_exists_is_not_adopted(search: Host, act: Act) -> None:
+    leave(search, "mprime-3", 3021377)
+    (search.agents / "unit-mprime-3").mkdir(parents=True)
+    with pytest.raises(testing.ActionFailed, match="mprime/3 exists on this machine, and owns"):
+        act("adopt-work", source="mprime-3")
+    assert search.did == []
+
+
+def test_a_paused_search_adopts_nothing(search: Host, act: Act) -> None:
+    leave(search, "mprime-3", 3021377)
+    act("pause")
+    with pytest.raises(testing.ActionFailed, match="paused; run the action resume first"):
+        act("adopt-work", source="mprime-3")
+
+
+class KilledError(BaseException):
+    """The end of an action that did not end by itself."""
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
+def test_an_adoption_that_was_killed_can_run_again_and_loses_nothing(
+    search: Host, act: Act, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    act("add-work", exponents="1000003")
+    leave(search, "mprime-3", 3021377)
+    steps = 0
+
+    def count(change: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any, **options: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            if steps == step:
+                raise KilledError
+            return change(*arguments, **options)
+
+        return counted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", count(Path.rename))
+        patch.setattr(Path, "unlink", count(Path.unlink))
+        with pytest.raises(KilledError):
+            act("adopt-work", source="mprime-3")
+    if (search.work / "mprime-3").exists():
+        act("adopt-work", source="mprime-3")
+    assert lists(search).startswith("Test=3021377,60,1\n")
+    kept = "".join(path.read_text() for path in search.work.glob("*/worktodo.ini"))
+    assert ",1000003," in kept
+
+
+def test_the_option_remove_work_takes_the_orders_along(
+    search: Host, act: Act, context: Context
+) -> None:
+    act("add-work", exponents="859433")
+    config = {"image": IMAGE, "remove-work": True}
+    context.run(context.on.stop(), replace(STATE, config=config))
+    assert list(search.work.iterdir()) == []
+
+
+def test_results_are_json_too(search: Host, act: Act) -> None:
+    search.show("results.txt")
+    assert json.loads(act("results")["json"])["composites"][0]["exponent"] == 110527

@@ -1,0 +1,189 @@
+"""`fanctl` between real hosts, which are network namespaces, and faults provoked for real."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from lib.fannet.tests.integration.kit import Host, Lab
+
+
+def fanctl(host: Host, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the command on a host."""
+    command = ["/usr/sbin/ip", "netns", "exec", host.name, sys.executable, "-m", "fannet", *words]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == code, f"{done.returncode}: {done.stdout}{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture
+def hosts(lab: Lab) -> tuple[Host, Host]:
+    """The two hosts of 2015, with a fan on both."""
+    found = lab.host("172.30.0.28/16"), lab.host("172.30.0.27/16")
+    for host in found:
+        fanctl(host, "up", "250.0.0.0/8", "eth0/16")
+    return found
+
+
+def check(host: Host, *peers: str, code: int = 1) -> dict[str, Any]:
+    return json.loads(fanctl(host, "check", *peers, "--format", "json", code=code).stdout)
+
+
+def explain(host: Host, *peers: str) -> str:
+    """All that the check finds wrong, one finding a line; it must find something."""
+    [fan] = check(host, *peers)["fans"]
+    found = [*fan["findings"], *(f for peer in fan["peers"] for f in peer["findings"])]
+    assert all(finding["next"] for finding in found)
+    return "\n".join(f"{f['level']}: {f['text']}" for f in found)
+
+
+def test_containers_ping_each_other_and_show_prints_what_it_did_in_2015(
+    lab: Lab, hosts: tuple[Host, Host]
+) -> None:
+    for host, number in zip(hosts, (28, 27), strict=True):
+        assert fanctl(host, "show").stdout == (
+            "Bridge           Overlay              Underlay             Flags\n"
+            f"fan-250          250.0.0.0/8          172.30.0.{number}/16\n"
+        )
+    one = lab.container(hosts[0], "250.0.28.3/8")
+    other = lab.container(hosts[1], "250.0.27.3/8")
+    for here, there in ((one, other), (other, one)):
+        told = here.run("ping", "-c", "3", "-i", "0.2", str(there.address.ip))
+        assert "3 packets transmitted, 3 received, 0% packet loss" in told
+
+
+def test_up_and_down_say_what_they_do_and_leave_nothing(lab: Lab) -> None:
+    host = lab.host("172.30.0.28/16")
+    before = host.snapshot()
+    told = fanctl(host, "up", "-u", "172.30.0.0/16", "-o", "250.0.0.0/8", "--mtu=1400").stdout
+    assert "give fan-250 the address 250.0.28.1/8" in told.splitlines()
+    assert fanctl(host, "up", "250.0.0.0/8", "172.30.0.28/16", "mtu", "1400").stdout == ""
+    assert fanctl(host, "show").stdout.splitlines()[1].endswith(" mtu 1400")
+    assert "remove bridge fan-250" in fanctl(host, "down", "250.0.0.0/8", "eth0/16").stdout
+    assert host.snapshot() == before
+
+
+def test_a_changed_address_moves_the_slice_and_names_what_to_restart(lab: Lab) -> None:
+    host = lab.host("172.30.0.28/16")
+    fanctl(host, "up", "250.0.0.0/8", "eth0/16")
+    container = lab.container(host, "250.0.28.3/8")
+    host.run("ip", "address", "add", "172.30.0.29/16", "dev", "eth0")
+    host.run("ip", "address", "del", "172.30.0.28/16", "dev", "eth0")
+    host.run("ip", "address", "replace", "172.30.0.29/16", "dev", "eth0")
+    told = fanctl(host, "up", "250.0.0.0/8", "eth0/16").stdout.splitlines()[-1]
+    assert "moved from 250.0.28.0/24 to 250.0.29.0/24" in told
+    assert container.outside in told
+
+
+def test_up_without_an_address_says_so_in_one_line(lab: Lab) -> None:
+    host = lab.host("172.30.0.28/16")
+    host.run("ip", "address", "flush", "dev", "eth0")
+    told = fanctl(host, "up", "250.0.0.0/8", "eth0/16", code=1).stderr
+    assert told.startswith("fanctl: device eth0 is not there, or has no IPv4 address")
+    assert told.count("\n") == 1
+
+
+def test_dhcp_is_refused_where_no_systemd_runs(lab: Lab) -> None:
+    host = lab.host("172.30.0.28/16")
+    told = fanctl(host, "up", "250.0.0.0/8", "eth0/16", "dhcp", code=1).stderr
+    assert "DHCP takes systemd, which does not run here" in told
+    assert host.read() == []
+
+
+def test_check_is_content_with_two_good_hosts(hosts: tuple[Host, Host]) -> None:
+    for here, there in (hosts, hosts[::-1]):
+        report = check(here, str(there.address.ip), code=0)
+        [peer] = report["fans"][0]["peers"]
+        assert report["ok"]
+        assert (peer["answered"], peer["mtu"], peer["findings"]) == (True, 1450, [])
+
+
+FIREWALLS = {
+    "there, dropping": (1, "INPUT", "udp", "DROP", "a firewall there or on the way drops it"),
+    "there, rejecting": (1, "INPUT", "udp", "REJECT", "172.30.0.27 refuses UDP port 8472"),
+    "here, coming": (0, "INPUT", "udp", "DROP", "this host's firewall drops them"),
+    "here, going": (0, "OUTPUT", "udp", "DROP", "own firewall drops UDP port 8472 on the way out"),
+    "there, of ping": (1, "INPUT", "icmp", "DROP", "answers ARP through the fan, and no ping"),
+}
+
+
+@pytest.mark.parametrize("where", FIREWALLS)
+def test_check_finds_the_firewall(hosts: tuple[Host, Host], where: str) -> None:
+    host, chain, protocol, action, told = FIREWALLS[where]
+    rule = [chain, "-p", protocol, "-j", action]
+    if protocol == "udp":
+        rule[3:3] = ["--dport", "8472"]
+    else:
+        rule[3:3] = ["-d", "250.0.0.0/8"]
+    hosts[host].run("iptables", "-I", *rule)
+    assert told in explain(hosts[0], "172.30.0.27")
+    hosts[host].run("iptables", "-D", *rule)
+    assert check(hosts[0], "172.30.0.27", code=0)["ok"]
+
+
+def test_check_finds_a_way_that_takes_smaller_packets(hosts: tuple[Host, Host]) -> None:
+    hosts[1].run("ip", "link", "set", "eth0", "mtu", "1400")
+    told = explain(hosts[0], "172.30.0.27")
+    assert "answers packets of up to 1350 bytes, and the fan lets 1450 through" in told
+    assert "packets of 1450 bytes need 1500 on eth0, which takes 1400" in explain(hosts[1])
+    fanctl(hosts[0], "up", "250.0.0.0/8", "eth0/16", "mtu", "1350")
+    fanctl(hosts[1], "up", "250.0.0.0/8", "eth0/16")
+    assert check(hosts[0], "172.30.0.27", code=0)["fans"][0]["peers"][0]["mtu"] == 1350
+
+
+def test_check_finds_forwarding_turned_off(hosts: tuple[Host, Host]) -> None:
+    hosts[0].run("sysctl", "-qw", "net.ipv4.ip_forward=0")
+    assert "net.ipv4.ip_forward is 0" in explain(hosts[0])
+
+
+def test_check_finds_a_wrong_prefix_on_either_side(hosts: tuple[Host, Host]) -> None:
+    right, wrong = hosts
+    fanctl(wrong, "down", "-e")
+    fanctl(wrong, "up", "250.0.0.0/8", "eth0/20")
+    assert "its fan has another overlay, prefix" in explain(right, "172.30.0.27")
+    told = explain(wrong, "172.30.0.28")
+    assert "eth0 is on a /16, and the underlay 172.30.0.0/20 is only a part of that" in told
+    assert "for rx_source" in told
+    # By now the other has asked here as well.
+    assert "sender computes its slice otherwise" in explain(right, "172.30.0.27")
+
+
+def test_check_finds_another_vni(hosts: tuple[Host, Host]) -> None:
+    fanctl(hosts[1], "up", "250.0.0.0/8", "eth0/16", "vni", "77")
+    explain(hosts[1], "172.30.0.28")
+    assert "the sender's VNI differs" in explain(hosts[0], "172.30.0.27")
+
+
+def test_check_finds_another_host_with_its_address(hosts: tuple[Host, Host]) -> None:
+    hosts[1].run("ip", "address", "add", "172.30.0.28/32", "dev", "eth0")
+    told = explain(hosts[0])
+    assert "another host on eth0 has the address 172.30.0.28 too" in told
+    assert hosts[1].mac() in told
+
+
+def test_check_finds_that_there_is_no_route(hosts: tuple[Host, Host]) -> None:
+    hosts[0].run("ip", "route", "add", "unreachable", "172.30.0.27")
+    assert "no route to 172.30.0.27" in explain(hosts[0], "172.30.0.27")
+
+
+def test_check_finds_a_host_without_a_fan_and_one_that_is_not_there(
+    hosts: tuple[Host, Host],
+) -> None:
+    fanctl(hosts[1], "down", "-e")
+    assert "172.30.0.27 refuses UDP port 8472" in explain(hosts[0], "172.30.0.27")
+    assert "does not answer on the underlay either" in explain(hosts[0], "172.30.0.99")
+
+
+def test_check_finds_damage(hosts: tuple[Host, Host]) -> None:
+    hosts[0].run("ip", "link", "delete", "fan-fa000000-p")
+    assert "not done: make port fan-fa000000-p" in explain(hosts[0])
+
+
+def test_check_finds_that_the_address_went_away(hosts: tuple[Host, Host]) -> None:
+    hosts[0].run("ip", "address", "flush", "dev", "eth0")
+    assert "no device of this host has the address 172.30.0.28 any more" in explain(hosts[0])

@@ -51,13 +51,14 @@ class Config(pydantic.BaseModel):
 
     @pydantic.field_validator("overlay", mode="before")
     @classmethod
-    def _check_overlay(cls, value: str) -> IPv4Network:
-        return _parse_network(value, "250.0.0.0/8")
+    def _check_overlay(cls, value: object) -> IPv4Network:
+        return _parse_network(str(value), "250.0.0.0/8")
 
     @pydantic.field_validator("underlay", mode="before")
     @classmethod
-    def _check_underlay(cls, value: str | None) -> IPv4Network | None:
-        return _parse_network(value, "172.30.0.0/16") if value and value.strip() else None
+    def _check_underlay(cls, value: object) -> IPv4Network | None:
+        text = "" if value is None else str(value).strip()
+        return _parse_network(text, "172.30.0.0/16") if text else None
 
     @pydantic.field_validator("encapsulation", "docker", mode="before")
     @classmethod
@@ -160,9 +161,9 @@ def _show(value: object) -> str:
 
 def _parse_network(value: str, example: str) -> IPv4Network:
     try:
-        network = IPv4Network(value.strip())
+        network = IPv4Network(value)
     except ValueError as error:
-        reason = str(error).replace(repr(value.strip()), "it")
+        reason = str(error).replace(repr(value), "it")
         raise ValueError(
             f"{value!r} is no IPv4 network ({reason}); give one such as {example}"
         ) from error

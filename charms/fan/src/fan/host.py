@@ -218,11 +218,11 @@ def _bring_up(wanted: Plan) -> fannet.Change:
     if config.lxd:
         keys = lxd.specify(fan, wanted.mtu, wanted.parts.others)
         lxd.Lxd().settle(config.lxd_network, str(config.overlay), keys)
+    if not config.dhcp:
+        dhcp.stop_dhcp(fannet.name_bridge(fan.overlay))
     change = fannet.up(fan)
     if config.dhcp:
         dhcp.start_dhcp(fan, wanted.mtu, wanted.parts.reserve, again=bool(change.steps))
-    else:
-        dhcp.stop_dhcp(fan.bridge)
     return change
 
 
@@ -260,12 +260,11 @@ def _take_down(overlay: IPv4Network, *, but: str) -> None:
     """Take a fan down, unless a unit of this machine other than one wants it."""
     if any(claim.overlay == overlay for claim in list_claims(but=but)):
         return
-    state = find_fan(overlay)
     failures: list[Exception] = []
     # What stands on the bridge goes before the bridge. One failure need not keep all the rest.
     steps: list[Callable[[], object]] = [
         lambda: containers.clear(overlay),
-        lambda: dhcp.stop_dhcp(state.fan.bridge if state else fannet.name_bridge(overlay)),
+        lambda: dhcp.stop_dhcp(fannet.name_bridge(overlay)),
         lambda: fannet.down(overlay),
         lambda: _restore_lxd(overlay, but=""),
     ]

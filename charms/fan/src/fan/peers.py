@@ -130,7 +130,7 @@ def verify(fan: fannet.Fan, peers: Sequence[Peer], turn: int) -> Verification:
     Args:
         turn: which of the peers are asked, where there are more than SAMPLE: others each time.
     """
-    first = turn * SAMPLE % len(peers) if peers else 0
+    first = turn * SAMPLE % len(peers) if len(peers) > SAMPLE else 0
     asked = [*peers[first:], *peers[:first]][:SAMPLE]
 
     def answers(peer: Peer) -> bool:

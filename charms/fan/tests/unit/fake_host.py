@@ -1,0 +1,229 @@
+"""A machine for the charm's tests: its kernel, Docker Engine and LXD in memory, its files real."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+import dockerhost
+import fannet
+from dockerhost import Change, Network, NetworkError, NetworkSpec
+from dockerhost.containers import SPEC_LABEL
+from fan import lxd
+from fan.underlay import Host as Address
+from fan.underlay import UnderlayError
+from fannet import check, probes
+
+
+@dataclass
+class Host:
+    """Stands in for a machine.
+
+    Attributes:
+        address: this machine's, on the underlay; None if it has none.
+        refusal: why the kernel refuses a fan.
+        silent: the gateways of the machines that do not answer.
+        attached: the containers on Docker's networks, by the network's name.
+        live_restore: whether the engine keeps its old default bridge.
+        instances: LXD's containers.
+        did: every change, in order.
+    """
+
+    agents: Path
+    units: Path
+    address: str | None = "172.30.0.28"
+    mtu: int = 1500
+    refusal: str = ""
+    silent: set[str] = field(default_factory=set)
+    fans: dict[IPv4Network, fannet.Fan] = field(default_factory=dict)
+    installed: bool = True
+    networks: dict[str, Network] = field(default_factory=dict)
+    specs: dict[str, NetworkSpec] = field(default_factory=dict)
+    attached: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    daemon: dict[str, dict[str, Any]] = field(default_factory=dict)
+    live_restore: bool = False
+    lxd_networks: dict[str, dict[str, str]] | None = None
+    instances: tuple[str, ...] = ()
+    dhcp: dict[str, int] = field(default_factory=dict)
+    drops: dict[str, int] = field(default_factory=dict)
+    did: list[str] = field(default_factory=list)
+
+    def add_unit(self, unit: str) -> None:
+        """Let a unit live on this machine."""
+        (self.agents / f"unit-{unit.replace('/', '-')}").mkdir(parents=True, exist_ok=True)
+
+    def remove_unit(self, unit: str) -> None:
+        folder = self.agents / f"unit-{unit.replace('/', '-')}"
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
+
+    # The kernel.
+
+    def find_host(self, underlay: IPv4Network | None) -> Address:
+        if self.address is None:
+            raise UnderlayError("this machine has no default route that would tell its address")
+        address = IPv4Address(self.address)
+        if underlay and address not in underlay:
+            raise UnderlayError(f"option underlay: this machine has no address in {underlay}")
+        return Address(address, underlay or IPv4Network(f"{address}/16", strict=False), self.mtu)
+
+    def up(self, fan: fannet.Fan) -> fannet.Change:
+        if self.refusal:
+            raise fannet.ConflictError(self.refusal)
+        there = self.fans.get(fan.overlay)
+        if there == fan:
+            return fannet.Change()
+        self.did.append(f"up {fan.bridge} {fan.slice}")
+        self.fans[fan.overlay] = fan
+        moved = (there.slice, fan.slice) if there and there.slice != fan.slice else None
+        return fannet.Change(("made it",), moved)
+
+    def down(self, overlay: IPv4Network) -> fannet.Change:
+        if self.fans.pop(overlay, None):
+            self.did.append(f"down {overlay}")
+        return fannet.Change()
+
+    def read(self) -> list[fannet.FanState]:
+        return [
+            fannet.FanState(
+                fan=fan,
+                mtu=fan.mtu or self.mtu - 50,
+                device="eth0",
+                plugged=("veth1",),
+                drops={**dict.fromkeys(fannet.DROPS, 0), **self.drops},
+                problems=(),
+            )
+            for _, fan in sorted(self.fans.items())
+        ]
+
+    def ping(self, target: IPv4Address, source: IPv4Address, *, count: int) -> probes.Ping:
+        assert count == 1
+        assert source in {fan.gateway.ip for fan in self.fans.values()}
+        return probes.Ping(0, None) if str(target) in self.silent else probes.Ping(1, 0.2)
+
+    def check_peer(self, state: fannet.FanState, way: check.Way) -> check.PeerReport:
+        if str(way.target) in self.silent:
+            fault = check.Finding("problem", f"{way.host} refuses UDP port 8472", "allow it")
+            return check.PeerReport(*way, False, None, None, (fault,))
+        return check.PeerReport(*way, True, 0.21, state.mtu, ())
+
+    def start_dhcp(self, fan: fannet.Fan, mtu: int, reserve: int, *, again: bool) -> list[str]:
+        assert mtu == (fan.mtu or self.mtu - 50)
+        self.dhcp[fan.bridge] = reserve
+        return []
+
+    def stop_dhcp(self, bridge: str) -> list[str]:
+        self.dhcp.pop(bridge, None)
+        return []
+
+    # Docker.
+
+    def install(self, report: Callable[[str], None]) -> bool:
+        if self.installed:
+            return False
+        report("installing docker.io")
+        self.did.append("install docker.io")
+        self.installed = True
+        return True
+
+    def install_packages(self, *packages: str) -> None:
+        self.did.append(f"install {' '.join(packages)}")
+
+    def connect(self) -> Host:
+        if not self.installed:
+            raise dockerhost.EngineUnavailableError("the Docker Engine does not answer")
+        return self
+
+    def apply(self, spec: NetworkSpec) -> Change:
+        there = self.inspect(spec.name)
+        if there and there.spec_digest == spec.digest:
+            return Change.UNCHANGED
+        self.remove(spec.name)
+        self.did.append(f"network {spec.name} {spec.ip_range}")
+        self.specs[spec.name] = spec
+        labels = {**spec.labels, SPEC_LABEL: spec.digest}
+        self.networks[spec.name] = Network(spec.name, spec.name, spec.bridge, labels)
+        return Change.CREATED
+
+    def remove(self, name: str, *, detach: bool = False) -> bool:
+        there = self.inspect(name)
+        if there is None:
+            return False
+        if there.spec_digest is None:
+            raise NetworkError(f"a Docker network named {name} exists and was not made here")
+        if there.containers and not detach:
+            raise NetworkError(f"containers are attached to it: {', '.join(there.containers)}")
+        self.did.append(f"remove network {name}")
+        del self.networks[name]
+        return True
+
+    def inspect(self, name: str) -> Network | None:
+        if name == "bridge":
+            bridges = [each["bridge"] for each in self.daemon.values()]
+            bridge = "docker0" if self.live_restore or not bridges else bridges[0]
+            return Network("bridge", "0", bridge, {}, self.attached.get("bridge", ()))
+        there = self.networks.get(name)
+        return there and replace(there, containers=self.attached.get(name, ()))
+
+    def list(self, label: str) -> tuple[Network, ...]:
+        key, _, value = label.partition("=")
+        found = (self.inspect(name) for name in sorted(self.networks))
+        return tuple(each for each in found if each and each.labels.get(key) == value)
+
+    def settle_daemon(
+        self, settings: Mapping[str, Any], *, owner: str, report: Callable[[str], None]
+    ) -> bool:
+        if self.daemon.get(owner) == settings:
+            return False
+        report("restarting the Docker Engine, for its settings")
+        self.did.append("restart the engine")
+        self.daemon[owner] = dict(settings)
+        return True
+
+    def restore_daemon(self, *, owner: str, report: Callable[[str], None] | None = None) -> bool:
+        if self.daemon.pop(owner, None) is None:
+            return False
+        self.did.append("restart the engine")
+        return True
+
+    # LXD, on its socket.
+
+    def open_lxd(self) -> FakeLxd:
+        if self.lxd_networks is None:
+            raise lxd.LxdError("LXD is not on this machine")
+        return FakeLxd(self, self.lxd_networks)
+
+
+@dataclass
+class FakeLxd:
+    """Stands in for fan.lxd.Lxd."""
+
+    host: Host
+    there: dict[str, dict[str, str]]
+
+    def settle(self, name: str, overlay: str, wanted: Mapping[str, str]) -> bool:
+        if name not in self.there:
+            raise lxd.LxdError(f"LXD has no network {name}")
+        marked = {**wanted, "overlay": overlay}
+        if self.there[name].items() >= marked.items():
+            return False
+        self.host.did.append(f"lxd {name} {wanted['ipv4.address']}")
+        self.there[name].setdefault("before", self.there[name].get("ipv4.address", ""))
+        self.there[name].update(marked)
+        return True
+
+    def restore(self, name: str) -> bool:
+        self.host.did.append(f"lxd {name} as before")
+        self.there[name] = {"ipv4.address": self.there[name]["before"]}
+        return True
+
+    def list_fans(self, overlay: str) -> list[lxd.Network]:
+        return [
+            lxd.Network(name, config, overlay, self.host.instances)
+            for name, config in self.there.items()
+            if config.get("overlay") == overlay
+        ]

@@ -1,0 +1,166 @@
+"""LXD's API, on a socket that answers as LXD does."""
+
+from __future__ import annotations
+
+import copy
+import json
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+import fannet
+from fan import lxd
+
+WANTED = {"ipv4.address": "250.0.28.1/8", "bridge.mtu": "1450"}
+
+
+class Api:
+    """Stands in for LXD."""
+
+    def __init__(self) -> None:
+        config = {"ipv4.address": "10.77.0.1/24", "ipv4.nat": "true"}
+        users = ["/1.0/profiles/default", "/1.0/instances/c2", "/1.0/instances/c1?project=x"]
+        self.networks: dict[str, dict[str, Any]] = {
+            "lxdbr0": {"type": "bridge", "managed": True, "config": config, "used_by": users},
+            "eth0": {"type": "physical", "managed": False, "config": {}, "used_by": []},
+        }
+        self.refusal = ""
+        self.gone = False
+        self.puts = 0
+
+    def request(self, method: str, url: str, **options: Any) -> requests.Response:
+        if self.gone:
+            raise requests.ConnectionError("connection refused")
+        name = url.removeprefix("http+unix://lxd/1.0/networks").partition("?")[0].strip("/")
+        there = self.networks.get(name)
+        if method == "PUT" and there:
+            assert options["headers"] == {"If-Match": self._tag(name)}
+            if self.refusal:
+                return self._answer(400, {"error": self.refusal})
+            self.puts += 1
+            there["config"] = options["json"]["config"]
+            return self._answer(200, {})
+        if not name:
+            found = [{"name": name, **each} for name, each in self.networks.items()]
+            return self._answer(200, {"metadata": found})
+        if there is None:
+            return self._answer(404, {"error": "Network not found"})
+        return self._answer(200, {"metadata": copy.deepcopy(there)}, self._tag(name))
+
+    def _tag(self, name: str) -> str:
+        return str(hash(json.dumps(self.networks[name], sort_keys=True)))
+
+    @staticmethod
+    def _answer(status: int, body: Any, tag: str = "") -> requests.Response:
+        answer = requests.Response()
+        answer.status_code = status
+        answer._content = json.dumps(body).encode()
+        answer.headers["ETag"] = tag
+        return answer
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Api:
+    api = Api()
+    socket = tmp_path / "unix.socket"
+    socket.touch()
+    monkeypatch.setattr(lxd, "SOCKETS", (socket,))
+    monkeypatch.setattr(requests.Session, "request", lambda _, *a, **o: api.request(*a, **o))
+    return api
+
+
+def test_a_network_becomes_the_fan_and_comes_back(api: Api) -> None:
+    before = dict(api.networks["lxdbr0"]["config"])
+    assert lxd.Lxd().settle("lxdbr0", "250.0.0.0/8", WANTED)
+    config = api.networks["lxdbr0"]["config"]
+    assert config.items() >= WANTED.items()
+    assert config["ipv4.nat"] == "true"
+    assert lxd.Lxd().restore("lxdbr0")
+    assert api.networks["lxdbr0"]["config"] == before
+    assert not lxd.Lxd().restore("lxdbr0")
+
+
+def test_a_network_that_is_the_fan_already_is_left_alone(api: Api) -> None:
+    lxd.Lxd().settle("lxdbr0", "250.0.0.0/8", WANTED)
+    assert not lxd.Lxd().settle("lxdbr0", "250.0.0.0/8", WANTED)
+    assert api.puts == 1
+
+
+def test_what_was_there_first_is_remembered_through_changes(api: Api) -> None:
+    before = dict(api.networks["lxdbr0"]["config"])
+    for address in ("250.0.28.1/8", "250.0.40.1/8"):
+        lxd.Lxd().settle("lxdbr0", "250.0.0.0/8", {**WANTED, "ipv4.address": address})
+    lxd.Lxd().restore("lxdbr0")
+    assert api.networks["lxdbr0"]["config"] == before
+
+
+def test_what_others_have_added_stays(api: Api) -> None:
+    lxd.Lxd().settle("lxdbr0", "250.0.0.0/8", WANTED)
+    api.networks["lxdbr0"]["config"]["dns.domain"] = "example"
+    lxd.Lxd().restore("lxdbr0")
+    assert api.networks["lxdbr0"]["config"]["dns.domain"] == "example"
+
+
+def test_a_fans_networks_are_found_with_who_is_attached(api: Api) -> None:
+    lxd.Lxd().settle("lxdbr0", "250.0.0.0/8", WANTED)
+    (found,) = lxd.Lxd().list_fans("250.0.0.0/8")
+    assert (found.name, found.users) == ("lxdbr0", ("c1", "c2"))
+    assert lxd.Lxd().list_fans("99.0.0.0/8") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "overlay", "text"),
+    [
+        ("lxdbr9", "250.0.0.0/8", "LXD has no network lxdbr9; run lxd init --auto"),
+        ("eth0", "250.0.0.0/8", "eth0 is no bridge that LXD manages"),
+        ("lxdbr0", "99.0.0.0/8", "lxdbr0 is the fan 250.0.0.0/8 already"),
+    ],
+)
+def test_a_network_that_can_not_be_the_fan_is_refused(
+    api: Api, name: str, overlay: str, text: str
+) -> None:
+    lxd.Lxd().settle("lxdbr0", "250.0.0.0/8", WANTED)
+    with pytest.raises(lxd.LxdError) as caught:
+        lxd.Lxd().settle(name, overlay, WANTED)
+    assert text in str(caught.value)
+
+
+def test_lxds_own_reason_is_told(api: Api) -> None:
+    api.refusal = "Device IP address is not within\nthe network"
+    with pytest.raises(lxd.LxdError, match=r"^LXD refused: Device IP address is not within the"):
+        lxd.Lxd().settle("lxdbr0", "250.0.0.0/8", WANTED)
+
+
+def test_an_lxd_that_does_not_answer_is_told_so(api: Api) -> None:
+    api.gone = True
+    with pytest.raises(lxd.LxdError, match="does not answer on its socket"):
+        lxd.Lxd().list_fans("250.0.0.0/8")
+
+
+def test_a_machine_without_lxd_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lxd, "SOCKETS", ())
+    assert not lxd.is_here()
+    with pytest.raises(lxd.LxdError, match="LXD is not on this machine; install it"):
+        lxd.Lxd()
+
+
+def test_a_damaged_memory_is_taken_for_none(api: Api) -> None:
+    lxd.Lxd().settle("lxdbr0", "250.0.0.0/8", WANTED)
+    api.networks["lxdbr0"]["config"]["user.fan.before"] = "{"
+    assert lxd.Lxd().restore("lxdbr0")
+    assert "user.fan.overlay" not in api.networks["lxdbr0"]["config"]
+
+
+def test_the_keys_make_lxds_bridge_a_fans() -> None:
+    mapping = fannet.Mapping(IPv4Network("250.0.0.0/8"), IPv4Network("172.30.0.0/16"))
+    fan = fannet.Fan(mapping, IPv4Address("172.30.0.28"), bridge="lxdbr0", own_bridge=False)
+    assert lxd.specify(fan, 1450, (fan.slice[2], fan.slice[-2])) == {
+        "bridge.mtu": "1450",
+        "ipv4.address": "250.0.28.1/8",
+        "ipv4.dhcp": "true",
+        "ipv4.dhcp.ranges": "250.0.28.2-250.0.28.254",
+        "ipv4.nat": "false",
+    }

@@ -239,7 +239,7 @@ class Guest:
         deadline = time.monotonic() + timeout
         while not (state := self._ask("guest-exec-status", {"pid": started["pid"]}))["exited"]:
             if time.monotonic() > deadline:
-                raise GuestError(f"{' '.join(argv)}: it did not end within {timeout:g} s")
+                raise GuestError(f"{argv[0]}: it did not end within {timeout:g} s")
             time.sleep(_POLL)
         out, err = (
             base64.b64decode(state.get(name, "")).decode(errors="replace")
@@ -247,7 +247,7 @@ class Guest:
         )
         code = state["exitcode"] if "exitcode" in state else -state["signal"]
         if check and code:
-            raise GuestError(f"{' '.join(argv)}: exit code {code}\n{out}{err}")
+            raise GuestError(f"{argv[0]}: exit code {code}\n{out}{err}")
         return subprocess.CompletedProcess(argv, code, out, err)
 
     def copy(self, source: Path, target: str) -> None:

@@ -6,6 +6,8 @@ primenet.c) and of its undoc.txt. It reads them when it starts, and rewrites the
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -29,6 +31,8 @@ _SETTINGS = "prime.txt"
 _RESULTS = "results.json.txt"
 _GREATEST = 1_169_000_000  # the largest transforms of its AVX-512 code end there
 _FACTORED = 99  # bits of trial factoring that it is told were done, so that it does none
+# A setting of ours, which it passes over and keeps: which settings were written last.
+_MARK = "CharmSettings"
 # It hides a proxy's password under this text, lest somebody read it over a shoulder.
 _MASK = b"/cgi-bin/pnHttp.exe"
 
@@ -69,16 +73,19 @@ class Mprime:
         return work.has(_WORK_LIST) or work.has(_SETTINGS)
 
     def is_current(self, work: WorkDirectory, settings: Settings) -> bool:
-        """Return whether the program, if it started now, would find the settings in its files."""
-        there = work.read(_SETTINGS)
-        return bool(there) and ini.merge(there, _choose_settings(settings)) == there
+        """Return whether these settings are the last that were written for the program.
+
+        What it has changed of them since, it keeps.
+        """
+        mark = f"{_MARK}={_hash(_choose_settings(settings))}"
+        return mark in work.read(_SETTINGS).splitlines()
 
     def prepare(self, work: WorkDirectory, settings: Settings) -> None:
         """Write the settings, only what differs; what it wrote there itself is kept."""
-        there = work.read(_SETTINGS)
-        merged = ini.merge(there, _choose_settings(settings))
-        if merged != there:
-            work.write(_SETTINGS, merged)
+        if not self.is_current(work, settings):
+            wanted = _choose_settings(settings)
+            marked = {**wanted, "": {**wanted[""], _MARK: _hash(wanted)}}
+            work.write(_SETTINGS, ini.merge(work.read(_SETTINGS), marked))
 
     def add_work(self, work: WorkDirectory, settings: Settings, *, running: bool) -> None:
         """List what is neither done nor listed; it fetches what is added while it runs."""
@@ -153,6 +160,10 @@ def _choose_settings(settings: Settings) -> ini.Wanted:
         },
         "PrimeNet": _choose_proxy(primenet),
     }
+
+
+def _hash(wanted: ini.Wanted) -> str:
+    return hashlib.sha256(json.dumps(wanted).encode()).hexdigest()
 
 
 def _choose_proxy(primenet: PrimeNet | None) -> dict[str, str | None]:

@@ -362,15 +362,15 @@ static __always_inline int set_remote(struct __sk_buff *skb, const struct fan *f
 
 /*
  * Remembers which device a container's packets come from. Packets that this host itself sends or
- * routes bear the bridge's address, and go through the bridge.
+ * routes come from the bridge, by its addresses, and the answers go through it.
  */
 static __always_inline void note_path(struct __sk_buff *skb, const struct fan *fan,
-				      const struct ethhdr *eth)
+				      const struct ethhdr *eth, __u32 source)
 {
 	struct pair pair = { .slot = fan->slot };
 	struct path path = {}, *known;
 
-	if (!skb->ingress_ifindex || is_same(eth->h_source, fan->mac))
+	if (!skb->ingress_ifindex || source == (fan->slice | 1) || is_same(eth->h_source, fan->mac))
 		return;
 	__builtin_memcpy(pair.local, eth->h_source, ETH_ALEN);
 	__builtin_memcpy(pair.remote, eth->h_dest, ETH_ALEN);
@@ -433,7 +433,7 @@ int fan_tx(struct __sk_buff *skb)
 		if (set_remote(skb, fan, host_of(fan, packet.destination)))
 			return drop(slot, DROP_TX_TUNNEL);
 		if (eth.h_proto == bpf_htons(ETH_P_IP))
-			note_path(skb, fan, &eth);
+			note_path(skb, fan, &eth, packet.source);
 		return bpf_redirect(fan->tunnel, 0);
 	}
 	return drop(0, DROP_TX_TUNNEL);

@@ -1,0 +1,218 @@
+"""Hosts and containers as network namespaces, joined by one switch, which is the underlay."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from ipaddress import IPv4Address, IPv4Interface
+from typing import Any
+
+from pyroute2 import netns
+
+import fannet
+from fannet import Change, Fan, FanState, parse_mapping
+
+OVERLAY, UNDERLAY = "250.0.0.0/8", "172.30.0.0/16"
+_ETH_P_ALL = 3
+
+
+class Namespace:
+    """A network namespace with `eth0`."""
+
+    def __init__(self, name: str):
+        self.name = f"fannet-{os.getpid()}-{name}"
+        subprocess.run(["/usr/sbin/ip", "netns", "add", self.name], check=True)
+        self.run("ip", "link", "set", "lo", "up")
+
+    def run(self, *command: str, check: bool = True) -> str:
+        done = subprocess.run(
+            ["/usr/sbin/ip", "netns", "exec", self.name, *command],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0 or not check, f"{' '.join(command)}: {done.stderr}"
+        return done.stdout
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        command = ("/usr/sbin/ip", "netns", "exec", self.name, *command)
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        netns.pushns(self.name)
+        try:
+            yield
+        finally:
+            netns.popns()
+
+    def raw_socket(self, device: str = "eth0") -> socket.socket:
+        """Return a socket that sends frames as they are, and sees all that pass the device."""
+        with self.entered():
+            raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
+            raw.bind((device, 0))
+        raw.setblocking(False)
+        return raw
+
+    def mac(self, device: str = "eth0") -> str:
+        return json.loads(self.run("ip", "-j", "link", "show", device))[0]["address"]
+
+    def remove(self) -> None:
+        subprocess.run(["/usr/sbin/ip", "netns", "delete", self.name], check=True)
+
+
+class Container(Namespace):
+    """A container: plugged into a bridge of its host by a veth."""
+
+    def __init__(self, host: Host, address: str, *, bridge: str = "fan-250"):
+        self.address = IPv4Interface(address)
+        self.host = host
+        self._bridge = bridge
+        self._devices = 0
+        super().__init__(f"container-{self.address.ip}-{bridge}")
+        self.plug()
+
+    @property
+    def outside(self) -> str:
+        return f"v{int(self.address.ip):08x}-{self._devices}"
+
+    def plug(self, mac: str = "") -> None:
+        """Make its device, of a new name on the host, as an engine does at every start."""
+        self._devices += 1
+        shown = json.loads(self.host.run("ip", "-j", "link", "show", self._bridge))
+        mtu = ["mtu", str(shown[0]["mtu"])]
+        inside = ["eth0", "netns", self.name, *mtu, *(["address", mac] if mac else [])]
+        veth = ["ip", "link", "add", self.outside, *mtu, "type", "veth", "peer", "name", *inside]
+        self.host.run(*veth)
+        self.host.run("ip", "link", "set", self.outside, "master", self._bridge, "up")
+        self.run("ip", "link", "set", "eth0", "up")
+        self.run("ip", "address", "add", str(self.address), "dev", "eth0")
+
+    def unplug(self) -> None:
+        self.host.run("ip", "link", "delete", self.outside)
+
+    def route_via(self, gateway: str) -> None:
+        self.run("ip", "route", "add", "default", "via", gateway)
+
+
+class Host(Namespace):
+    """A host on the underlay."""
+
+    def __init__(self, switch: Namespace, address: str, *, mtu: int = 1500):
+        self.address = IPv4Interface(address)
+        super().__init__(f"host-{self.address.ip}")
+        port = f"port{int(self.address.ip) % 65536}"
+        inside = ["eth0", "netns", self.name, "mtu", str(mtu)]
+        switch.run(
+            *("ip", "link", "add", port, "mtu", str(mtu), "type", "veth", "peer", "name", *inside)
+        )
+        switch.run("ip", "link", "set", port, "master", "switch", "up")
+        self.run("ip", "link", "set", "eth0", "up")
+        self.run("ip", "address", "add", str(self.address), "dev", "eth0")
+
+    def fan(self, overlay: str = OVERLAY, underlay: str = UNDERLAY, **settings: Any) -> Fan:
+        return Fan(parse_mapping(overlay, underlay), self.address.ip, **settings)
+
+    def up(self, fan: Fan | None = None) -> Change:
+        with self.entered():
+            return fannet.up(fan or self.fan())
+
+    def down(self, fan: Fan | None = None) -> Change:
+        with self.entered():
+            return fannet.down((fan or self.fan()).overlay)
+
+    def read(self) -> list[FanState]:
+        with self.entered():
+            return fannet.read()
+
+    def drops(self) -> dict[str, int]:
+        """Return the counters of its only fan that are not zero."""
+        (state,) = self.read()
+        return {reason: count for reason, count in state.drops.items() if count}
+
+    def snapshot(self) -> dict[str, str]:
+        """Return all that a fan could change on a host."""
+        commands = {
+            "links": "ip -d link",
+            "addresses": "ip address",
+            "routes": "ip route show table all",
+            "rules": "nft list ruleset",
+            "iptables": "iptables-save",
+            "sysctls": "sysctl -e net.ipv4.ip_forward net.ipv4.conf.all.rp_filter",
+        }
+        found = {name: self.run(*command.split()) for name, command in commands.items()}
+        found["links"] = re.sub(r"[a-z_]+_timer +[0-9.]+", "", found["links"])
+        links = json.loads(self.run("ip", "-j", "link"))
+        for name in (link["ifname"] for link in links):
+            for direction in ("ingress", "egress"):
+                # Without a qdisc there is nothing to show, and tc says so by failing.
+                found[f"{name} {direction}"] = self.run(
+                    "tc", "filter", "show", "dev", name, direction, check=False
+                )
+        return found
+
+
+class Lab:
+    """Makes hosts and containers, and removes them at the end."""
+
+    def __init__(self, stack: ExitStack):
+        self._stack = stack
+        self.switch = self._keep(Namespace("switch"))
+        self.switch.run("ip", "link", "add", "switch", "type", "bridge")
+        self.switch.run("ip", "link", "set", "switch", "up")
+
+    def host(self, address: str, **settings: Any) -> Host:
+        return self._keep(Host(self.switch, address, **settings))
+
+    def container(self, host: Host, address: str, **settings: Any) -> Container:
+        return self._keep(Container(host, address, **settings))
+
+    def pair(self) -> tuple[Container, Container]:
+        """Return a container on each of two hosts that share a fan."""
+        containers = []
+        for number in (28, 27):
+            host = self.host(f"172.30.0.{number}/16")
+            host.up()
+            container = self.container(host, f"250.0.{number}.5/8")
+            container.route_via(f"250.0.{number}.1")
+            containers.append(container)
+        return containers[0], containers[1]
+
+    def _keep(self, namespace: Any) -> Any:
+        self._stack.callback(namespace.remove)
+        return namespace
+
+
+def ping(source: Namespace, target: str | IPv4Address, *options: str) -> None:
+    source.run("ping", "-c", "1", "-W", "5", *options, str(target))
+
+
+def reaches(source: Namespace, target: str | IPv4Address) -> bool:
+    return ", 0% packet loss" in source.run("ping", "-c", "1", "-W", "1", str(target), check=False)
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 10) -> None:
+    """Ask until a condition holds; the kernel gives no notice of what is waited for here."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+
+
+def transfer(source: Namespace, target: Container, *options: str) -> dict[str, Any]:
+    """Move 64 MiB over one TCP stream; return what iperf3 says about it."""
+    server = target.start("iperf3", "--server", "--one-off", "--forceflush")
+    assert server.stdout
+    while "listening" not in server.stdout.readline():
+        assert server.poll() is None, "iperf3 ended"
+    try:
+        command = ("iperf3", "--json", "--bytes", "64M", "--client", str(target.address.ip))
+        return json.loads(source.run(*command, *options))
+    finally:
+        server.terminate()
+        server.communicate()

@@ -80,6 +80,7 @@ def explain(reason: object) -> str:
     What it keeps is the engine's own wording, such as `connection refused`.
     """
     text = _LOGIN.sub("", " ".join(str(reason).split()))
+    by_proxy = "proxyconnect tcp: " in text
     stripped = True
     while stripped:
         stripped = False
@@ -91,5 +92,5 @@ def explain(reason: object) -> str:
                 text, stripped = shorter, True
     # The engine likes to say the same twice: "manifest unknown: manifest unknown".
     parts = list(dict.fromkeys(text.split(": ")))
-    text = ": ".join(parts)
+    text = ": ".join(["the proxy", *parts] if by_proxy else parts)
     return text if len(text) <= _LIMIT else f"{text[: _LIMIT - 1]}…"

@@ -38,6 +38,11 @@ from dockerhost.errors import explain
             "10.255.255.53:53: read udp 172.30.0.2:46295->10.255.255.53:53: i/o timeout",
             "registry-1.docker.io: i/o timeout",
         ),
+        (
+            'Get "https://172.30.0.3:5000/v2/": proxyconnect tcp: dial tcp 172.30.0.4:8888: '
+            "connect: connection refused",
+            "the proxy: connection refused",
+        ),
         ("no space left\non device", "no space left on device"),
     ],
 )

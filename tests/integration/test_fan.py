@@ -1,0 +1,266 @@
+"""The fan charm on real machines, with real engines and containers that talk to each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import jubilant
+import pytest
+
+from tests.integration.fankit import (
+    attach_fan,
+    count_lost,
+    deploy_fan,
+    inside,
+    list_units,
+    make_image,
+    reaches,
+    read_address,
+    read_network,
+    read_status,
+    run_on,
+    send,
+    start_container,
+    wait_for_fans,
+    wait_until_reached,
+)
+from tests.integration.kit import reboot_machine, run_hook
+
+# With an option that the engine knows, spelled as no program would.
+DAEMON = '{"debug":   true, "bip": "10.99.0.1/24"}'
+
+
+@pytest.fixture(scope="module")
+def fan(shared_juju: jubilant.Juju, charms: dict[str, Path]) -> jubilant.Juju:
+    """A model with the fan on two machines, and a container on each: web on 0, db on 1."""
+    deploy_fan(shared_juju, charms)
+    for machine, name in enumerate(("web", "db")):
+        make_image(shared_juju, machine)
+        start_container(shared_juju, machine, name, "--network", "fan", "--restart", "always")
+    return shared_juju
+
+
+@pytest.fixture
+def units(fan: jubilant.Juju) -> dict[int, str]:
+    return list_units(fan)
+
+
+@pytest.fixture
+def settings(fan: jubilant.Juju) -> Iterator[None]:
+    """Puts the options back after a test that changes some."""
+    yield
+    fan.config("fan", reset=["docker", "mtu", "overlay", "underlay"])
+    fan.wait(jubilant.all_active, successes=1)
+
+
+def test_containers_on_two_machines_reach_each_other(fan: jubilant.Juju) -> None:
+    web, db = read_address(fan, 0, "web"), read_address(fan, 1, "db")
+    assert web.startswith("250.0.")
+    assert db.startswith("250.0.")
+    assert web.rpartition(".")[0] != db.rpartition(".")[0]
+    assert reaches(fan, 0, inside("web"), db)
+    assert reaches(fan, 1, inside("db"), web)
+    send(fan, (0, inside("web")), (1, inside("db")), db)
+    send(fan, (1, inside("db")), (0, inside("web")), web)
+
+
+def test_peers_are_verified_with_their_names_and_round_trips(
+    fan: jubilant.Juju, units: dict[int, str]
+) -> None:
+    run_hook(fan, "update-status", unit=units[0])
+    assert read_status(fan, units[0])[1].endswith(", 1 peer verified")
+    results = fan.run(units[0], "verify").results
+    ((peer,), findings) = json.loads(results["json"]).values()
+    assert (peer["unit"], peer["answered"], findings) == (units[1], True, [])
+    assert peer["rtt-ms"] > 0
+    assert peer["mtu"] == int(fan.run(units[0], "show").results["mtu"])
+    assert units[1] in results["peers"]
+
+
+def test_what_goes_to_a_peer_is_measured(fan: jubilant.Juju, units: dict[int, str]) -> None:
+    results = fan.run(units[0], "measure", {"unit": units[1], "seconds": 1}).results
+    assert float(results["mbits-per-second"]) > 0
+    with pytest.raises(jubilant.TaskError, match=f"there are: {units[1]}"):
+        fan.run(units[0], "measure", {"unit": "fan/99"})
+
+
+def test_a_peer_behind_a_firewall_is_named_and_the_reason_explained(
+    fan: jubilant.Juju, units: dict[int, str]
+) -> None:
+    rule = "INPUT -p udp --dport 8472 -j DROP"
+    run_on(fan, 1, "sh", "-c", f"iptables -I {rule}")
+    try:
+        run_hook(fan, "update-status", unit=units[0])
+        assert read_status(fan, units[0])[1].endswith(f"no answer from {units[1]}")
+        with pytest.raises(jubilant.TaskError) as caught:
+            fan.run(units[0], "verify")
+        assert "a firewall there or on the way drops it" in caught.value.task.results["findings"]
+    finally:
+        run_on(fan, 1, "sh", "-c", f"iptables -D {rule}")
+    run_hook(fan, "update-status", unit=units[0])
+    assert read_status(fan, units[0])[0] == "active"
+
+
+def test_wrong_options_block_by_name_while_containers_go_on(
+    fan: jubilant.Juju, units: dict[int, str], settings: None
+) -> None:
+    fan.config("fan", {"overlay": "250.0.0.1/8", "mtu": 5})
+    fan.wait(lambda _: read_status(fan, units[0])[0] == "blocked", successes=1)
+    message = read_status(fan, units[0])[1]
+    assert "option overlay" in message
+    assert "option mtu" in message
+    assert reaches(fan, 0, inside("web"), read_address(fan, 1, "db"))
+
+
+def test_containers_come_back_when_docker_is_restarted(fan: jubilant.Juju) -> None:
+    run_on(fan, 0, "systemctl", "restart", "docker")
+    wait_until_reached(fan, 0, inside("web"), read_address(fan, 1, "db"))
+
+
+def test_a_tunnel_that_is_deleted_under_our_feet_comes_back(
+    fan: jubilant.Juju, units: dict[int, str]
+) -> None:
+    db = read_address(fan, 1, "db")
+    run_on(fan, 0, "ip", "link", "delete", "fan-vx8472")
+    assert not reaches(fan, 0, inside("web"), db)
+    run_hook(fan, "update-status", unit=units[0])
+    assert reaches(fan, 0, inside("web"), db)
+
+
+def test_a_bridge_that_is_deleted_comes_back_for_containers_that_restart(
+    fan: jubilant.Juju, units: dict[int, str]
+) -> None:
+    run_on(fan, 0, "ip", "link", "delete", "fan-250")
+    run_hook(fan, "update-status", unit=units[0])
+    run_on(fan, 0, "docker", "restart", "--time", "1", "web")
+    wait_until_reached(fan, 0, inside("web"), read_address(fan, 1, "db"))
+
+
+def test_after_a_reboot_containers_are_on_the_fan_again(fan: jubilant.Juju) -> None:
+    reboot_machine(fan)
+    wait_until_reached(fan, 0, inside("web"), read_address(fan, 1, "db"))
+    send(fan, (1, inside("db")), (0, inside("web")), read_address(fan, 0, "web"))
+
+
+def test_machines_that_join_and_leave_cost_two_others_no_packet(
+    fan: jubilant.Juju, charms: dict[str, Path]
+) -> None:
+    ping = f"exec ping -i 0.05 {read_address(fan, 1, 'db')} >/tmp/pings"
+    run_on(fan, 0, "docker", "exec", "--detach", "web", "sh", "-c", ping)
+    fan.add_unit("apache2")
+    wait_for_fans(fan, 3)
+    units = list_units(fan)
+    run_hook(fan, "update-status", unit=units[2])
+    assert read_status(fan, units[2])[1].endswith("2 peers verified")
+    fan.remove_unit("apache2/2")
+    wait_for_fans(fan, 2)
+    run_on(fan, 0, "pkill", "-INT", "-f", "ping -i 0.05")
+    fan.wait(
+        lambda _: "transmitted" in run_on(fan, 0, *inside("web", "cat", "/tmp/pings")),
+        successes=1,
+    )
+    report = run_on(fan, 0, *inside("web", "cat", "/tmp/pings"))
+    assert count_lost(report) == 0
+    assert len(report.splitlines()) > 100
+
+
+def test_every_container_lands_on_the_fan_with_the_default_bridge_and_back(
+    fan: jubilant.Juju, units: dict[int, str]
+) -> None:
+    for machine, name in enumerate(("web", "db")):
+        run_on(fan, machine, "docker", "rm", "--force", name)
+        run_on(fan, machine, "sh", "-c", f"echo '{DAEMON}' >/etc/docker/daemon.json")
+        run_on(fan, machine, "systemctl", "restart", "docker")
+    fan.config("fan", {"docker": "default-bridge"})
+    fan.wait(jubilant.all_active, successes=1)
+    web, db = (start_container(fan, m, name) for m, name in enumerate(("web", "db")))
+    assert web.startswith("250.0.")
+    assert reaches(fan, 0, inside("web"), db)
+    send(fan, (0, inside("web")), (1, inside("db")), db)
+    reboot_machine(fan)
+    run_on(fan, 0, "docker", "start", "web")
+    assert reaches(fan, 0, inside("web"), db)
+
+    for machine, name in enumerate(("web", "db")):
+        run_on(fan, machine, "docker", "rm", "--force", name)
+    fan.config("fan", reset="docker")
+    fan.wait(jubilant.all_active, successes=1)
+    assert run_on(fan, 0, "cat", "/etc/docker/daemon.json").strip() == DAEMON
+    assert start_container(fan, 0, "web").startswith("10.99.0.")
+    run_on(fan, 0, "docker", "rm", "--force", "web")
+    web, db = (
+        start_container(fan, m, name, "--network", "fan") for m, name in enumerate(("web", "db"))
+    )
+    assert reaches(fan, 0, inside("web"), db)
+
+
+def test_a_machine_outside_of_the_others_underlay_is_told_by_name(
+    fan: jubilant.Juju, units: dict[int, str]
+) -> None:
+    own = run_on(fan, 1, "ip", "-4", "-o", "address", "show", "host0").split()[3]
+    way = "ip route replace default via 172.30.0.1 dev host0"
+    run_on(fan, 1, "sh", "-c", f"ip address add 10.50.0.3/16 dev host0 && {way} src 10.50.0.3")
+    run_on(fan, 1, "docker", "rm", "--force", "db")
+    run_hook(fan, "update-status", unit=units[1])
+    fan.wait(lambda _: read_status(fan, units[0])[0] == "blocked", successes=1)
+    assert f"{units[1]}'s address 10.50.0.3 is outside" in read_status(fan, units[0])[1]
+    assert read_status(fan, units[1])[0] == "blocked"
+    back = f"{way} src {own.partition('/')[0]} && ip address delete 10.50.0.3/16 dev host0"
+    run_on(fan, 1, "sh", "-c", back)
+    run_hook(fan, "update-status", unit=units[1])
+    fan.wait(jubilant.all_active, successes=1)
+    start_container(fan, 1, "db", "--network", "fan")
+
+
+def test_a_changed_address_moves_the_slice_and_names_who_is_left_behind(
+    fan: jubilant.Juju, units: dict[int, str]
+) -> None:
+    change = (
+        "ip address add 172.30.9.9/16 dev host0 && "
+        "ip route replace default via 172.30.0.1 dev host0 src 172.30.9.9"
+    )
+    run_on(fan, 1, "sh", "-c", change)
+    run_hook(fan, "update-status", unit=units[1])
+    status, message = read_status(fan, units[1])
+    assert status == "blocked"
+    assert "containers are attached to it: db;" in message
+    run_on(fan, 1, "docker", "network", "disconnect", "--force", "fan", "db")
+    run_hook(fan, "update-status", unit=units[1])
+    run_on(fan, 1, "docker", "network", "connect", "fan", "db")
+    db = read_address(fan, 1, "db")
+    assert db.startswith("250.9.9.")
+    assert reaches(fan, 0, inside("web"), db)
+    fan.wait(jubilant.all_active, successes=1)
+
+
+def test_two_principals_on_a_machine_share_its_fan(
+    fan: jubilant.Juju, charms: dict[str, Path]
+) -> None:
+    db = read_address(fan, 1, "db")
+    fan.deploy(charms["apache2"], "intranet", to="0")
+    fan.integrate("intranet:juju-info", "fan:juju-info")
+    wait_for_fans(fan, 3)
+    fan.remove_application("intranet")
+    wait_for_fans(fan, 2)
+    assert reaches(fan, 0, inside("web"), db)
+
+
+def test_removal_leaves_a_machine_as_it_was(fan: jubilant.Juju, charms: dict[str, Path]) -> None:
+    fan.remove_relation("apache2", "fan")
+    fan.wait(lambda status: not status.get_units("fan"), successes=1)
+    run_on(fan, 0, "docker", "rm", "--force", "web")
+    before = read_network(fan, 0)
+    assert "fan" not in before
+    attach_fan(fan)
+    start_container(fan, 0, "web", "--network", "fan")
+    fan.config("fan", {"docker": "none"})
+    fan.wait(lambda status: not jubilant.all_active(status), successes=1)
+    run_on(fan, 0, "docker", "rm", "--force", "web")
+    fan.config("fan", {"docker": "default-bridge"})
+    fan.wait(jubilant.all_active, successes=1)
+    assert read_network(fan, 0) != before
+    fan.remove_relation("apache2", "fan")
+    fan.wait(lambda status: not status.get_units("fan"), successes=1)
+    assert read_network(fan, 0) == before

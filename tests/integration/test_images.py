@@ -35,7 +35,7 @@ Port 8888
 User tinyproxy
 Group tinyproxy
 Timeout 60
-LogFile "/var/log/tinyproxy/tinyproxy.log"
+Syslog On
 LogLevel Connect
 BasicAuth me hush1234
 """
@@ -349,7 +349,7 @@ def test_the_models_proxy_is_used_where_its_engine_may_be_restarted(
     juju.config("mprime", {"image": published.image})
     wait_for(juju, "active")
     host = published.image.partition("/")[0]
-    log = juju.exec("cat /var/log/tinyproxy/tinyproxy.log", machine=1).stdout
+    log = juju.exec("journalctl --no-pager -t tinyproxy", machine=1).stdout
     assert f"CONNECT {host} " in log
     assert juju.exec("stat", "-c", "%a", DROP_IN, machine=0).stdout.strip() == "600"
     assert "hush1234" not in juju.debug_log()

@@ -158,6 +158,14 @@ def test_a_policy_that_is_not_in_force_is_an_alert_until_a_hook_mends_it(
     wait_for(seen, lambda: not list_alerts(seen))
 
 
+def test_a_search_on_hold_is_paused_and_no_reason_for_an_alert(seen: jubilant.Juju) -> None:
+    seen.run("mprime/0", "pause")
+    wait_for(seen, lambda: bool(query(seen, "mprime_paused == 1 and mprime_running == 0")))
+    wait_for(seen, lambda: not list_alerts(seen))
+    seen.run("mprime/0", "resume")
+    wait_for(seen, lambda: bool(query(seen, "mprime_paused == 0 and mprime_running == 1")))
+
+
 def test_whoever_serves_the_metrics_can_read_and_little_else(seen: jubilant.Juju) -> None:
     assert list_listeners(seen)[9634] == "127.0.0.1"
     status = seen.exec("cat", f"/proc/{show_service(seen, 'MainPID')}/status", machine=0).stdout

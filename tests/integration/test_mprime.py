@@ -177,36 +177,6 @@ def test_removal_takes_the_container_and_the_trust_away_and_keeps_the_work(
     assert jubilant.all_active(search.status(), "apache2")
 
 
-def test_an_image_out_of_reach_blocks_with_the_reason_and_heals_by_itself(
-    juju: jubilant.Juju,
-    registry: jubilant.Juju,
-    charms: dict[str, Path],
-    published: Published,
-) -> None:
-    registry.run("registry/0", "stop")
-    try:
-        deploy_search(juju, charms, published, published.authority)
-        status, message = search_status(juju.status())
-        assert status == "blocked"
-        assert published.image in message
-        assert "connection refused" in message
-    finally:
-        registry.run("registry/0", "start")
-    run_hook(juju, "update-status")
-    assert search_status(juju.status())[0] == "active"
-    assert is_running(juju)
-
-
-def test_a_registry_that_is_not_trusted_is_refused_until_its_authority_is_given(
-    juju: jubilant.Juju, charms: dict[str, Path], published: Published
-) -> None:
-    deploy_search(juju, charms, published, "")
-    status, message = search_status(juju.status())
-    assert (status, "x509" in message) == ("blocked", True)
-    juju.config("mprime", {"registry-ca": published.authority})
-    juju.wait(lambda status: search_status(status)[0] == "active", successes=1)
-
-
 def test_the_engine_is_installed_where_there_is_none(
     juju: jubilant.Juju, charms: dict[str, Path], published: Published
 ) -> None:

@@ -147,6 +147,7 @@ class Host:
 
     def prune_images(self, label: str) -> None:
         assert label == "mersenne.stage"
+        self.did.append("prune")
 
     def fetch(self, name: str) -> Path:
         """Stands in for Juju's way of handing out resources."""

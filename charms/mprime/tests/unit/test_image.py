@@ -311,7 +311,7 @@ def test_an_image_is_built_with_mprime_where_that_can_be_had(
     assert ids(host) == {found.id}, "the base that was pulled for it is of no more use"
     host.unbuildable = set()
     settle(host, SOURCES)
-    assert host.did == [f"pull {BASE_NAME}", f"build {built}"]
+    assert host.did == [f"pull {BASE_NAME}", f"build {built}", "prune"]
     leave(host, "mprime-0")
     assert host.images == {}
 
@@ -330,7 +330,7 @@ def test_a_program_whose_work_there_is_stays_the_one(host: Host, prefers: str) -
 def test_a_base_that_was_here_before_is_neither_pulled_nor_removed(host: Host) -> None:
     host.images[f"docker.io/library/{BASE_NAME}"] = BASE
     settle(host, SOURCES)
-    assert host.did == ["build mprime"]
+    assert host.did == ["build mprime", "prune"]
     leave(host, "mprime-0")
     assert ids(host) == {BASE.id}
 

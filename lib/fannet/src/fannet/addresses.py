@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
+from pathlib import Path
 from typing import NamedTuple
 
 from fannet.errors import KernelError, MappingError, UnderlayError
@@ -37,6 +38,8 @@ def read_addresses() -> list[Address]:
     Raises:
         KernelError: they could not be read.
     """
+    if not Path(IP).exists():
+        raise KernelError(f"{IP} is missing; install the package iproute2")
     done = subprocess.run(
         [IP, "-json", "-4", "address", "show"], check=False, capture_output=True, text=True
     )

@@ -69,6 +69,9 @@ def disable_boot() -> list[str]:
 
 
 def is_boot_enabled() -> bool:
+    """Return whether fans come up at boot."""
+    if not UNIT.exists():
+        return False
     command = [SYSTEMCTL, "is-enabled", "--quiet", UNIT.name]
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
 

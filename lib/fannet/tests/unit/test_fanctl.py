@@ -363,6 +363,17 @@ def test_what_takes_root_says_so(
     assert "use sudo" in capsys.readouterr().err
 
 
+def test_a_program_that_is_missing_is_told_in_one_line(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: Fan) -> Change:
+        raise FileNotFoundError(2, "No such file or directory", "/usr/sbin/nft")
+
+    monkeypatch.setattr(datapath, "up", fail)
+    assert main(["up", "250.0.0.0/8", "eth0/16"]) == 1
+    assert capsys.readouterr().err == "fanctl: /usr/sbin/nft: No such file or directory\n"
+
+
 @pytest.mark.parametrize("verb", ["", "up", "down", "show", "check", "config", "boot"])
 def test_help_teaches_every_verb(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with contextlib.suppress(SystemExit):  # argparse's way to end
@@ -383,6 +394,57 @@ def test_the_unit_names_this_python_and_comes_before_engines() -> None:
     assert str(Path(fanfile.__file__).parent.parent) in unit
     before = next(line for line in unit.splitlines() if line.startswith("Before="))
     assert "docker.service" in before
+
+
+@pytest.fixture
+def booted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Commands that a systemd was given; it takes them all."""
+    given: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        given.append(command[1:])
+        known = ["enable", boot.UNIT.name] in given
+        code = 0 if command[1] != "is-enabled" or known else 1
+        return subprocess.CompletedProcess(command, code, "", "")
+
+    monkeypatch.setattr(boot, "UNIT", tmp_path / "fanctl.service")
+    monkeypatch.setattr(boot, "SYSTEMD", tmp_path)
+    monkeypatch.setattr(boot.subprocess, "run", run)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    return given
+
+
+def test_boot_is_enabled_once_and_disabled_without_a_trace(
+    booted: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["boot", "enable"]) == 0
+    assert ["daemon-reload"] in booted
+    assert boot.UNIT.read_text() == boot.render_unit()
+    main(["boot", "status"])
+    assert capsys.readouterr().out.splitlines()[-1] == "enabled"
+    booted_before = [words for words in booted if words[0] != "is-enabled"]
+    assert main(["boot", "enable"]) == 0
+    assert [words for words in booted if words[0] != "is-enabled"] == booted_before
+    assert capsys.readouterr().out == ""
+    assert main(["boot", "disable"]) == 0
+    assert not boot.UNIT.exists()
+    assert ["disable", "--now", "fanctl.service"] in booted
+    capsys.readouterr()
+    main(["boot", "status", "--format", "json"])
+    assert json.loads(capsys.readouterr().out) == {"enabled": False}
+    assert main(["boot", "disable"]) == 0
+
+
+def test_boot_without_systemd_says_what_to_do_instead(
+    booted: list[list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(boot, "SYSTEMD", tmp_path / "none")
+    assert main(["boot", "enable"]) == 1
+    assert "call fanctl up -a" in capsys.readouterr().err
+    assert not booted
 
 
 def test_what_up_does_not_need_is_not_imported() -> None:

@@ -31,6 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # or Python complains of what it cannot flush
         return _BROKEN_PIPE
+    except OSError as error:  # a program that is missing, a file that cannot be written
+        say(f"{error.filename}: {error.strerror}" if error.filename else error)
+        return FAILED
     except KeyboardInterrupt:
         return _INTERRUPTED
 

@@ -50,7 +50,7 @@ PACED_PART = 0.15
 # version 2, a group of its own.
 PIN = """
 mkdir -p /run/systemd/system/apache2.service.d
-printf "[Service]\\nCPUAffinity=%d\\nCPUAccounting=yes\\n" \\
+printf "[Service]\\nCPUAffinity=%d\\nCPUWeight=100\\n" \\
     >/run/systemd/system/apache2.service.d/spare-cpu.conf
 systemctl daemon-reload
 systemctl restart apache2

@@ -135,7 +135,7 @@ def main() -> None:
     except (OSError, ValueError) as error:
         sys.exit(f"{url}: {error}")
     shown = {f"p{part:g}": latencies[int(len(latencies) * part / 100)] for part in (50, 99, 99.9)}
-    print(json.dumps({"requests": len(latencies), **shown}))
+    print(json.dumps({"answers": len(latencies), **shown}))
 
 
 if __name__ == "__main__":

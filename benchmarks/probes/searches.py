@@ -28,7 +28,7 @@ EXPONENT = 1257787
 WORK_LIST = f"Test={'0' * 32},{EXPONENT},60,1\n"
 REPORT = b"Iter# ="
 ITERATIONS = 1000  # between two reports
-TIMEOUT = 60.0  # seconds for a search to make its first reports
+TIMEOUT = 60.0  # seconds for a search to make its first reports, or to be paused
 
 
 class Engine(http.client.HTTPConnection):
@@ -132,9 +132,22 @@ def switch(name: str | None = None) -> None:
         state = engine.inspect(container)["State"]
         if state["Paused"] == (container == name):
             verb = "unpause" if state["Paused"] else "pause"
-            engine.ask("POST", f"/containers/{container}/{verb}")
+            insist(engine, f"/containers/{container}/{verb}")
     signal = "CONT" if name == BARE else "STOP"
     run("/usr/bin/systemctl", "kill", f"--signal={signal}", BARE)
+
+
+def insist(engine: Engine, path: str) -> None:
+    """Ask the engine until it obeys: what gets no time at the moment can't be paused either."""
+    ends = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            engine.ask("POST", path)
+        except RuntimeError:
+            if time.monotonic() > ends:
+                raise
+        else:
+            return
 
 
 def watch(name: str, seconds: float = 0, reports: int = 0) -> dict[str, float]:

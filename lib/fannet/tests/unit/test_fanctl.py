@@ -351,7 +351,9 @@ def test_a_file_without_errors_is_told_with_success(
     assert told["fans"][0]["slice"] == "250.0.28.0/24"
 
 
-@pytest.mark.parametrize("line", ["up 250.0.0.0/8 eth0/16", "down -e", "check", "boot enable"])
+@pytest.mark.parametrize(
+    "line", ["up 250.0.0.0/8 eth0/16", "down -e", "show", "check", "boot enable"]
+)
 def test_what_takes_root_says_so(
     kernel: Kernel,
     monkeypatch: pytest.MonkeyPatch,

@@ -170,6 +170,7 @@ def _check_underlay(text: str, state: FanState) -> None:
 
 
 def run_show(arguments: argparse.Namespace) -> int:
+    require_root("fanctl show")  # the counters are in BPF maps
     from fannet import datapath
     from fannet.cli import views
 
@@ -237,7 +238,7 @@ def run_boot(arguments: argparse.Namespace) -> int:
 
 def require_root(what: str) -> None:
     if os.geteuid() != 0:
-        raise FanError(f"{what} changes or probes the network, which takes root; use sudo")
+        raise FanError(f"{what} takes root; use sudo")
 
 
 def _tell(arguments: argparse.Namespace, done: Sequence[Done], errors: Sequence[str]) -> int:

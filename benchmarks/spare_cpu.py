@@ -46,14 +46,23 @@ ERRORS = 0.001
 # Of what the server can do alone. It then works a part of the time, as servers do.
 PACED_PART = 0.15
 
-# On the machine with apache2: it gets one core, and, as every service has with control groups of
-# version 2, a group of its own.
+# On the machine with apache2: it gets one core, and a control group of its own, as every service
+# beside Docker has with control groups of version 2. With version 1 systemd may not make one.
 PIN = """
+set -e
 mkdir -p /run/systemd/system/apache2.service.d
 printf "[Service]\\nCPUAffinity=%d\\nCPUWeight=100\\n" \\
     >/run/systemd/system/apache2.service.d/spare-cpu.conf
 systemctl daemon-reload
 systemctl restart apache2
+main=$(systemctl show --property=MainPID --value apache2)
+if grep -q ":cpu[^:]*:/$" /proc/$main/cgroup; then
+    mkdir -p /sys/fs/cgroup/cpu/apache2
+    echo $main >/sys/fs/cgroup/cpu/apache2/cgroup.procs
+    for child in $(pgrep -P $main); do
+        echo $child >/sys/fs/cgroup/cpu/apache2/cgroup.procs
+    done
+fi
 """
 
 

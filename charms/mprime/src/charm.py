@@ -271,7 +271,7 @@ def _choose_status(observed: mprime.Observed) -> ops.StatusBase:
         return ops.WaitingStatus("the search's container is gone; the next hook makes a new one")
     if search.paused:
         return ops.MaintenanceStatus(texts.describe_pause(search))
-    if search.progress and search.state != "running":
+    if (search.progress or search.asks) and search.state != "running":
         return ops.WaitingStatus(f"{search.engine} is {search.state}: {search.last_words}")
     return ops.ActiveStatus(texts.describe_search(search))
 

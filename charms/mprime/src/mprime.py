@@ -12,7 +12,17 @@ from engines import ADAPTERS, ENGINE_LABEL, VERSION_LABEL, Progress, Results
 from image import Source, obtain, sweep
 from limits import explain_excess
 from neighbours import find_worker
-from plan import Desired, Plan, end_trial, find_orders, find_work, is_held, make_plan, name_of
+from plan import (
+    SERVER_LABEL,
+    Desired,
+    Plan,
+    end_trial,
+    find_orders,
+    find_work,
+    is_held,
+    make_plan,
+    name_of,
+)
 from workdir import WorkDirectory
 
 # A program that ends by itself this soon, in seconds, with work left, did not work at all.
@@ -30,6 +40,7 @@ class Search:
         progress: None when it is out of work.
         last_words: the last line in which the program told of a failure, or its last line.
         paused: whether an operator holds it.
+        asks: whether it asks PrimeNet for work.
     """
 
     engine: str
@@ -39,6 +50,7 @@ class Search:
     results: Results
     last_words: str = ""
     paused: bool = False
+    asks: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +128,7 @@ def observe(unit: str) -> Search | None:
         version=container.labels.get(VERSION_LABEL, ""),
         state=container.state,
         paused=is_held(container),
+        asks=SERVER_LABEL in container.labels,
         progress=adapter.read_progress(work, log),
         results=adapter.read_results(work),
         last_words=_last_words(log),

@@ -18,6 +18,8 @@ from work import KNOWN_PRIMES, Assignment, merge_work, read_orders
 from workdir import OWNER, WorkDirectory
 
 WORK = Path("/var/lib/mprime")
+# On the container of a search that asks PrimeNet for work.
+SERVER_LABEL = "mprime.primenet"
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ def make_plan(desired: Desired, engine: Engine, image: Image) -> Plan:
     if config.primenet_user:
         primenet = PrimeNet(
             config.primenet_user,
-            config.computer_name or socket.gethostname(),
+            # PrimeNet keeps 20 characters.
+            config.computer_name or socket.gethostname()[:20],
             config.work_preference,
             desired.proxies.http,
         )
@@ -172,5 +175,5 @@ def _specify(
         restart="on-failure",
         stop_signal=adapter.stop_signal,
         stop_timeout=adapter.stop_timeout,
-        labels={UNIT_LABEL: desired.unit},
+        labels={UNIT_LABEL: desired.unit} | ({SERVER_LABEL: ""} if settings.primenet else {}),
     )

@@ -15,10 +15,11 @@ def describe_search(search: Search) -> str:
     """Return a search in one line: what it found first, then where it is."""
     primes = [f"M{exponent}" for exponent in search.results.primes]
     if search.progress is None:
+        idle = "waits for PrimeNet to hand out work" if search.asks else "out of work"
         if not primes:
-            return "out of work; no prime found"
+            return f"{idle}; no prime found"
         count = "1 prime" if len(primes) == 1 else f"{len(primes)} primes"
-        return f"out of work; {count} found: {', '.join(primes)}"
+        return f"{idle}; {count} found: {', '.join(primes)}"
     found = f"{', '.join(primes)} {'is' if len(primes) == 1 else 'are'} prime; " if primes else ""
     return f"{found}{describe_progress(search.progress)}"
 

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import ops
 import pytest
@@ -15,11 +16,15 @@ if str(SOURCE) not in sys.path:
     sys.path.append(str(SOURCE))
 
 from charms.mprime.tests.unit import fake_kernel  # noqa: E402
-from charms.mprime.tests.unit.fake_host import Host  # noqa: E402
+from charms.mprime.tests.unit.fake_host import MLUCAS, Host  # noqa: E402
 from dockerhost import Cgroups  # noqa: E402
 
 OPS_TRACING = ops.tracing
 RELATION = testing.SubordinateRelation("juju-info", remote_app_name="apache2")
+IMAGE = "172.30.0.3:5000/mlucas:1"
+SEARCH = testing.State(config={"image": IMAGE}, relations={RELATION})
+Act = Callable[..., dict[str, Any]]
+Hook = Callable[[], Any]
 
 
 @pytest.fixture(autouse=True)
@@ -107,3 +112,33 @@ def charm_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """Puts the repository's images where a packed charm has them."""
     images = SOURCE.parents[2] / "images"
     monkeypatch.setattr(ops.CharmBase, "charm_dir", images.parent)
+
+
+@pytest.fixture
+def search(host: Host, context: testing.Context[ops.CharmBase]) -> Host:
+    """A machine on which a search runs."""
+    host.registry[IMAGE] = MLUCAS
+    context.run(context.on.install(), SEARCH)
+    host.did.clear()
+    return host
+
+
+@pytest.fixture
+def act(context: testing.Context[ops.CharmBase]) -> Act:
+    """Runs an action of mprime/0, and returns its results."""
+
+    def act(action: str, **params: Any) -> dict[str, Any]:
+        context.run(context.on.action(action, params=params), SEARCH)
+        return context.action_results or {}
+
+    return act
+
+
+@pytest.fixture
+def hook(context: testing.Context[ops.CharmBase]) -> Hook:
+    """Runs the hook update-status of mprime/0, and returns the status."""
+
+    def hook() -> Any:
+        return context.run(context.on.update_status(), SEARCH).unit_status
+
+    return hook

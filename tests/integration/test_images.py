@@ -86,7 +86,7 @@ def search(
 
 def list_images(juju: jubilant.Juju) -> set[str]:
     """Every image that the machine's engine has, by id."""
-    listed = juju.exec("docker image ls --all --quiet --no-trunc", machine=0)
+    listed = juju.exec("docker image ls --quiet --no-trunc", machine=0)
     return set(listed.stdout.split())
 
 

@@ -8,7 +8,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueE
 from pathlib import Path
 from typing import NamedTuple
 
-from fannet.errors import KernelError, MappingError, UnderlayError
+from fannet.errors import FanError, KernelError, MappingError, UnderlayError
 
 # It answers in a tenth of the time that importing pyroute2 takes, and `fanctl up` is in a hurry.
 IP = "/usr/sbin/ip"
@@ -67,7 +67,8 @@ def find_underlay(text: str) -> tuple[IPv4Address, IPv4Network]:
 
     Raises:
         MappingError: the text is none of the three.
-        UnderlayError: there is no such address on this host, perhaps not yet, or several.
+        UnderlayError: there is no such address on this host, perhaps not yet.
+        FanError: there are several.
     """
     where, slash, length = text.rpartition("/")
     if not (slash and where and length.isascii() and length.isdigit() and int(length) <= 32):
@@ -110,7 +111,7 @@ def _only(found: list[Address], where: str) -> IPv4Address:
         )
     if len(found) > 1:
         names = ", ".join(str(a) for a in found)
-        raise UnderlayError(
+        raise FanError(
             f"several addresses of this host are {where}: {names}; name one, as ADDRESS/PREFIX"
         )
     return found[0].address

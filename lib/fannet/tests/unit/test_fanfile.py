@@ -184,15 +184,27 @@ def test_an_underlay_is_a_device_an_address_or_a_network(
     ("underlay", "told"),
     [
         ("eth9/16", "device eth9 is not there.*: eth0, eth1, eth2, lo"),
-        ("eth2/16", "several.*10.9.0.1 on eth2, 10.9.1.1 on eth2; name one"),
-        ("10.0.0.0/8", "several.*10.1.2.3 on eth1, 10.9.0.1 on eth2"),
         ("192.168.0.0/16", "no address of this host is in 192.168.0.0/16"),
     ],
 )
-def test_an_underlay_that_is_not_one_address_of_this_host_is_refused(
+def test_an_underlay_without_an_address_of_this_host_is_refused(
     here: None, underlay: str, told: str
 ) -> None:
     with pytest.raises(UnderlayError, match=told):
+        addresses.find_underlay(underlay)
+
+
+@pytest.mark.parametrize(
+    ("underlay", "told"),
+    [
+        ("eth2/16", "several.*10.9.0.1 on eth2, 10.9.1.1 on eth2; name one"),
+        ("10.0.0.0/8", "several.*10.1.2.3 on eth1, 10.9.0.1 on eth2"),
+    ],
+)
+def test_several_addresses_are_refused_and_not_waited_for(
+    here: None, underlay: str, told: str
+) -> None:
+    with pytest.raises(FanError, match=told):
         addresses.find_underlay(underlay)
 
 

@@ -195,6 +195,23 @@ def test_a_benchmark_whose_control_does_no_harm_says_that_it_can_not_tell() -> N
     assert "nothing here can tell" in said[0]
 
 
+def harvest(charm: float, bare: float) -> list[str]:
+    def found(cpu: float) -> dict[str, float]:
+        return {"cpu": cpu, "iterations": 300 * cpu}
+
+    figures = spare_cpu.judge_harvest([{"mprime-0": found(charm), "bare": found(bare)}])
+    return [figure.explain_miss() for figure in figures if not figure.is_met]
+
+
+def test_a_search_that_gets_too_little_of_an_idle_machine_is_told() -> None:
+    assert harvest(0.95, 1.0) == []
+    assert len(harvest(0.85, 1.0)) == 2  # of time, and of iterations
+
+
+def test_a_machine_that_others_work_on_is_told() -> None:
+    assert ["others work on this machine" in text for text in harvest(0.6, 0.6)] == [True]
+
+
 def test_a_change_made_by_a_hook_is_named() -> None:
     *_, changes = spare_cpu.judge_hook([{"seconds": 0.5, "bytes": 5e7}], ["/etc/docker/x"])
     assert not changes.is_met

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import ops
 
 import fannet
+from cosagent import service
+from cosagent.service import Service
 from fan import host, peers, texts
-from fan.claims import lives_here
+from fan.claims import lives_here, write_known_peers
 from fan.config import ConfigError, parse_config
 from fan.peers import Peer, Verification
 from fannet import check
@@ -22,6 +24,13 @@ for client in ("asyncio", "docker", "urllib3"):
     logging.getLogger(client).setLevel(logging.WARNING)
 
 HOSTS = "hosts"
+COLLECTOR = "cos-agent"
+# What reading a fan takes: netlink and nft, BPF maps and programs, ping and ARP.
+_RIGHTS = (
+    "CapabilityBoundingSet=CAP_BPF CAP_NET_ADMIN CAP_NET_RAW CAP_PERFMON CAP_SYS_ADMIN",
+    "RestrictAddressFamilies=AF_NETLINK AF_PACKET",
+    "SystemCallFilter=bpf",
+)
 _TURN = 300  # seconds: about how often update-status comes
 
 
@@ -39,7 +48,8 @@ class FanCharm(ops.CharmBase):
     def __init__(self, framework: ops.Framework):
         super().__init__(framework)
         self._status: ops.StatusBase | None = None
-        principal, others = self.on["juju-info"], self.on[HOSTS]
+        self._metrics_status: ops.StatusBase | None = None
+        principal, others, collector = (self.on[name] for name in ("juju-info", HOSTS, COLLECTOR))
         for event in (
             self.on.install,
             self.on.config_changed,
@@ -52,8 +62,12 @@ class FanCharm(ops.CharmBase):
             others.relation_joined,
             others.relation_changed,
             others.relation_departed,
+            collector.relation_created,
+            collector.relation_joined,
+            collector.relation_changed,
         ):
             framework.observe(event, self._on_change)
+        framework.observe(collector.relation_broken, self._on_collector_broken)
         framework.observe(self.on.update_status, self._on_update_status)
         framework.observe(self.on.stop, self._on_stop)
         framework.observe(self.on.collect_unit_status, self._on_collect_status)
@@ -90,6 +104,37 @@ class FanCharm(ops.CharmBase):
             turn = int(time.time()) // _TURN
             verification = peers.verify(fan, self._find_reachable(fan, known), turn)
         self._status = _choose_status(observed, known, verification)
+        self._share_metrics(config.metrics_port, known)
+
+    def _share_metrics(self, port: int, known: list[Peer]) -> None:
+        """Serve the fan's metrics while there is a collector, and tell it where."""
+        relation = self.model.get_relation(COLLECTOR)
+        if relation is None:
+            self._stop_serving()
+            return
+        try:
+            write_known_peers(self.unit.name, known)
+            Service(self.unit.name, self.charm_dir, (self.unit.name, str(port)), _RIGHTS).settle()
+        except OSError as error:
+            self._metrics_status = ops.BlockedStatus(
+                f"option metrics-port: nothing serves metrics on {port}: {host.explain(error)}"
+            )
+        from cosagent import databag  # here, as it takes a while, and few hooks need it
+
+        topology = databag.JujuTopology.from_charm(self)
+        told = relation.data[self.unit]
+        for key, value in databag.build(topology, port, self.charm_dir).items():
+            if told.get(key) != value:
+                told[key] = value
+
+    def _on_collector_broken(self, _: ops.RelationBrokenEvent) -> None:
+        self._stop_serving()
+
+    def _stop_serving(self) -> None:
+        try:
+            service.remove(self.unit.name)
+        except OSError as error:
+            logger.warning("the metrics' service could not be removed: %s", error)
 
     def _tell_peers(self, fan: fannet.Fan) -> None:
         if relation := self.model.get_relation(HOSTS):
@@ -113,6 +158,7 @@ class FanCharm(ops.CharmBase):
         return [peer for peer in known if not peers.find_conflicts(fan, [peer])]
 
     def _on_stop(self, _: ops.StopEvent) -> None:
+        self._stop_serving()
         try:
             host.release(self.unit.name)
         except host.TROUBLE as error:
@@ -120,8 +166,9 @@ class FanCharm(ops.CharmBase):
 
     def _on_collect_status(self, event: ops.CollectStatusEvent) -> None:
         # An action reconciles nothing, and leaves the status alone.
-        if self._status:
-            event.add_status(self._status)
+        for status in (self._status, self._metrics_status):
+            if status:
+                event.add_status(status)
 
     def _on_show(self, event: ops.ActionEvent) -> None:
         if state := self._find_fan(event):

@@ -12,17 +12,21 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
 import pydantic
 
 from fan.config import Config
+from fan.peers import Peer, read_peer
 
 # Each unit of this machine has a directory here for as long as it lives.
 AGENTS = Path("/var/lib/juju/agents")
 _FILE = "fan-claim.json"
+_PEERS = "fan-peers.json"
 
 
 @dataclass(frozen=True)
@@ -58,22 +62,29 @@ def write_claim(claim: Claim) -> None:
         "overlay": str(claim.overlay),
         "config": claim.config and claim.config.model_dump(mode="json"),
     }
-    file = _locate(claim.unit)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "w") as stream:
-            json.dump(answer, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    _write(_locate(claim.unit), answer)
 
 
 def drop_claim(unit: str) -> None:
-    """Forget what a unit wants."""
-    _locate(unit).unlink(missing_ok=True)
+    """Forget what a unit wants, and whom it knows."""
+    for file in (_FILE, _PEERS):
+        _locate(unit, file).unlink(missing_ok=True)
+
+
+def write_known_peers(unit: str, peers: Sequence[Peer]) -> None:
+    """Keep whom a unit knows, for what serves its metrics. Raises OSError."""
+    if read_known_peers(unit) != list(peers):
+        _write(_locate(unit, _PEERS), {peer.unit: peer.databag() for peer in peers})
+
+
+def read_known_peers(unit: str) -> list[Peer]:
+    """Return whom a unit knows; none if that was not kept."""
+    try:
+        answer = json.loads(_locate(unit, _PEERS).read_text())
+        found = [read_peer(name, databag) for name, databag in answer.items()]
+    except (OSError, ValueError, TypeError, AttributeError):
+        return []
+    return [peer for peer in found if peer]
 
 
 def list_claims(*, but: str) -> list[Claim]:
@@ -92,8 +103,8 @@ def application_of(unit: str) -> str:
     return unit.partition("/")[0]
 
 
-def _locate(unit: str) -> Path:
-    return AGENTS / f"unit-{unit.replace('/', '-')}" / _FILE
+def _locate(unit: str, file: str = _FILE) -> Path:
+    return AGENTS / f"unit-{unit.replace('/', '-')}" / file
 
 
 def _name(folder: Path) -> str:
@@ -104,3 +115,16 @@ def _name(folder: Path) -> str:
 def _order(unit: str) -> tuple[str, int]:
     application, _, number = unit.partition("/")
     return application, int(number) if re.fullmatch(r"[0-9]{1,18}", number) else 0
+
+
+def _write(file: Path, answer: Mapping[str, Any]) -> None:
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(handle, "w") as stream:
+            json.dump(answer, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).replace(file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

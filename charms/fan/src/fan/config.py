@@ -48,6 +48,7 @@ class Config(pydantic.BaseModel):
     docker_network: str = "fan"
     lxd: bool = False
     lxd_network: str = "lxdbr0"
+    metrics_port: int = 9635
 
     @pydantic.field_validator("overlay", mode="before")
     @classmethod
@@ -78,6 +79,11 @@ class Config(pydantic.BaseModel):
     @classmethod
     def _check_port(cls, value: int) -> int:
         return _check_range(value, 1, 65535)
+
+    @pydantic.field_validator("metrics_port")
+    @classmethod
+    def _check_metrics_port(cls, value: int) -> int:
+        return _check_range(value, 1024, 65535)
 
     @pydantic.field_validator("mtu")
     @classmethod
@@ -145,11 +151,11 @@ def parse_config(options: Mapping[str, Any]) -> Config:
 
 
 def list_differences(one: Config, other: Config) -> list[str]:
-    """Return the options in which two configurations differ, such as `mtu 0 and 1400`."""
+    """Return the options that make two fans differ, such as `mtu 0 and 1400`."""
     return [
         f"{name.replace('_', '-')} {_show(getattr(one, name))} and {_show(getattr(other, name))}"
         for name in type(one).model_fields
-        if getattr(one, name) != getattr(other, name)
+        if name != "metrics_port" and getattr(one, name) != getattr(other, name)
     ]
 
 

@@ -14,7 +14,7 @@ from fannet import check, probes
 
 # A hook asks no more of them: it is to be over in a second or two.
 SAMPLE = 16
-_AT_ONCE = 16
+AT_ONCE = 16  # questions on the way
 _PENDING = 64  # packets on the way, in a measurement
 
 
@@ -133,14 +133,17 @@ def verify(fan: fannet.Fan, peers: Sequence[Peer], turn: int) -> Verification:
     first = turn * SAMPLE % len(peers) if len(peers) > SAMPLE else 0
     asked = [*peers[first:], *peers[:first]][:SAMPLE]
 
-    def answers(peer: Peer) -> bool:
-        target = fan.mapping.slice_of(peer.host)[1]
-        return probes.ping(target, fan.gateway.ip, count=1).received > 0
-
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        answered = list(pool.map(answers, asked))
-    silent = [peer.unit for peer, well in zip(asked, answered, strict=True) if not well]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = list(pool.map(lambda peer: ping(fan, peer), asked))
+    silent = [
+        peer.unit for peer, answer in zip(asked, answers, strict=True) if not answer.received
+    ]
     return Verification(tuple(peer.unit for peer in asked), tuple(silent))
+
+
+def ping(fan: fannet.Fan, peer: Peer) -> probes.Ping:
+    """Send one packet to a peer through the fan, and wait a second for the answer."""
+    return probes.ping(fan.mapping.slice_of(peer.host)[1], fan.gateway.ip, count=1)
 
 
 def examine(state: fannet.FanState, peers: Sequence[Peer]) -> list[check.PeerReport]:
@@ -156,7 +159,7 @@ def examine(state: fannet.FanState, peers: Sequence[Peer]) -> list[check.PeerRep
         target = state.fan.mapping.slice_of(peer.host)[1]
         return check.check_peer(state, check.Way(peer.unit, peer.host, target))
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(ask, peers))
 
 

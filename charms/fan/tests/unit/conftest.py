@@ -60,20 +60,15 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     host.add_unit("fan/0")
     (host.units / "multi-user.target.wants").mkdir(parents=True)
 
-    def call(*words: str) -> None:
-        wanted = host.units / "multi-user.target.wants" / words[-1]
-        if words[0] == "enable":
-            wanted.touch()
-        if words[0] == "disable":
-            wanted.unlink()
-
     for name, stand_in in {
+        "cosagent.service.UNITS": host.units,
+        "cosagent.service._call": host.call_systemd,
         "dockerhost.install": host.install,
         "dockerhost.install_packages": host.install_packages,
         "dockerhost.restore_daemon": host.restore_daemon,
         "dockerhost.settle_daemon": host.settle_daemon,
         "fan.boot.UNITS": host.units,
-        "fan.boot._call": call,
+        "fan.boot._call": host.call_systemd,
         "fan.claims.AGENTS": host.agents,
         "fan.containers.Networks": host.connect,
         "fan.host._PROGRAMS": {},

@@ -29,6 +29,7 @@ class Host:
         attached: the containers on Docker's networks, by the network's name.
         live_restore: whether the engine keeps its old default bridge.
         instances: LXD's containers.
+        broken_service: one of systemd's that does not start.
         did: every change, in order.
     """
 
@@ -47,6 +48,7 @@ class Host:
     live_restore: bool = False
     lxd_networks: dict[str, dict[str, str]] | None = None
     instances: tuple[str, ...] = ()
+    broken_service: str = ""
     dhcp: dict[str, int] = field(default_factory=dict)
     drops: dict[str, int] = field(default_factory=dict)
     did: list[str] = field(default_factory=list)
@@ -119,6 +121,25 @@ class Host:
     def stop_dhcp(self, bridge: str) -> list[str]:
         self.dhcp.pop(bridge, None)
         return []
+
+    # systemd.
+
+    def call_systemd(self, *words: str) -> str:
+        wanted = self.units / "multi-user.target.wants" / words[-1]
+        if self.broken_service and words == ("start", self.broken_service):
+            raise OSError(f"systemctl start {self.broken_service}: Job failed")
+        if words[0] == "enable":
+            wanted.touch()
+        if words[0] == "disable":
+            wanted.unlink()
+        if words[0] in ("start", "stop"):
+            self.did.append(" ".join(words))
+        if words[0] != "show":
+            return ""
+        started = [each for each in self.did if each.endswith(f" {words[-1]}")]
+        active = "active" if started and started[-1].startswith("start ") else "inactive"
+        enabled = "enabled" if wanted.exists() else "disabled"
+        return f"NeedDaemonReload=no\nActiveState={active}\nUnitFileState={enabled}\n"
 
     # Docker.
 

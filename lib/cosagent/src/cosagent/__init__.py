@@ -1,0 +1,3 @@
+"""A charm's metrics, alert rules and dashboards, for a collector on its machine."""
+
+from __future__ import annotations

@@ -223,6 +223,7 @@ def test_the_radices_multiply_to_their_length() -> None:
     [
         (Assignment(44497), False),
         (Assignment(110503), True),
+        (Assignment(130873), False),
         (Assignment(132049), False),
         (Assignment(216091), True),
         (Assignment(136279841), True),

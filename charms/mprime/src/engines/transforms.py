@@ -102,10 +102,10 @@ _RADICES = {
     8192: (256, 8, 8, 16, 16),
 }
 
-# The exponents that this build tests: those of 6K, short of the last, whose rounding errors grow too
-# great, as there is no next length; those from 8K on; with PRP tests, from 88K on.
-# Builds for processors with fused multiplication put the limits of a length 0.5 % higher, so those
-# are left out that either kind would take for another length's.
+# The exponents that this build tests: those of 6K, short of the last, whose rounding errors grow
+# too great where there is no next length; and those from 8K on, with PRP tests from 88K on. Builds
+# for processors with fused multiplication put the limits of a length 0.5 % higher, so those are
+# left out that either kind would take for another length's.
 RANGES = {
     Kind.LL: ((110_019, 125_000), (152_919, 152_816_052)),
     Kind.PRP: ((1_659_159, 152_816_052),),

@@ -30,6 +30,14 @@ docker save --output /tmp/variant.tar variant:1
 docker image rm variant:1 mlucas:latest
 chmod 644 /tmp/variant.tar
 """
+# On a machine that reaches these it would be mprime.
+NO_GIMPS = """
+for host in www.mersenne.org download.mersenne.ca; do
+    for address in $(getent ahostsv4 "$host" | cut -d ' ' -f 1 | sort -u); do
+        iptables --insert FORWARD --destination "$address" --jump REJECT
+    done
+done
+"""
 TINYPROXY = """
 Port 8888
 User tinyproxy
@@ -297,10 +305,7 @@ def test_without_any_image_one_is_built_and_mlucas_stands_in_for_mprime(
     juju.scp(build_base(), "apache2/0:/tmp/base.tar")
     juju.exec("docker import /tmp/base.tar debian:trixie-slim", machine=0)
     theirs = list_images(juju)
-    # On a machine that reaches GIMPS it would be mprime.
-    juju.exec(
-        "printf '192.0.2.1 %s\\n' www.mersenne.org download.mersenne.ca >>/etc/hosts", machine=0
-    )
+    juju.exec(NO_GIMPS, machine=0)
     juju.deploy(charms["mprime"])
     attach_search(juju)
     wait_for(juju, "active")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
-from typing import NamedTuple
 
 import jubilant
 import pytest
@@ -13,7 +11,6 @@ import pytest
 from tests.integration.kit import (
     deploy_search,
     inspect_container,
-    reboot_machine,
     run_hook,
     search_status,
     subordinates,
@@ -22,37 +19,6 @@ from tools.instance import Published
 from tools.pack import ROOT
 
 WORK = "/var/lib/mprime/mprime-0"
-
-
-class Position(NamedTuple):
-    """Where the search is; later positions are greater, as the work list ascends."""
-
-    exponent: int
-    iteration: int
-
-
-START = Position(0, 0)
-
-
-def wait_for_position(juju: jubilant.Juju, beyond: Position = START) -> Position:
-    """Wait until the search is further than `beyond` and well before the end of a test."""
-    seen = START
-
-    def is_there(_: jubilant.Status) -> bool:
-        nonlocal seen
-        results = juju.run("mprime/0", "progress").results
-        seen = Position(int(results["exponent"]), int(results["iteration"]))
-        return seen > beyond and seen.iteration >= 1000 and float(results["percent"]) < 80
-
-    juju.wait(is_there, successes=1)
-    return seen
-
-
-def count_resumptions(juju: jubilant.Juju, position: Position) -> list[int]:
-    """The iterations from which the program has gone on with the exponent, by its own account."""
-    stat = f"{WORK}/p{position.exponent}.stat"
-    said = juju.exec(f"grep -h Restarting {stat} || true", machine=0).stdout
-    return [int(number) for number in re.findall(r"iteration = (\d+)", said)]
 
 
 def is_running(juju: jubilant.Juju) -> bool:
@@ -140,29 +106,6 @@ def test_wrong_options_block_by_name_while_the_search_goes_on(
     search.config("mprime", {"image": published.image, "registry-ca": published.authority})
     search.wait(lambda status: search_status(status)[0] == "active", successes=1)
     assert inspect_container(search)["Id"] == before
-
-
-def test_a_container_killed_hard_goes_on_from_its_checkpoint(search: jubilant.Juju) -> None:
-    before = wait_for_position(search)
-    earlier = count_resumptions(search, before)
-    search.exec("docker", "kill", "--signal", "KILL", "mprime-0", machine=0)
-    run_hook(search, "update-status")
-    assert is_running(search)
-    assert wait_for_position(search, before) > before
-    (resumed,) = count_resumptions(search, before)[len(earlier) :]
-    assert resumed >= before.iteration
-
-
-def test_after_a_reboot_the_search_goes_on_from_its_checkpoint(search: jubilant.Juju) -> None:
-    before = wait_for_position(search)
-    earlier = count_resumptions(search, before)
-    reboot_machine(search)
-    search.wait(
-        lambda status: search_status(status)[0] == "active" and is_running(search), successes=1
-    )
-    assert wait_for_position(search, before) > before
-    (resumed,) = count_resumptions(search, before)[len(earlier) :]
-    assert resumed >= before.iteration
 
 
 def test_removal_takes_the_container_and_the_trust_away_and_keeps_the_work(

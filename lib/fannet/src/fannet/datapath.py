@@ -147,6 +147,7 @@ def _count_drops(fan: Fan, tunnel: Link | None) -> dict[str, int]:
                 for slot in {0, maps.find_slot(fan.overlay) or 0}:
                     for reason, count in maps.count_drops(slot).items():
                         counts[reason] += count
+        counts["rx_tunnel"] = tunnel.rx_errors
     return counts | {"rx_fragment": rules.count_fragments()}
 
 

@@ -26,5 +26,9 @@ BPF_DROPS = {
     "tx_protocol": "is neither IPv4 nor ARP",
     "tx_tunnel": "the kernel took no tunnel key for it",
 }
-# Fragments are put together before a tunnel's device, and our programs, see the packet.
-DROPS = BPF_DROPS | {"rx_fragment": "is a fragment of a tunnel's packet"}
+DROPS = BPF_DROPS | {
+    # The tunnel's device counts these itself, and hands them on to nobody.
+    "rx_tunnel": "is malformed in what the tunnel's device looks at",
+    # Fragments are put together before a tunnel's device, and our programs, see the packet.
+    "rx_fragment": "is a fragment of a tunnel's packet",
+}

@@ -263,6 +263,8 @@ static __always_inline enum drop read_frame(struct __sk_buff *skb, const struct 
 
 	if (bpf_skb_load_bytes(skb, 0, eth, sizeof(*eth)))
 		return DROP_RX_TRUNCATED;
+	if (skb->vlan_present) /* the kernel has taken the tag out of the frame */
+		return DROP_RX_PROTOCOL;
 	if (is_group(eth->h_source))
 		return DROP_RX_BROADCAST;
 	if (eth->h_proto == bpf_htons(ETH_P_IP)) {

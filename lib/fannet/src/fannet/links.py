@@ -33,6 +33,7 @@ class Link:
         master: the number of the bridge that it is plugged into; 0 if none.
         external: whether it is a tunnel that takes each packet's remote host from a tunnel key.
         udp_port: of a vxlan device; 0 for others.
+        rx_errors: how many packets it received and refused.
     """
 
     index: int
@@ -46,6 +47,7 @@ class Link:
     is_loopback: bool
     external: bool
     udp_port: int
+    rx_errors: int
 
 
 class Host:
@@ -171,4 +173,5 @@ def _read_link(message: Any) -> Link:
         is_loopback=bool(message["flags"] & _LOOPBACK),
         external=bool(external),
         udp_port=udp_port,
+        rx_errors=message.get_attr("IFLA_STATS64")["rx_errors"],
     )

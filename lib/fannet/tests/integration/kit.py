@@ -29,6 +29,8 @@ class Namespace:
         self.name = f"fannet-{os.getpid()}-{name}"
         subprocess.run(["/usr/sbin/ip", "netns", "add", self.name], check=True)
         self.run("ip", "link", "set", "lo", "up")
+        for devices in ("all", "default"):  # its own chatter would be among what is looked for
+            self.run("sysctl", "-e", "-w", f"net.ipv6.conf.{devices}.disable_ipv6=1")
 
     def run(self, *command: str, check: bool = True) -> str:
         done = subprocess.run(

@@ -79,9 +79,20 @@ def test_peers_are_verified_with_their_names_and_round_trips(
     assert units[1] in results["peers"]
 
 
-def test_what_goes_to_a_peer_is_measured(fan: jubilant.Juju, units: dict[int, str]) -> None:
-    results = fan.run(units[0], "measure", {"unit": units[1], "seconds": 1}).results
-    assert float(results["mbits-per-second"]) > 0
+def test_the_throughput_to_a_peer_is_measured(fan: jubilant.Juju, units: dict[int, str]) -> None:
+    peer = {"unit": units[1], "seconds": 1}
+    by_ping = fan.run(units[0], "measure", peer).results
+    assert by_ping["method"] == "ping"
+    assert float(by_ping["mbits-per-second"]) > 0
+    fan.run(units[1], "listen")
+    over_tcp = fan.run(units[0], "measure", peer).results
+    assert over_tcp["method"] == "tcp"
+    assert float(over_tcp["mbits-per-second"]) > 0
+    # A container gets nothing out of it, and nobody is listened to for longer than was asked.
+    refused = inside("web", "nc", "-w", "2", fan.run(units[1], "show").results["gateway"], "8473")
+    assert not run_on(fan, 0, "sh", "-c", f"echo x | {' '.join(refused)} || true").strip()
+    fan.run(units[1], "listen", {"seconds": 1})
+    fan.wait(lambda _: "8473" not in run_on(fan, 1, "ss", "-Hltn"), successes=1)
     with pytest.raises(jubilant.TaskError, match=f"there are: {units[1]}"):
         fan.run(units[0], "measure", {"unit": "fan/99"})
 

@@ -12,7 +12,7 @@ import ops
 import fannet
 from cosagent import service
 from cosagent.service import Service
-from fan import host, peers, texts
+from fan import host, peers, texts, throughput
 from fan.claims import lives_here, write_known_peers
 from fan.config import ConfigError, parse_config
 from fan.peers import Peer, Verification
@@ -40,6 +40,13 @@ class MeasureParams:
 
     unit: str
     seconds: int = 5
+
+
+@dataclass(frozen=True)
+class ListenParams:
+    """The parameters of the action `listen`."""
+
+    seconds: int = 60
 
 
 class FanCharm(ops.CharmBase):
@@ -71,7 +78,7 @@ class FanCharm(ops.CharmBase):
         framework.observe(self.on.update_status, self._on_update_status)
         framework.observe(self.on.stop, self._on_stop)
         framework.observe(self.on.collect_unit_status, self._on_collect_status)
-        for action in ("show", "verify", "measure", "drops"):
+        for action in ("show", "verify", "measure", "listen", "drops"):
             handler = getattr(self, f"_on_{action}")
             framework.observe(self.on[action].action, handler)
 
@@ -206,11 +213,24 @@ class FanCharm(ops.CharmBase):
             )
             return
         try:
-            throughput = peers.measure(state, peer, params.seconds)
-        except peers.MeasureError as error:
+            measured = throughput.measure(state, peer, params.seconds)
+        except throughput.MeasureError as error:
             event.fail(str(error))
             return
-        event.set_results(texts.list_throughput(throughput))
+        event.set_results(texts.list_throughput(measured, peer.unit))
+
+    def _on_listen(self, event: ops.ActionEvent) -> None:
+        state = self._find_fan(event)
+        if state is None:
+            return
+        params = event.load_params(ListenParams, errors="fail")
+        try:
+            throughput.listen(state.fan, self.charm_dir, params.seconds)
+        except throughput.MeasureError as error:
+            event.fail(str(error))
+            return
+        where = f"{state.fan.gateway.ip}, port {throughput.PORT}"
+        event.set_results({"listens": f"on {where}, for {params.seconds} s"})
 
     def _on_drops(self, event: ops.ActionEvent) -> None:
         if state := self._find_fan(event):

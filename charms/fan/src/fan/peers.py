@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +13,6 @@ from fannet import check, probes
 # A hook asks no more of them: it is to be over in a second or two.
 SAMPLE = 16
 AT_ONCE = 16  # questions on the way
-_PENDING = 64  # packets on the way, in a measurement
 
 
 @dataclass(frozen=True)
@@ -52,32 +49,6 @@ class Verification:
 
     asked: tuple[str, ...]
     silent: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Throughput:
-    """What went to a peer and back.
-
-    Attributes:
-        packet: the size of each, in bytes.
-        sent: how many were sent.
-        received: how many came back.
-        seconds: for how long.
-    """
-
-    packet: int
-    sent: int
-    received: int
-    seconds: float
-
-    @property
-    def mbits(self) -> float:
-        """Megabits per second, in each of the two directions."""
-        return self.received * self.packet * 8 / self.seconds / 1e6 if self.seconds else 0.0
-
-
-class MeasureError(Exception):
-    """Nothing could be measured; the text says why."""
 
 
 def describe(unit: str, fan: fannet.Fan) -> Peer:
@@ -161,42 +132,3 @@ def examine(state: fannet.FanState, peers: Sequence[Peer]) -> list[check.PeerRep
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(ask, peers))
-
-
-def measure(state: fannet.FanState, peer: Peer, seconds: int) -> Throughput:
-    """Send full-size packets to a peer as fast as they come back.
-
-    It is ping that sends them, so nothing listens on any machine that would have to be guarded,
-    and nothing must be installed. One process of ping is slower than TCP in large segments, so
-    what it finds is what the way can carry at least.
-
-    Raises:
-        MeasureError: the peer does not answer.
-    """
-    target = state.fan.mapping.slice_of(peer.host)[1]
-    words = ["-f", "-n", "-q", "-l", _PENDING, "-w", seconds, "-M", "do"]
-    done = subprocess.run(
-        [
-            str(probes.PING),
-            *map(str, words),
-            "-s",
-            str(state.mtu - probes.HEADERS),
-            "-I",
-            str(state.fan.gateway.ip),
-            str(target),
-        ],
-        check=False,
-        capture_output=True,
-        text=True,
-        env={"LC_ALL": "C"},
-        timeout=seconds + 30,
-    )
-    found = re.search(r"(\d+) packets transmitted, (\d+) received.* time (\d+)ms", done.stdout)
-    if not found or not int(found[2]):
-        said = " ".join(done.stderr.split())
-        raise MeasureError(
-            f"{peer.unit} does not answer at {target}{f' ({said})' if said else ''}; "
-            "the action verify tells why"
-        )
-    sent, received, milliseconds = map(int, found.groups())
-    return Throughput(state.mtu, sent, received, milliseconds / 1000)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import fannet
-from fan.peers import Peer, Throughput, Verification
+from fan.peers import Peer, Verification
+from fan.throughput import Throughput
 from fannet import DROPS
 from fannet.check import Finding, PeerReport
 
@@ -105,17 +106,20 @@ def summarize_failures(reports: Sequence[PeerReport], findings: Sequence[Finding
     return next((each.text for each in told if each.level == "problem"), "")
 
 
-def list_throughput(throughput: Throughput) -> dict[str, Any]:
+def list_throughput(throughput: Throughput, unit: str) -> dict[str, Any]:
     """Return the results of the action `measure`."""
-    lost = throughput.sent - throughput.received
-    return {
+    results = {
         "mbits-per-second": round(throughput.mbits, 1),
-        "packets-per-second": round(throughput.received / throughput.seconds),
-        "packet-bytes": throughput.packet,
-        "lost": f"{lost} of {throughput.sent}",
-        "seconds": throughput.seconds,
-        "note": "each way, as full-size packets of one ping process: TCP is faster",
+        "seconds": round(throughput.seconds, 1),
+        "method": throughput.method,
     }
+    if throughput.method == "ping":
+        results["lost"] = throughput.lost
+        results["note"] = (
+            "ping's full-size packets, there and back, are what the way carries at least; "
+            f"to measure TCP, which is faster, first run the action listen of {unit}"
+        )
+    return results
 
 
 def list_drops(state: fannet.FanState) -> dict[str, Any]:

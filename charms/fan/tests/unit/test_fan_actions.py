@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from ipaddress import IPv4Address
 from typing import Any
 
 import ops
@@ -11,6 +12,7 @@ from ops import testing
 
 from charms.fan.tests.unit.fake_host import Host
 from charms.fan.tests.unit.test_fan_charm import PEERS, tell
+from fan.throughput import Throughput
 
 Run = Callable[..., testing.State]
 Context = testing.Context[ops.CharmBase]
@@ -48,11 +50,15 @@ def flood(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         said = FLOOD.format(sent=125064, received=received)
         return subprocess.CompletedProcess(command, 0, said, "")
 
+    def refuse(*_: object) -> None:
+        raise ConnectionRefusedError
+
     monkeypatch.setattr("subprocess.run", run)
+    monkeypatch.setattr("fan.throughput.send", refuse)
     return called
 
 
-@pytest.mark.parametrize("action", ["show", "verify", "drops"])
+@pytest.mark.parametrize("action", ["show", "verify", "listen", "drops"])
 def test_without_a_fan_an_action_says_so(host: Host, act: Act, action: str) -> None:
     with pytest.raises(testing.ActionFailed, match="no fan on this machine yet"):
         act(action)
@@ -119,13 +125,31 @@ def test_verify_fails_for_peers_that_do_not_go_together(host: Host, run: Run, ac
         act("verify", {1: tell("172.30.0.28")})
 
 
-def test_measure_sends_full_size_packets_to_one_peer(
+def test_measure_sends_over_tcp_to_a_peer_that_listens(
+    host: Host, run: Run, act: Act, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run()
+
+    def send(source: IPv4Address, target: IPv4Address, seconds: int) -> Throughput:
+        assert (str(source), str(target)) == ("250.0.28.1", "250.0.27.1")
+        return Throughput("tcp", seconds * 8_000_000_000, seconds)
+
+    monkeypatch.setattr("fan.throughput.send", send)
+    assert act("measure", PEERS, unit="fan/1") == {
+        "mbits-per-second": 8000.0,
+        "seconds": 5,
+        "method": "tcp",
+    }
+
+
+def test_measure_sends_full_size_packets_to_a_peer_that_does_not_listen(
     host: Host, run: Run, act: Act, flood: list[list[str]]
 ) -> None:
     run()
     results = act("measure", PEERS, unit="fan/1")
-    assert (results["mbits-per-second"], results["packets-per-second"]) == (290.0, 25000)
-    assert results["lost"] == "64 of 125064"
+    assert (results["mbits-per-second"], results["method"]) == (290.0, "ping")
+    assert results["lost"] == 64
+    assert "first run the action listen of fan/1" in results["note"]
     ((*words, target),) = flood
     assert target == "250.0.27.1"
     assert words[words.index("-s") + 1] == "1422"
@@ -133,11 +157,18 @@ def test_measure_sends_full_size_packets_to_one_peer(
 
 
 def test_measure_tells_of_a_peer_that_does_not_answer(
-    host: Host, run: Run, act: Act, flood: list[list[str]]
+    host: Host, run: Run, act: Act, flood: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run()
     with pytest.raises(testing.ActionFailed, match=r"fan/2 does not answer at 250\.0\.29\.1"):
         act("measure", PEERS, unit="fan/2", seconds=1)
+
+    def time_out(*_: object) -> None:
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr("fan.throughput.send", time_out)
+    with pytest.raises(testing.ActionFailed, match=r"timed out.*the action verify tells why"):
+        act("measure", PEERS, unit="fan/2")
 
 
 def test_measure_names_the_units_that_can_be_measured(host: Host, run: Run, act: Act) -> None:
@@ -154,3 +185,25 @@ def test_drops_counts_by_reason_and_explains(host: Host, run: Run, act: Act) -> 
         "rx-source": "3: the packet its source address does not belong to the host that sent it",
         "tx-ipv6": "8: the packet is IPv6",
     }
+
+
+def test_listen_starts_a_service_without_rights_that_ends_by_itself(
+    host: Host, run: Run, act: Act, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run()
+    called: list[tuple[str, ...]] = []
+
+    def start(command: tuple[str, ...], **_: Any) -> subprocess.CompletedProcess[str]:
+        called.append(command)
+        failed = len(called) > 2
+        return subprocess.CompletedProcess(command, int(failed), "", "Job failed\n")
+
+    monkeypatch.setattr("subprocess.run", start)
+    results = act("listen", seconds=30)
+    assert results == {"listens": "on 250.0.28.1, port 8473, for 30 s"}
+    _, words = called
+    assert "--property=RuntimeMaxSec=30" in words
+    assert "--property=CapabilityBoundingSet=" in words
+    assert words[-3:] == ("250.0.28.1", "250.0.0.0/8", "172.30.0.0/16")
+    with pytest.raises(testing.ActionFailed, match=r"nothing listens on 250\.0\.28\.1, .*failed"):
+        act("listen")

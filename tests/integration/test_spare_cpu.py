@@ -217,7 +217,7 @@ def test_a_wrong_option_blocks_by_name_while_the_search_goes_on(
 @both_grounds
 def test_the_policy_outlives_a_restart_of_the_container(search: Ground) -> None:
     before = identify(search)
-    search.exec("/usr/bin/docker", "restart", "--time", "0", "mprime-0")
+    search.exec("/usr/bin/docker", "restart", "-t", "0", "mprime-0")
     assert look(search).idle == "1"
     assert identify(search) != before
 
@@ -242,7 +242,7 @@ def test_a_search_in_another_group_is_told_and_not_called_active(search: Ground)
     search.sh(f"mkdir {root}/other && echo {pid} >{root}/other/cgroup.procs")
     search.hook("update-status")
     status, message = search.status()
-    search.sh(f"/usr/bin/docker restart --time 0 mprime-0 && rmdir {root}/other")
+    search.sh(f"/usr/bin/docker restart -t 0 mprime-0 && rmdir {root}/other")
     assert status == "blocked"
     assert message.startswith("cpu-policy idle is not in force: the container runs in /other, not")
 

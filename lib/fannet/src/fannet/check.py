@@ -11,10 +11,11 @@ from typing import Literal, NamedTuple
 
 from fannet import datapath, probes
 from fannet.addresses import Address, read_addresses
-from fannet.dhcp import find_dhcp_problems
+from fannet.dhcp import find_dhcp_problems, read_dhcp
 from fannet.drops import DROPS
 from fannet.errors import AddressError
 from fannet.fan import OVERHEAD, Fan, FanState
+from fannet.fanfile import write_command
 
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _DEVICES = Path("/sys/class/net")
@@ -199,12 +200,8 @@ def _explain_stranger(
 def check_host(state: FanState) -> tuple[Finding, ...]:
     """Return what is wrong with a fan as far as this host can tell alone; takes a second."""
     fan = state.fan
-    repair = f"fanctl up {fan.overlay} {fan.host}/{fan.mapping.underlay.prefixlen} mends it"
-    found = [_problem(text, repair) for text in state.problems]
-    found += [
-        _problem(text, "fanctl up with the flag dhcp starts it anew")
-        for text in find_dhcp_problems(fan.bridge)
-    ]
+    repair = f"{write_command(fan, read_dhcp(fan.bridge))} mends it"
+    found = [_problem(text, repair) for text in (*state.problems, *find_dhcp_problems(fan.bridge))]
     if _FORWARDING.read_text().strip() == "0" and (fan.masquerade or fan.encapsulation == "ipip"):
         found.append(
             _problem(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from fannet.addresses import find_underlay
 from fannet.errors import FanError, FannetError
-from fannet.fan import VXLAN_PORT, Encapsulation, Fan
+from fannet.fan import VXLAN_PORT, Encapsulation, Fan, name_bridge
 from fannet.mapping import parse_mapping
 
 FANFILE = Path("/etc/network/fan")
@@ -150,6 +150,36 @@ def _read_value(word: str, text: str) -> Any:
     if not (text.isascii() and text.isdigit()):
         raise FanError(f"flag {word!r} takes a number, and {text!r} is none")
     return int(text)
+
+
+def write_flags(fan: Fan, host_reserve: int | None) -> str:
+    """Return a fan's flags, but for `bridge`; empty if all is as it is without any.
+
+    Args:
+        host_reserve: that of its DHCP; None if it has none.
+    """
+    flags = [] if host_reserve is None else [f"dhcp host-reserve {host_reserve}"]
+    if not fan.own_bridge:
+        flags.append(f"into {fan.bridge}")
+    if fan.encapsulation != "vxlan":
+        flags.append(f"encapsulation {fan.encapsulation}")
+    elif fan.vni != int(fan.overlay.network_address) >> 8:
+        flags.append(f"vni {fan.vni}")
+    if fan.port != VXLAN_PORT:
+        flags.append(f"port {fan.port}")
+    if fan.mtu:
+        flags.append(f"mtu {fan.mtu}")
+    if not fan.masquerade:
+        flags.append("no-masquerade")
+    return " ".join(flags)
+
+
+def write_command(fan: Fan, host_reserve: int | None) -> str:
+    """Return the `fanctl up` that asks for a fan as it is."""
+    words = f"fanctl up {fan.overlay} {fan.host}/{fan.mapping.underlay.prefixlen}"
+    if fan.own_bridge and fan.bridge != name_bridge(fan.overlay):
+        words += f" bridge {fan.bridge}"
+    return f"{words} {write_flags(fan, host_reserve)}".rstrip()
 
 
 def read_fanfile(path: Path = FANFILE) -> tuple[list[Entry], list[str]]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fannet import addresses
 from fannet.addresses import Address
 from fannet.errors import FanError, FannetError, MappingError, UnderlayError
-from fannet.fanfile import FLAGS, SWITCHES, Entry, parse_entry, read_fanfile
+from fannet.fanfile import FLAGS, SWITCHES, Entry, parse_entry, read_fanfile, write_command
 
 # As the original's documents have it: comments, tabs, a fan that is off.
 ORIGINAL = """\
@@ -226,6 +226,23 @@ def test_any_underlay_is_found_or_refused_in_one_line(text: str) -> None:
             assert len(str(error).splitlines()) == 1
         else:
             assert host in network
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "",
+        "dhcp host-reserve 3",
+        "bridge fan0 vni 7 port 4789 mtu 1300 no-masquerade",
+        "into lxdbr0",
+        "bridge fan0 encapsulation ipip",
+    ],
+)
+def test_the_command_for_a_fan_makes_that_fan(here: None, flags: str) -> None:
+    words = f"fanctl up 250.0.0.0/8 172.30.0.28/16 {flags}".strip()
+    entry = parse_entry(words.split()[2:])
+    reserve = entry.host_reserve if entry.dhcp else None
+    assert write_command(entry.resolve(), reserve) == words
 
 
 def test_an_entry_becomes_a_fan_of_this_host(here: None) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from fannet.dhcp import read_dhcp
 from fannet.drops import DROPS
-from fannet.fan import VXLAN_PORT, Fan, FanState
-from fannet.fanfile import Entry
+from fannet.fan import FanState
+from fannet.fanfile import Entry, write_flags
 
 if TYPE_CHECKING:
     from fannet.check import Finding, PeerReport, Report
@@ -33,24 +33,6 @@ def print_table(states: Sequence[FanState], *, verbose: bool) -> None:
 
 def _print_row(bridge: str, overlay: str, underlay: str, flags: str) -> None:
     print(f"{bridge:<16} {overlay:<20} {underlay:<20} {flags}".rstrip())
-
-
-def write_flags(fan: Fan, host_reserve: int | None) -> str:
-    """Return what is not the default, as `fanctl up` takes it, but for the bridge's name."""
-    flags = [] if host_reserve is None else [f"dhcp host-reserve {host_reserve}"]
-    if not fan.own_bridge:
-        flags.append(f"into {fan.bridge}")
-    if fan.encapsulation != "vxlan":
-        flags.append(f"encapsulation {fan.encapsulation}")
-    elif fan.vni != int(fan.overlay.network_address) >> 8:
-        flags.append(f"vni {fan.vni}")
-    if fan.port != VXLAN_PORT:
-        flags.append(f"port {fan.port}")
-    if fan.mtu:
-        flags.append(f"mtu {fan.mtu}")
-    if not fan.masquerade:
-        flags.append("no-masquerade")
-    return " ".join(flags)
 
 
 def _details(state: FanState) -> list[tuple[str, str]]:

@@ -35,7 +35,7 @@ _HANDLE = re.compile(r"\(\d+<([^>]*)>")
 
 
 def measure() -> dict[str, float]:
-    """Return seconds, and the most bytes that all the hook's processes had together."""
+    """Return seconds, seconds of processor time, and the most bytes of all its processes."""
     began, most = time.monotonic(), 0
     with subprocess.Popen([DISPATCH], env=HOOK) as hook:
         while hook.poll() is None:
@@ -45,8 +45,9 @@ def measure() -> dict[str, float]:
     if hook.returncode:
         raise SystemExit(f"{DISPATCH} exited with {hook.returncode}")
     # The largest alone may have been at its largest between two looks.
-    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    return {"seconds": seconds, "bytes": max(most, largest)}
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = used.ru_utime + used.ru_stime
+    return {"seconds": seconds, "cpu": cpu, "bytes": max(most, used.ru_maxrss * 1024)}
 
 
 def sum_memory(root: int) -> int:

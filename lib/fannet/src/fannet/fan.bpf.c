@@ -409,36 +409,67 @@ static __always_inline __u32 find_path(struct __sk_buff *skb, const struct fan *
 	return 0;
 }
 
+/*
+ * The searches are apart from what follows them, so that the verifier follows the rest once and not
+ * once for each place in the map.
+ */
+static __always_inline struct fan *find_by_port(__u32 port)
+{
+	for (__u32 slot = 1; slot < FANS; slot++) {
+		__u32 key = slot;
+		struct fan *fan = bpf_map_lookup_elem(&fans, &key);
+
+		if (fan && fan->port == port)
+			return fan;
+	}
+	return NULL;
+}
+
+static __always_inline struct fan *find_by_vni(__u32 tunnel, __u32 vni)
+{
+	for (__u32 slot = 1; slot < FANS; slot++) {
+		__u32 key = slot;
+		struct fan *fan = bpf_map_lookup_elem(&fans, &key);
+
+		if (fan && fan->tunnel == tunnel && fan->vni == vni)
+			return fan;
+	}
+	return NULL;
+}
+
+static __always_inline struct fan *find_by_address(__u32 tunnel, __u32 address)
+{
+	for (__u32 slot = 1; slot < FANS; slot++) {
+		__u32 key = slot;
+		struct fan *fan = bpf_map_lookup_elem(&fans, &key);
+
+		if (fan && fan->tunnel == tunnel && is_in_overlay(fan, address))
+			return fan;
+	}
+	return NULL;
+}
+
 SEC("tc")
 int fan_tx(struct __sk_buff *skb)
 {
+	struct fan *fan = find_by_port(skb->ifindex);
 	struct packet packet = {};
 	struct ethhdr eth;
-	struct fan *fan;
-	__u32 slot;
 	enum drop reason;
 
-	for (slot = 1; slot < FANS; slot++) {
-		__u32 key = slot;
-
-		fan = bpf_map_lookup_elem(&fans, &key);
-		if (!fan)
-			break;
-		if (fan->port != skb->ifindex)
-			continue;
-		reason = read_frame(skb, fan, &eth, &packet);
-		if (reason)
-			return drop(slot, when_sent(reason));
-		reason = check_sent(fan, &packet);
-		if (reason)
-			return drop(slot, reason);
-		if (set_remote(skb, fan, host_of(fan, packet.destination)))
-			return drop(slot, DROP_TX_TUNNEL);
-		if (eth.h_proto == bpf_htons(ETH_P_IP))
-			note_path(skb, fan, &eth, packet.source);
-		return bpf_redirect(fan->tunnel, 0);
-	}
-	return drop(0, DROP_TX_TUNNEL);
+	if (!fan)
+		return drop(0, DROP_TX_TUNNEL);
+	reason = read_frame(skb, fan, &eth, &packet);
+	if (reason)
+		return drop(fan->slot, when_sent(reason));
+	reason = check_sent(fan, &packet);
+	if (reason)
+		return drop(fan->slot, reason);
+	if (set_remote(skb, fan, host_of(fan, packet.destination)))
+		return drop(fan->slot, DROP_TX_TUNNEL);
+	if (eth.h_proto == bpf_htons(ETH_P_IP))
+		note_path(skb, fan, &eth, packet.source);
+	return bpf_redirect(fan->tunnel, 0);
 }
 
 SEC("tc")
@@ -448,70 +479,56 @@ int fan_rx(struct __sk_buff *skb)
 	struct packet packet = {};
 	struct ethhdr eth;
 	struct fan *fan;
-	__u32 slot, device;
 	enum drop reason;
+	__u32 device;
 
 	if (bpf_skb_get_tunnel_key(skb, (void *)&key, KEY_SIZE, 0))
 		return drop(0, DROP_RX_METADATA);
-	for (slot = 1; slot < FANS; slot++) {
-		__u32 place = slot;
-
-		fan = bpf_map_lookup_elem(&fans, &place);
-		if (!fan)
-			break;
-		if (fan->tunnel != skb->ifindex || fan->vni != key.id)
-			continue;
-		if (!is_host(fan, key.remote) || key.remote == fan->host)
-			return drop(slot, DROP_RX_OUTER);
-		reason = read_frame(skb, fan, &eth, &packet);
-		if (reason)
-			return drop(slot, reason);
-		reason = check_received(fan, &packet, key.remote);
-		if (reason)
-			return drop(slot, reason);
-		if (eth.h_proto == bpf_htons(ETH_P_IP)) {
-			device = find_path(skb, fan, &eth);
-			if (device)
-				return bpf_redirect(device, 0);
-		}
-		return bpf_redirect(fan->port, BPF_F_INGRESS);
+	fan = find_by_vni(skb->ifindex, key.id);
+	if (!fan)
+		return drop(0, DROP_RX_VNI);
+	if (!is_host(fan, key.remote) || key.remote == fan->host)
+		return drop(fan->slot, DROP_RX_OUTER);
+	reason = read_frame(skb, fan, &eth, &packet);
+	if (reason)
+		return drop(fan->slot, reason);
+	reason = check_received(fan, &packet, key.remote);
+	if (reason)
+		return drop(fan->slot, reason);
+	if (eth.h_proto == bpf_htons(ETH_P_IP)) {
+		device = find_path(skb, fan, &eth);
+		if (device)
+			return bpf_redirect(device, 0);
 	}
-	return drop(0, DROP_RX_VNI);
+	return bpf_redirect(fan->port, BPF_F_INGRESS);
 }
 
 SEC("tc")
 int ipip_tx(struct __sk_buff *skb)
 {
 	struct packet packet = {};
-	struct fan *fan;
-	__u32 slot;
 	enum drop reason;
+	struct fan *fan;
+	__be32 address;
 
 	if (skb->protocol == bpf_htons(ETH_P_IPV6))
 		return drop(0, DROP_TX_IPV6);
 	if (skb->protocol != bpf_htons(ETH_P_IP))
 		return drop(0, DROP_TX_PROTOCOL);
-	for (slot = 1; slot < FANS; slot++) {
-		__u32 key = slot;
-
-		fan = bpf_map_lookup_elem(&fans, &key);
-		if (!fan)
-			break;
-		if (fan->tunnel != skb->ifindex)
-			continue;
-		reason = read_ipv4(skb, fan, 0, &packet);
-		if (!is_in_overlay(fan, packet.destination))
-			continue;
-		if (reason)
-			return drop(slot, when_sent(reason));
-		reason = check_sent(fan, &packet);
-		if (reason)
-			return drop(slot, reason);
-		if (set_remote(skb, fan, host_of(fan, packet.destination)))
-			return drop(slot, DROP_TX_TUNNEL);
-		return TC_ACT_OK;
-	}
-	return drop(0, DROP_TX_DESTINATION);
+	if (bpf_skb_load_bytes(skb, offsetof(struct iphdr, daddr), &address, sizeof(address)))
+		return drop(0, DROP_TX_TRUNCATED);
+	fan = find_by_address(skb->ifindex, bpf_ntohl(address));
+	if (!fan)
+		return drop(0, DROP_TX_DESTINATION);
+	reason = read_ipv4(skb, fan, 0, &packet);
+	if (reason)
+		return drop(fan->slot, when_sent(reason));
+	reason = check_sent(fan, &packet);
+	if (reason)
+		return drop(fan->slot, reason);
+	if (set_remote(skb, fan, host_of(fan, packet.destination)))
+		return drop(fan->slot, DROP_TX_TUNNEL);
+	return TC_ACT_OK;
 }
 
 SEC("tc")
@@ -519,31 +536,24 @@ int ipip_rx(struct __sk_buff *skb)
 {
 	struct tunnel_key key = {};
 	struct packet packet = {};
-	struct fan *fan;
-	__u32 slot;
 	enum drop reason;
+	struct fan *fan;
+	__be32 address;
 
 	if (bpf_skb_get_tunnel_key(skb, (void *)&key, KEY_SIZE, 0))
 		return drop(0, DROP_RX_METADATA);
-	for (slot = 1; slot < FANS; slot++) {
-		__u32 place = slot;
-
-		fan = bpf_map_lookup_elem(&fans, &place);
-		if (!fan)
-			break;
-		if (fan->tunnel != skb->ifindex)
-			continue;
-		reason = read_ipv4(skb, fan, 0, &packet);
-		if (!is_in_overlay(fan, packet.source))
-			continue;
-		if (!is_host(fan, key.remote) || key.remote == fan->host)
-			return drop(slot, DROP_RX_OUTER);
-		if (reason)
-			return drop(slot, reason);
-		reason = check_received(fan, &packet, key.remote);
-		if (reason)
-			return drop(slot, reason);
-		return TC_ACT_OK;
-	}
-	return drop(0, DROP_RX_SOURCE);
+	if (bpf_skb_load_bytes(skb, offsetof(struct iphdr, saddr), &address, sizeof(address)))
+		return drop(0, DROP_RX_TRUNCATED);
+	fan = find_by_address(skb->ifindex, bpf_ntohl(address));
+	if (!fan)
+		return drop(0, DROP_RX_SOURCE);
+	if (!is_host(fan, key.remote) || key.remote == fan->host)
+		return drop(fan->slot, DROP_RX_OUTER);
+	reason = read_ipv4(skb, fan, 0, &packet);
+	if (reason)
+		return drop(fan->slot, reason);
+	reason = check_received(fan, &packet, key.remote);
+	if (reason)
+		return drop(fan->slot, reason);
+	return TC_ACT_OK;
 }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 import pytest
 
@@ -197,9 +198,7 @@ def test_a_changed_underlay_address_moves_the_slice(lab: Lab) -> None:
     [{"port": 4789}, {"vni": 5}, {"bridge": "cloud"}, {"mtu": 1280}, {"masquerade": False}],
     ids=str,
 )
-def test_other_settings_change_the_fan_that_is_there(
-    lab: Lab, settings: dict[str, object]
-) -> None:
+def test_other_settings_change_the_fan_that_is_there(lab: Lab, settings: dict[str, Any]) -> None:
     one, other = lab.pair()
     for host in (one.host, other.host):
         fan = host.fan(**settings)

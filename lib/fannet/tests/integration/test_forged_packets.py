@@ -183,8 +183,8 @@ def test_nothing_forged_arrives_and_each_drop_is_counted_under_its_reason(ground
     seen: set[str] = set()
     wrong = []
     with ground.sniff() as sniffer:
+        before = ground.victim.drops()
         for name, reasons, packet in forgeries(ground):
-            before = ground.victim.drops()
             send(ground.evil, packet, ground.legitimate())
             sniffer.wait_for(b"legitimate")
             after = ground.victim.drops()
@@ -196,6 +196,7 @@ def test_nothing_forged_arrives_and_each_drop_is_counted_under_its_reason(ground
                 wrong.append(f"{name}: arrived")
             sniffer.frames.clear()
             seen |= counted.keys()
+            before = after
     assert not wrong, "\n".join(wrong)
     unseen = {reason for reason in DROPS if reason.startswith("rx")} - seen
     # A key is never missing; older kernels count what is short as truncated; fragments have a
@@ -271,10 +272,10 @@ def test_no_random_damage_gets_a_forgery_through(ground: Range, kind: str) -> No
     }
     headers, whole = bytes(ground.outer()), bytes(layers[kind])
     with ground.sniff() as sniffer, ground.evil.raw_socket() as raw:
-        for _ in range(30):
-            before = sum(ground.victim.drops().get(reason, 0) for reason in BPF_DROPS)
+        passed = 0
+        for _ in range(10):
             sniffer.frames.clear()
-            for _ in range(100):
+            for _ in range(50):
                 inner = bytearray(whole)
                 for _ in range(dice.randint(1, 3)):
                     inner[dice.randrange(min(len(inner), 42))] = dice.randrange(256)
@@ -283,7 +284,10 @@ def test_no_random_damage_gets_a_forgery_through(ground: Range, kind: str) -> No
             sniffer.wait_for(b"legitimate")
             arrived = [frame for frame in sniffer.frames if b"legitimate" not in frame]
             assert [f.hex() for f in arrived if not is_legitimate(f)] == [], f"seed {SEED}"
-            assert before <= sum(ground.victim.drops().get(reason, 0) for reason in BPF_DROPS)
+            passed += len(arrived)
+    dropped = sum(ground.victim.drops().values())
+    assert passed + dropped <= 500
+    assert dropped > 100
 
 
 def fit_lengths(headers: bytes, inner: bytes) -> bytes:

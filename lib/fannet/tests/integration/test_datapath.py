@@ -313,3 +313,28 @@ def test_what_a_host_routes_into_the_fan_finds_its_way_back(lab: Lab) -> None:
         ping(container, "250.0.27.5")
         ping(one, "250.0.27.5")
         ping(other, "250.0.28.1")
+
+
+def test_a_stock_learning_vxlan_peer_shares_the_fan(lab: Lab) -> None:
+    ours, old = lab.host("172.30.0.28/16"), lab.host("172.30.0.30/16")
+    ours.up()
+    # As Ubuntu's fanctl made it; what its patched kernel computed, one flood entry does here.
+    for command in (
+        "ip link add fan-250 mtu 1450 type bridge",
+        "ip address add 250.0.30.1/8 dev fan-250",
+        "ip link add vxlan-250 type vxlan id 16384000 dstport 8472 local 172.30.0.30 learning",
+        "ip link set vxlan-250 mtu 1450 master fan-250 up",
+        "bridge fdb append 00:00:00:00:00:00 dev vxlan-250 dst 172.30.0.28",
+        "ip link set fan-250 up",
+    ):
+        old.run(*command.split())
+    here = lab.container(ours, "250.0.28.5/8")
+    there = lab.container(old, "250.0.30.5/8")
+    ping(here, "250.0.30.5", "-M", "do", "-s", str(1450 - 28))
+    ping(there, "250.0.28.5", "-M", "do", "-s", str(1450 - 28))
+    ping(there, "250.0.28.1")
+    transfer(here, there)
+    transfer(there, here)
+    # The peer has learned our container's own address, which travelled unchanged.
+    learned = old.run("bridge", "fdb", "show", "dev", "vxlan-250")
+    assert f"{here.mac()} dst 172.30.0.28" in learned

@@ -30,7 +30,7 @@ def draw(panels: tuple[Panel, ...], title: str, file: Path) -> None:
     for axes, panel in zip(canvas.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         places = range(len(panel.settings))
         medians = [statistics.median(values) for values in panel.settings.values()]
-        labels = [f"{median:.3g}" for median in medians]
+        labels = [f"{median:.0f}" if median >= 100 else f"{median:.3g}" for median in medians]
         axes.bar_label(axes.bar(places, medians, 0.7, color=_BAR), labels, label_type="center")
         for place, values in zip(places, panel.settings.values(), strict=True):
             # Beside each other, or equal values would hide one another.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
@@ -19,7 +20,8 @@ from fannet.fanfile import write_command
 
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _DEVICES = Path("/sys/class/net")
-_PROBE = IPv4Address(0)
+_BRIDGED = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")  # there with br_netfilter
+_IPTABLES = Path("/usr/sbin/iptables")
 _PROTOCOLS = {"vxlan": socket.IPPROTO_UDP, "ipip": 4}
 _SMALL = 84  # bytes: the packet that ping sends by default
 
@@ -192,7 +194,7 @@ def _explain_stranger(
             return _problem(f"{peer} is this host itself", "name another host")
     fans = ", ".join(f"{state.fan.bridge} ({state.fan.mapping})" for state in states)
     return _problem(
-        f"{peer} ({addresses[0]}) is in no fan of this host; there are: {fans}",
+        f"{peer} is in no fan of this host; there are: {fans}",
         "if it shall be, take an underlay with a shorter prefix, the same on all hosts",
     )
 
@@ -210,6 +212,7 @@ def check_host(state: FanState) -> tuple[Finding, ...]:
                 "sysctl -w net.ipv4.ip_forward=1, and look for what in /etc/sysctl.d turns it off",
             )
         )
+    found += _check_filter(fan.bridge)
     if state.device is None:
         found.append(
             _problem(
@@ -227,6 +230,21 @@ def check_host(state: FanState) -> tuple[Finding, ...]:
     return tuple(found)
 
 
+def _check_filter(bridge: str) -> list[Finding]:
+    """Docker lets iptables drop what it does not know, and bridged packets pass through them."""
+    if not (_BRIDGED.exists() and _BRIDGED.read_text().strip() == "1" and _IPTABLES.exists()):
+        return []
+    done = subprocess.run([str(_IPTABLES), "-S"], check=False, capture_output=True, text=True)
+    allowed = f"-i {bridge} -o {bridge} -j ACCEPT"
+    if "-P FORWARD DROP" not in done.stdout or allowed in done.stdout:
+        return []
+    text = f"iptables drop what they do not know, also what is bridged: nothing in {bridge} "
+    text += "but containers of Docker's reaches another host"
+    chain = "DOCKER-USER" if "-N DOCKER-USER" in done.stdout else "FORWARD"
+    then = f"iptables -I {chain} {allowed}, or lay a network of Docker's over {bridge}"
+    return [Finding("warning", text, then)]
+
+
 def _check_device(state: FanState, device: str) -> list[Finding]:
     fan = state.fan
     found = []
@@ -242,7 +260,7 @@ def _check_device(state: FanState, device: str) -> list[Finding]:
     own = next((a for a in read_addresses() if a.address == fan.host), None)
     if own and own.prefixlen < fan.mapping.underlay.prefixlen:
         found.append(_explain_prefix(own, fan))
-    for mac in probes.ask_arp(device, _PROBE, fan.host):
+    for mac in probes.ask_arp(device, IPv4Address(0), fan.host):
         found.append(
             _problem(
                 f"another host on {device} has the address {fan.host} too, with the MAC address "

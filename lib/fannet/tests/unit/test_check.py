@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -79,6 +80,7 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Network:
     (tmp_path / "eth0").mkdir()
     (tmp_path / "eth0/mtu").write_text("1500\n")
     monkeypatch.setattr(check, "_DEVICES", tmp_path)
+    monkeypatch.setattr(check, "_BRIDGED", tmp_path / "bridged")
     monkeypatch.setattr(commands.os, "geteuid", lambda: 0)
     return fake
 
@@ -186,6 +188,30 @@ def test_faults_of_this_host_need_no_peer(network: Network, tmp_path: Path) -> N
     network.problems = ()
     network.device = None
     assert "no device of this host has the address" in explain("")
+
+
+DOCKER = "-P FORWARD DROP\n-N DOCKER-USER\n-A FORWARD -j DOCKER-USER\n"
+
+
+def test_iptables_that_drop_bridged_packets_are_told(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = DOCKER
+    program = tmp_path / "iptables"
+    program.touch()
+    monkeypatch.setattr(check, "_IPTABLES", program)
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 0, rules, "")
+
+    monkeypatch.setattr(check.subprocess, "run", run)
+    assert check.check_all().fans[0].findings == ()
+    (tmp_path / "bridged").write_text("1\n")
+    assert "nothing in fan-250 but containers of Docker's reaches another host" in explain("")
+    rules = DOCKER + "-A DOCKER-USER -i fan-250 -o fan-250 -j ACCEPT\n"
+    assert check.check_all().fans[0].findings == ()
+    rules = DOCKER.replace("DROP", "ACCEPT")
+    assert check.check_all().fans[0].findings == ()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from work import Assignment, parse_worktodo
 
 _MINUTES = (0.01, 60.0)
 _PORTS = (1024, 65535)  # those that are not reserved
+_NETWORK = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,63})?")
 _NAME_LIMIT = 20  # characters; what PrimeNet keeps of a user's and of a computer's name
 
 
@@ -44,13 +46,13 @@ class Config(pydantic.BaseModel):
     memory_limit: int = 0
     cpuset: frozenset[int] = frozenset()
     primenet_user: str = ""
-    primenet_password: pydantic.SecretStr | None = None
     computer_name: str = ""
     work_preference: int | None = None
     worktodo: tuple[Assignment, ...] = ()
     checkpoint_minutes: float = 5
     metrics_port: int = 9634
     remove_work: bool = False
+    network: str = ""
 
     @pydantic.field_validator("image")
     @classmethod
@@ -104,14 +106,6 @@ class Config(pydantic.BaseModel):
             )
         return name
 
-    @pydantic.field_validator("primenet_password", mode="before")
-    @classmethod
-    def _check_primenet_password(cls, value: Mapping[str, str]) -> str:
-        (password,) = _take(value, "password")
-        if not password.isprintable():
-            raise ValueError("the secret's password has more than one line")
-        return password
-
     @pydantic.field_validator("metrics_port")
     @classmethod
     def _check_metrics_port(cls, value: int) -> int:
@@ -124,6 +118,17 @@ class Config(pydantic.BaseModel):
     @classmethod
     def _check_worktodo(cls, value: str) -> tuple[Assignment, ...]:
         return parse_worktodo(value)
+
+    @pydantic.field_validator("network")
+    @classmethod
+    def _check_network(cls, value: str) -> str:
+        # The machine's own network is none for a container that is not trusted.
+        if value in ("host", "default") or not _NETWORK.fullmatch(value):
+            raise ValueError(
+                f"{value!r} is no name of a Docker network of its own; give one such as fan, "
+                "or leave it empty"
+            )
+        return value
 
     @pydantic.field_validator("checkpoint_minutes")
     @classmethod

@@ -190,6 +190,12 @@ def _advance(desired: Desired, engine: Engine) -> str:
     adapter, settings, spec = plan.adapter, plan.settings, plan.spec
     if problem := adapter.explain(settings):
         return problem
+    if config.network and not engine.has_network(config.network):
+        # Before the container goes that is there: the engine would make no other.
+        return (
+            f"option network: Docker has no network {config.network} on this machine; "
+            "the charm fan makes one named fan"
+        )
     work.make()
     if not adapter.is_current(work, settings):
         # It reads them when it starts, and may overwrite them until it ends.

@@ -153,7 +153,7 @@ def _specify(
     parent: Parent,
 ) -> ContainerSpec:
     """Return the container of a search: no privileges, one writable directory, and no network
-    but to reach PrimeNet.
+    but to reach PrimeNet, or one that the operator names.
     """
     config = desired.config
     return ContainerSpec(
@@ -162,7 +162,7 @@ def _specify(
         command=adapter.choose_cores(cores),
         user=f"{OWNER}:{OWNER}",
         mounts=(Mount(str(WORK / desired.name), "/work"),),
-        network="bridge" if settings.primenet else "none",
+        network=config.network or ("bridge" if settings.primenet else "none"),
         memory=settings.memory,
         pids_limit=64,
         oom_score_adj=1000,  # if the machine runs out of memory, this goes first

@@ -64,6 +64,7 @@ class Host:
     containers: dict[str, Container] = field(default_factory=dict)
     specs: dict[str, ContainerSpec] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
+    networks: set[str] = field(default_factory=set)
     refusal: str = ""
     broken: str = ""
     did: list[str] = field(default_factory=list)
@@ -189,6 +190,9 @@ class Host:
 
     def inspect(self, name: str) -> Container | None:
         return self.containers.get(name)
+
+    def has_network(self, name: str) -> bool:
+        return name in self.networks
 
     def list_containers(self, label: str) -> list[Container]:
         return [each for each in self.containers.values() if label in each.labels]

@@ -25,9 +25,14 @@ SECRET = st.dictionaries(st.sampled_from(["username", "password", "other"]), st.
         ("registry-credentials", {}, "the secret holds nothing; give it just: username, password"),
         ("registry-credentials", {"username": "u"}, "the secret holds username; give it just"),
         ("registry-credentials", {"username": "u", "password": " "}, "password is empty"),
-        ("primenet-password", {"password": "a\nb"}, "has more than one line"),
         ("primenet-user", "x" * 21, "is no name; give up to 20 characters"),
         ("computer-name", "two\nlines", "is no name"),
+        (
+            "network",
+            "host",
+            "'host' is no name of a Docker network of its own; give one such as fan",
+        ),
+        ("network", "container:apache2", "is no name of a Docker network"),
         ("checkpoint-minutes", 0.0, "0 is out of range; give 0.01 to 60"),
         ("checkpoint-minutes", float("nan"), "is out of range"),
         ("worktodo", "2047", "2047 is 23 * 89, so 2^2047 - 1 is no prime"),
@@ -51,7 +56,7 @@ def test_the_defaults_are_right() -> None:
             **{
                 name.replace("_", "-"): st.text() if field.annotation is str else ANY
                 for name, field in Config.model_fields.items()
-                if name not in ("registry_credentials", "primenet_password", "memory_limit")
+                if name not in ("registry_credentials", "memory_limit")
                 and name not in ("cpuset", "cpu_policy", "worktodo")
             },
             "worktodo": st.text(),
@@ -59,7 +64,6 @@ def test_the_defaults_are_right() -> None:
             "cpuset": st.text(),
             "memory-limit": st.text(),
             "registry-credentials": SECRET,
-            "primenet-password": SECRET,
         },
     )
 )
@@ -79,11 +83,10 @@ def test_whatever_the_options_they_are_parsed_or_refused_by_name_in_one_line(
 def test_no_error_and_no_text_of_the_options_shows_a_secret(password: str) -> None:
     shown = ""
     for content in ({"password": password}, {"username": "user", "password": password}):
-        for option in ("registry-credentials", "primenet-password"):
-            try:
-                shown += repr(parse_config({option: content}))
-            except ConfigError as error:
-                shown += str(error)
+        try:
+            shown += repr(parse_config({"registry-credentials": content}))
+        except ConfigError as error:
+            shown += str(error)
     assert password not in shown
 
 

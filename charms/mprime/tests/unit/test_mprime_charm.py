@@ -81,6 +81,22 @@ def test_the_search_has_no_privileges_and_one_writable_place(
     assert set(owners) == {(65532, 65532)}
 
 
+def test_the_search_joins_the_network_that_is_named_and_runs_on_while_there_is_none(
+    host: Host, run: Run
+) -> None:
+    host.registry[IMAGE] = MLUCAS
+    run(image=IMAGE)
+    assert run(image=IMAGE, network="fan").unit_status == testing.BlockedStatus(
+        "option network: Docker has no network fan on this machine; "
+        "the charm fan makes one named fan"
+    )
+    assert host.specs["mprime-0"].network == "none"
+    assert host.containers["mprime-0"].state == "running"
+    host.networks.add("fan")
+    assert run(image=IMAGE, network="fan").unit_status == testing.ActiveStatus("M110503: 0.0 %")
+    assert host.specs["mprime-0"].network == "fan"
+
+
 def test_progress_and_the_time_left_show_in_the_status(host: Host, run: Run) -> None:
     host.registry[IMAGE] = MLUCAS
     run(image=IMAGE)

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import ops
 from ops import testing
 
-from charms.mprime.tests.unit.conftest import IMAGE, RELATION
+from charms.mprime.tests.unit.conftest import IMAGE
 from charms.mprime.tests.unit.fake_host import MLUCAS, MPRIME, Host
 
 Run = Callable[..., testing.State]
@@ -38,20 +37,6 @@ def test_primenet_with_an_image_of_mlucas_blocks_while_the_search_goes_on(
         "name an image with mprime, or leave the option empty"
     )
     assert host.did == []
-
-
-def test_no_password_leaves_the_charm(host: Host, context: testing.Context[ops.CharmBase]) -> None:
-    host.registry[IMAGE] = MPRIME
-    secret = testing.Secret({"password": "unheard-of"})
-    options = {"image": IMAGE, "primenet-user": "me", "primenet-password": secret.id}
-    context.run(
-        context.on.config_changed(),
-        testing.State(config=options, relations={RELATION}, secrets={secret}),
-    )
-    assert host.containers["mprime-0"].state == "running"
-    for path in host.work.rglob("*"):
-        assert path.is_dir() or "unheard-of" not in path.read_text()
-    assert "unheard-of" not in repr(host.specs)
 
 
 def test_another_checkpoint_interval_restarts_the_search_once(host: Host, run: Run) -> None:

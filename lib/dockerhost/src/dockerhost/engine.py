@@ -313,6 +313,12 @@ class Engine:
         with translating(ContainerError):
             return any(SPEC_LABEL not in (c.get("Labels") or {}) for c in self._api.containers())
 
+    def has_network(self, name: str) -> bool:
+        """Return whether there is a network of this name."""
+        with translating(ContainerError):
+            # The filter takes parts of names too.
+            return any(each["Name"] == name for each in self._api.networks(names=[name]))
+
     def freeze(self, name: str) -> None:
         """Stop a container's processes where they are; nothing to do unless it runs."""
         there = self.inspect(name)

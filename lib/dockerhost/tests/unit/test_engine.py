@@ -48,6 +48,7 @@ class Api:
         self.messages: list[dict[str, str]] = []
         self.arriving: dict[str, dict[str, Any]] = {}
         self.fault: Exception | None = None
+        self.network_names: list[str] = []
         self.login: dict[str, str] | None = None
         self.facts: dict[str, Any] = {"CgroupDriver": "systemd", "CgroupVersion": "2"}
 
@@ -130,6 +131,9 @@ class Api:
     def start(self, name: str) -> None:
         self._call("start")
         self.inspect_container(name)["State"]["Status"] = "running"
+
+    def networks(self, names: list[str]) -> list[dict[str, str]]:
+        return [{"Name": each} for each in self.network_names if names[0] in each]
 
     def pause(self, name: str) -> None:
         self._call("pause")
@@ -279,6 +283,13 @@ def test_containers_are_found_by_their_label(api: Api) -> None:
         Engine().apply(replace(SPEC, name=name, labels={"unit": name}))
     Engine().apply(SPEC)
     assert [each.name for each in Engine().list_containers("unit")] == ["first", "second"]
+
+
+def test_a_network_counts_by_its_whole_name(api: Api) -> None:
+    api.network_names = ["fan-250"]
+    assert not Engine().has_network("fan")
+    api.network_names.append("fan")
+    assert Engine().has_network("fan")
 
 
 def test_a_frozen_container_goes_on_and_is_not_made_anew(api: Api) -> None:

@@ -135,7 +135,8 @@ def send(
         address: the receiver's.
     """
     (there, into), (here, enter) = receiver, sender
-    listen = f"{' '.join(into)} sh -c 'nc -l -p 5000 >/tmp/got'"
+    # Busybox's nc hears no more once there is nothing more to say.
+    listen = f"{' '.join(into)} sh -c 'sleep 120 | nc -l -p 5000 >/tmp/got'"
     run_on(juju, there, "sh", "-c", f"{listen} >/dev/null 2>&1 &")
     make = "head -c 16000000 /dev/urandom >/tmp/data; sha256sum </tmp/data"
     wanted = run_on(juju, here, *enter, "sh", "-c", make)

@@ -81,14 +81,7 @@ class MprimeCharm(ops.CharmBase):
 
     def _reconcile(self, *, resume: bool = False) -> None:
         try:
-            desired = mprime.Desired(
-                self.unit.name,
-                self._read_config(),
-                self.charm_dir / "images",
-                *self._fetch_archive(),
-                _read_proxies(),
-                self._show_step,
-            )
+            desired = self._read_desired()
         except ConfigError as error:
             # A search that runs goes on as it was last configured.
             self._status = ops.BlockedStatus(str(error))

@@ -219,4 +219,5 @@ def test_with_the_option_remove_work_it_goes_with_its_unit(search: jubilant.Juju
     search.wait(lambda status: not subordinates(status), successes=1)
     # What was put aside for it to adopt something else is nobody's, and stays.
     assert search.exec("ls", ROOT, machine=0).stdout.split() == ["mprime-1.1"]
-    assert not search.exec("docker", "ps", "-aq", machine=0).stdout.strip()
+    left = search.exec("docker", "ps", "-aq", "--filter", "name=mprime", machine=0)
+    assert not left.stdout.strip()

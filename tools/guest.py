@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import hashlib
 import json
 import platform
@@ -27,6 +26,7 @@ from typing import IO, Any
 from localmodel.errors import LocalModelError
 from localmodel.host.processes import run
 from localmodel.host.template import host_release, host_sources
+from tools.locks import hold
 from tools.pack import ROOT
 
 CACHE = ROOT / ".cache" / "guest"
@@ -120,7 +120,7 @@ def build_disk(packages: Iterable[str], *, backports: bool = False) -> Disk:
     wanted = sorted({*packages, *_PACKAGES, kernel})
     recipe = repr((codename, platform.machine(), wanted, _BEFORE, _AFTER, _SIZE))
     folder = CACHE / f"{codename}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
-    with _lock():
+    with hold(CACHE / "lock"):
         if not folder.exists():
             draft = folder.with_suffix(".partial")
             shutil.rmtree(draft, ignore_errors=True)
@@ -171,15 +171,6 @@ def _name_kernel(distribution: str) -> str:
     if distribution == "ubuntu":
         return "linux-image-virtual"
     return f"linux-image-{_find_architecture().name}"
-
-
-@contextlib.contextmanager
-def _lock() -> Iterator[None]:
-    """Keep a second build out of the same folder; the kernel frees it at a kill."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @contextlib.contextmanager

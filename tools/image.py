@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from tools.locks import hold
 from tools.pack import ROOT
 
 IMAGES = ROOT / "images"
@@ -60,13 +61,14 @@ def build_base() -> Path:
     """
     uri, suite, components = _choose_source()
     base = CACHE / f"base-{suite}.tar"
-    if base.exists():
-        return base
-    CACHE.mkdir(parents=True, exist_ok=True)
-    draft = base.with_suffix(".partial.tar")
-    source = f"deb {uri} {suite} {components}"
-    _run(["/usr/bin/mmdebstrap", "--mode=root", "--variant=apt", suite, str(draft), source])
-    return draft.replace(base)
+    with hold(base.with_suffix(".lock")):
+        if not base.exists():
+            draft = base.with_suffix(".partial.tar")
+            source = f"deb {uri} {suite} {components}"
+            command = ["/usr/bin/mmdebstrap", "--mode=root", "--variant=apt"]
+            _run([*command, suite, str(draft), source])
+            draft.replace(base)
+    return base
 
 
 def build_image(name: str, unit: str, juju: Juju) -> Path:
@@ -76,9 +78,13 @@ def build_image(name: str, unit: str, juju: Juju) -> Path:
         ImageError: it can't be built.
     """
     archive = find_archive(name)
-    if archive.exists():
-        return archive
-    base = build_base()
+    with hold(archive.with_suffix(".lock")):
+        if not archive.exists():
+            _build(name, build_base(), archive, unit, juju)
+    return archive
+
+
+def _build(name: str, base: Path, archive: Path, unit: str, juju: Juju) -> None:
     # A folder that an ordinary user can write to: on Juju, ssh and scp are one's.
     folder = f"/tmp/image-{name}"  # noqa: S108
     juju("ssh", unit, f"rm -rf {folder} && mkdir -p {folder}")
@@ -88,7 +94,7 @@ def build_image(name: str, unit: str, juju: Juju) -> Path:
     draft = archive.with_suffix(".partial.tar")
     juju("scp", f"{unit}:{folder}/image.tar", str(draft))
     juju("ssh", unit, f"sudo rm -rf {folder}")
-    return draft.replace(archive)
+    draft.replace(archive)
 
 
 def _choose_source() -> tuple[str, str, str]:

@@ -7,7 +7,6 @@ the copy gets what the repository does not hold: this machine's platform, and a 
 from __future__ import annotations
 
 import argparse
-import fcntl
 import hashlib
 import json
 import os
@@ -18,7 +17,6 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,8 @@ from craft_platforms import DebianArchitecture
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
+
+from tools.locks import hold
 
 ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
@@ -158,18 +158,9 @@ def pack(names: Iterable[str] = (), progress: Progress | None = None) -> dict[st
         raise UnknownCharmError(
             f"no charm is called {', '.join(unknown)}; there are: {', '.join(charms) or 'none'}"
         )
-    with _lock(), ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with hold(WORK / "lock"), ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         packing = {name: pool.submit(_pack_one, charms[name], progress) for name in chosen}
     return {name: future.result() for name, future in packing.items()}
-
-
-@contextmanager
-def _lock() -> Iterator[None]:
-    """Keep a second packing out of the same build folders; the kernel frees it at a kill."""
-    WORK.mkdir(parents=True, exist_ok=True)
-    with (WORK / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _pack_one(charm: Path, progress: Progress | None) -> Path:

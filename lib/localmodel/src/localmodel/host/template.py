@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import platform
 import shutil
@@ -108,12 +109,19 @@ def build_template(paths: Paths, report: Callable[[str, float], None]) -> Path:
     Raises: LocalModelError with the builder's reason.
     """
     folder = template_folder(paths)
-    if folder.is_dir():
-        return folder
+    paths.templates.mkdir(parents=True, exist_ok=True)
+    # Several instances may share their templates; the kernel gives the lock back after a kill.
+    with (paths.templates / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            _build(paths, folder, report)
+    return folder
+
+
+def _build(paths: Paths, folder: Path, report: Callable[[str, float], None]) -> None:
     partial = folder.with_suffix(".partial")
     if partial.exists():
         shutil.rmtree(partial)
-    paths.templates.mkdir(parents=True, exist_ok=True)
     unit = paths.templates / "localmodel-host.service"
     unit.write_text(HOST_UNIT)
     log = paths.templates / "build.log"
@@ -158,4 +166,3 @@ def build_template(paths: Paths, report: Callable[[str, float], None]) -> Path:
     if builder.wait() != 0:
         raise LocalModelError(f"the root file system could not be built; see {log}")
     partial.rename(folder)
-    return folder

@@ -44,6 +44,8 @@ def test_one_of_two_on_a_machine_works_and_the_other_takes_over_when_it_goes(
 
     juju.remove_relation("apache2", "mprime")
     juju.wait(lambda status: len(status.get_units("mprime")) == 1, successes=1)
+    agents = juju.exec("ls", "/var/lib/juju/agents", machine=0).stdout.split()
+    assert f"unit-{worker.replace('/', '-')}" not in agents
     run_hook(juju, "update-status", unit=standby)
     assert list_containers(juju) == [standby.replace("/", "-")]
     assert read_status(juju, "intranet")[2].startswith("M110503: ")

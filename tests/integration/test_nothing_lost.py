@@ -202,8 +202,6 @@ def test_work_stays_without_its_unit_and_a_new_one_can_adopt_it(search: jubilant
     search.remove_relation("apache2", "mprime")
     search.wait(lambda status: not subordinates(status), successes=1)
     assert "p110503.stat" in search.exec("ls", WORK, machine=0).stdout.split()
-    # Juju's machine agent does this itself when a unit has gone.
-    search.exec("rm -rf /var/lib/juju/agents/unit-mprime-0", machine=0)
     search.integrate("apache2", "mprime")
     search.wait(lambda status: "mprime/1" in subordinates(status), successes=1)
     search.wait(jubilant.all_agents_idle, successes=1)

@@ -232,6 +232,9 @@ class Agent:
             elif code == 0:
                 context.commit()
                 self._succeed(unit, hook, context)
+                if hook.kind == "remove":
+                    # Before it is saved: a kill in between has the hook run again, with its charm.
+                    dispatch.remove_agent(unit, instance)
             else:
                 self._fail(unit, hook)
             self.store.save(self.model)

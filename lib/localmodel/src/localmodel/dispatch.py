@@ -6,6 +6,7 @@ talks to a socket which is there for as long as the charm runs.
 
 from __future__ import annotations
 
+import shutil
 import socket
 import struct
 import subprocess
@@ -42,6 +43,13 @@ Sink = Callable[[str], None]
 def charm_folder(unit: Unit) -> Path:
     """Where a unit's charm lies, as the machine sees it."""
     return AGENTS / unit.tag / "charm"
+
+
+def remove_agent(unit: Unit, instance: Instance) -> None:
+    """Remove a unit's folder from its machine, as Juju does when the unit is gone."""
+    folder = instance.root / AGENTS.relative_to("/") / unit.tag
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 class MachineFiles:

@@ -1,7 +1,8 @@
 """The ground that the integration tests stand on: a `juju`, packed charms, a registry.
 
-By default that is a local model of the tests' own, which is gone when they end; SUITE_NAME names
-it, for several runs at a time. With JUJU_REAL=1 it is the controller of the `juju` on the PATH.
+By default that is a local model of the tests' own, one for each process that runs them, which is
+gone when they end; SUITE_NAME names it, for several runs at a time. With JUJU_REAL=1 it is the
+controller of the `juju` on the PATH.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def ground() -> Iterator[None]:
     if REAL:
         yield
     else:
-        with own_instance(os.environ.get("SUITE_NAME", "localmodel-suite")):
+        name = os.environ.get("SUITE_NAME", "localmodel-suite")
+        with own_instance(f"{name}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"):
             yield
 
 

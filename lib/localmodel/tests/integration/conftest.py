@@ -14,7 +14,7 @@ import pytest
 
 from lib.localmodel.tests.integration import kit
 
-NAME = "localmodel-test"
+NAME = f"localmodel-test-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 
 
 @contextmanager

@@ -151,8 +151,8 @@ def send(
     juju.wait(is_there, successes=1)
 
 
-def count_lost(report: str) -> int:
-    """Return how many packets a ping has sent in vain, by its own account."""
-    found = re.search(r"(\d+) packets transmitted, (\d+) packets received", report)
-    assert found, report
-    return int(found[1]) - int(found[2])
+def list_lost(report: str) -> list[int]:
+    """Return the numbers of the packets that a ping has sent in vain; not the last, perhaps still
+    on the way when it ended."""
+    answered = {int(number) for number in re.findall(r" seq=(\d+) ", report)}
+    return sorted(set(range(max(answered))) - answered)

@@ -37,6 +37,7 @@ class Host:
 class _Address(NamedTuple):
     device: int
     address: IPv4Address
+    secondary: bool
 
 
 def find_host(underlay: IPv4Network | None) -> Host:
@@ -80,6 +81,7 @@ def _choose(
                 each.device == _LOOPBACK,
                 each.address != preferred,
                 each.device != device,
+                each.secondary,
             ),
         )
     if underlay:
@@ -95,9 +97,13 @@ def _choose(
 
 def _list_addresses(netlink: IPRoute) -> list[_Address]:
     return [
-        _Address(each["index"], IPv4Address(each.get("local") or each.get("address")))
+        _Address(
+            each["index"],
+            IPv4Address(each.get("local") or each.get("address")),
+            bool(each["flags"] & _SECONDARY),
+        )
         for each in netlink.get_addr(family=socket.AF_INET)
-        if each["scope"] == _UNIVERSE and not each["flags"] & _SECONDARY
+        if each["scope"] == _UNIVERSE
     ]
 
 

@@ -82,6 +82,13 @@ def test_the_address_that_the_route_prefers_wins(netlink: Netlink) -> None:
     assert find() == ("172.31.0.5", "172.31.0.0/16", 1500)
 
 
+def test_the_address_that_the_route_prefers_can_be_the_devices_second_one(
+    netlink: Netlink,
+) -> None:
+    netlink.routes[1]["prefsrc"] = "172.30.0.99"
+    assert find()[0] == "172.30.0.99"
+
+
 def test_an_underlay_picks_the_address_in_it(netlink: Netlink) -> None:
     assert find("10.0.0.0/8") == ("10.5.0.7", "10.0.0.0/8", 9000)
 
@@ -95,7 +102,9 @@ def test_an_underlay_s_address_can_be_on_the_loopback_device(netlink: Netlink) -
 def test_an_underlay_that_the_machine_is_not_in_is_told_with_what_there_is(
     netlink: Netlink,
 ) -> None:
-    with pytest.raises(UnderlayError, match=r"in 192\.168\.0\.0/16; it has: 172\.30\.0\.28, 10\."):
+    with pytest.raises(
+        UnderlayError, match=r"in 192\.168\.0\.0/16; it has: 172\.30\.0\.28, 172\."
+    ):
         find("192.168.0.0/16")
 
 

@@ -21,7 +21,7 @@ from benchmarks.plot import draw
 from tools.image import ImageError
 from tools.pack import ROOT, PackError
 
-HELPERS = {"__main__", "figures", "plot"}
+HELPERS = {"__main__", "fan_host", "fan_ways", "figures", "plot"}
 FOUND = ROOT / ".cache" / "bench"
 # A median of fewer says little.
 LEAST_ROUNDS = 5

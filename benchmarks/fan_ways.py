@@ -1,0 +1,274 @@
+"""Containers on two machines, joined in every way that is compared, and what they measure."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+from typing import Any
+
+import jubilant
+
+import fannet
+from benchmarks.figures import MeasureError
+
+# What a way is called here, and in tables and plots.
+BARE, ROUTED, FAN, VXLAN, SWARM = "bare", "routed", "fan", "vxlan", "swarm"
+WAYS = {
+    BARE: "no containers",
+    ROUTED: "plain routing",
+    FAN: "fan",
+    VXLAN: "static vxlan",
+    SWARM: "Docker overlay",
+}
+# Measured again in each round, so that the benchmark knows its own noise.
+AGAIN = "fan-again"
+
+# Seconds of each measurement.
+STREAM, DATAGRAMS, REQUESTS = 2, 2, 2
+MESSAGE = 64  # bytes of payload, of datagrams and of requests
+
+PACKAGES = "curl iperf3 nftables sockperf"
+FOLDER = "/opt/bench-fan"
+
+# Docker's image: two programs, and the libraries that they were linked with.
+IMAGE = f"""
+set -e
+mkdir -p {FOLDER}/image/tmp {FOLDER}/image/bin
+for program in iperf3 sockperf; do
+    cp /usr/bin/$program {FOLDER}/image/bin/
+    ldd /usr/bin/$program | grep -o '/[^ ]*' | sort -u | while read -r library; do
+        cp --parents -L "$library" {FOLDER}/image/
+    done
+done
+cp --parents -L /lib*/*/libgcc_s.so.1 {FOLDER}/image/
+tar -c -C {FOLDER}/image . | docker import - measured >/dev/null
+"""
+
+# What an engine makes of a subnet: a bridge whose packets keep their addresses.
+NETWORK = "docker network create --opt com.docker.network.bridge.enable_ip_masquerade=false"
+
+# The engine forwards nothing to containers that publish no port, unless it is told to.
+ACCEPT = "iptables -I DOCKER-USER -s {0} -d {0} -j ACCEPT"
+
+ROUTES = """
+set -e
+{network} --subnet 10.201.{here}.0/24 routed
+ip route add 10.201.{there}.0/24 via {peer}
+"""
+
+# As flannel's vxlan backend has it: one device, and a route, an ARP entry and an FDB entry for
+# each peer. On a port of its own, since 8472 is taken by the fan.
+STATIC_VXLAN = """
+set -e
+ip link add flannel.1 address 02:00:00:00:00:0{here} mtu 1450 \\
+    type vxlan id 1 local {own} dev host0 dstport 8473 nolearning
+ip address add 10.244.{here}.0/32 dev flannel.1
+ip link set flannel.1 up
+ip neigh add 10.244.{there}.0 lladdr 02:00:00:00:00:0{there} dev flannel.1 nud permanent
+bridge fdb append 02:00:00:00:00:0{there} dev flannel.1 dst {peer}
+ip route add 10.244.{there}.0/24 via 10.244.{there}.0 dev flannel.1 onlink
+{network} --subnet 10.244.{here}.0/24 --opt com.docker.network.driver.mtu=1450 vxlan
+"""
+
+# With the options that the fan charm gives.
+FAN_NETWORK = """
+set -e
+PYTHONPATH={folder} /usr/bin/python3 -m fannet up 250.0.0.0/8 {underlay}
+{network} --subnet 250.0.0.0/8 --ip-range {slice} --gateway {gateway} \\
+    --aux-address reserved={first} --opt com.docker.network.bridge.name=fan-250 \\
+    --opt com.docker.network.driver.mtu=1450 fan
+"""
+
+JOIN = "/usr/bin/curl --fail --silent --show-error --unix-socket /run/docker.sock"
+
+
+@dataclass(frozen=True)
+class Ways:
+    """Machine 0 with clients, machine 1 with servers, and a container of each way on both."""
+
+    juju: jubilant.Juju
+    servers: dict[str, IPv4Address]
+
+    def stream(self, way: str, streams: int) -> float:
+        """Return the Gbit/s that TCP streams move to a server."""
+        found = self._iperf(way, "--parallel", streams, "--time", STREAM)
+        return found["end"]["sum_received"]["bits_per_second"] / 1e9
+
+    def count_datagrams(self, way: str) -> float:
+        """Return how many datagrams a server gets in a second, sent as fast as they can be."""
+        options = ("--udp", "--length", MESSAGE, "--bitrate", 0, "--time", DATAGRAMS)
+        found = self._iperf(way, *options)["end"]["sum"]
+        return (found["packets"] - found["lost_packets"]) / found["seconds"]
+
+    def ask(self, way: str) -> float:
+        """Return the median round trip of a request and its answer over TCP, in microseconds."""
+        options = (
+            f"--tcp --msg-size {MESSAGE} --time {REQUESTS} --full-rtt --ip {self.servers[way]}"
+        )
+        return read_sockperf(self._run(way, "sockperf", "ping-pong", *options.split()))
+
+    def measure(self, way: str) -> dict[str, float]:
+        """Measure a way once."""
+        return {
+            "one": self.stream(way, 1),
+            "eight": self.stream(way, 8),
+            "datagrams": self.count_datagrams(way),
+            "round-trip": self.ask(way),
+        }
+
+    def _iperf(self, way: str, *options: object) -> dict[str, Any]:
+        server = ("--client", self.servers[way])
+        return json.loads(self._run(way, "iperf3", "--json", *server, *options))
+
+    def _run(self, way: str, *command: object) -> str:
+        return run_on(self.juju, 0, "docker", "exec", way, *map(str, command))
+
+
+def run_on(juju: jubilant.Juju, machine: int, *command: str) -> str:
+    """Run a program, or one string as a script, on a machine; return what it printed."""
+    return juju.exec(*command, machine=machine).stdout
+
+
+@contextmanager
+def make_ways(report: Callable[[str], None]) -> Iterator[Ways]:
+    """Two machines with all ways between them, for as long as the block runs."""
+    with jubilant.temp_model() as juju:
+        juju.wait_timeout = 600
+        report("making two machines")
+        juju.cli("add-machine", "-n", "2")
+        juju.wait(lambda status: len(status.machines) == 2, successes=1)
+        addresses = find_addresses(juju)
+        report("installing what measures")
+        for machine in (0, 1):
+            prepare(juju, machine)
+        report("making the networks")
+        for here, there in ((0, 1), (1, 0)):
+            join(juju, here, addresses[here], there, addresses[there])
+        join_swarm(juju, addresses)
+        report("starting the containers")
+        yield Ways(juju, start_containers(juju, addresses))
+
+
+def find_addresses(juju: jubilant.Juju) -> list[IPv4Interface]:
+    """Return the machines' addresses on the underlay."""
+    shown = (run_on(juju, m, "ip -j -4 address show dev host0") for m in (0, 1))
+    found = (json.loads(text)[0]["addr_info"][0] for text in shown)
+    return [IPv4Interface((each["local"], each["prefixlen"])) for each in found]
+
+
+def prepare(juju: jubilant.Juju, machine: int) -> None:
+    """Install the packages, fannet and the image."""
+    install = (
+        f"DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends {PACKAGES}"
+    )
+    run_on(juju, machine, f"{install} || (apt-get update -q && {install})")
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / "fannet.tar"
+        with tarfile.open(archive, "w") as tar:
+            for name in ("fannet", "pyroute2"):
+                spec = importlib.util.find_spec(name)
+                if not spec or not spec.origin:
+                    raise MeasureError(f"{name} is not installed; use: sudo ./run bench fan")
+                tar.add(Path(spec.origin).parent, name)
+        copy(juju, archive, machine)
+    run_on(juju, machine, f"tar -x -C {FOLDER} -f {FOLDER}/fannet.tar")
+    run_on(juju, machine, IMAGE)
+
+
+def copy(juju: jubilant.Juju, file: Path, machine: int) -> None:
+    """Copy a file into FOLDER, where only root may read."""
+    run_on(juju, machine, f"mkdir -p -m 700 {FOLDER} && install -m 666 /dev/null /tmp/{file.name}")
+    juju.scp(file, f"{machine}:/tmp/{file.name}")
+    run_on(juju, machine, f"install -m 600 /tmp/{file.name} {FOLDER}/ && rm /tmp/{file.name}")
+
+
+def join(
+    juju: jubilant.Juju, here: int, own: IPv4Interface, there: int, peer: IPv4Interface
+) -> None:
+    """Join a machine to the other in every way but Docker's overlay."""
+    mapping = fannet.parse_mapping("250.0.0.0/8", str(own.network))
+    part = mapping.slice_of(own.ip)
+    values = {
+        "network": NETWORK,
+        "folder": FOLDER,
+        "here": here,
+        "there": there,
+        "own": own.ip,
+        "peer": peer.ip,
+        "underlay": f"host0/{own.network.prefixlen}",
+        "slice": part,
+        "first": part[0],
+        "gateway": part[1],
+    }
+    for script in (ROUTES, STATIC_VXLAN, FAN_NETWORK):
+        run_on(juju, here, script.format(**values))
+    for network in ("10.201.0.0/16", "10.244.0.0/16"):
+        run_on(juju, here, ACCEPT.format(network))
+
+
+def join_swarm(juju: jubilant.Juju, addresses: list[IPv4Interface]) -> None:
+    """Make a swarm of both engines, and an overlay that containers may join."""
+    first = addresses[0].ip
+    run_on(juju, 0, f"docker swarm init --advertise-addr {first}")
+    token = run_on(juju, 0, "docker swarm join-token --quiet worker").strip()
+    request = {
+        "ListenAddr": "0.0.0.0:2377",
+        "AdvertiseAddr": str(addresses[1].ip),
+        "RemoteAddrs": [f"{first}:2377"],
+        "JoinToken": token,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "join.json"  # a secret: not for the command line
+        file.write_text(json.dumps(request))
+        copy(juju, file, 1)
+    header = "'Content-Type: application/json'"
+    run_on(juju, 1, f"{JOIN} -H {header} --data @{FOLDER}/join.json http://localhost/swarm/join")
+    run_on(juju, 0, "docker network create --driver overlay --attachable swarm")
+
+
+def start_containers(
+    juju: jubilant.Juju, addresses: list[IPv4Interface]
+) -> dict[str, IPv4Address]:
+    """Start a container of each way on both machines; return the servers' addresses.
+
+    Client and server have a core each, or the scheduler would decide what is measured.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise MeasureError("client and server need a core each: use a machine with two or more")
+    servers = {}
+    for way in WAYS:
+        network = "host" if way == BARE else way
+        for machine in (0, 1):
+            options = f"--cpuset-cpus {cores[machine]} --network {network}"
+            run_on(
+                juju,
+                machine,
+                f"docker run --detach --name {way} {options} measured /bin/iperf3 -s",
+            )
+        run_on(juju, 1, f"docker exec --detach {way} /bin/sockperf server --tcp")
+        template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        told = run_on(juju, 1, "docker", "inspect", "--format", template, way).strip()
+        servers[way] = IPv4Address(told) if told else addresses[1].ip
+    return servers
+
+
+def read_sockperf(said: str) -> float:
+    """Return the median round trip that sockperf reports, in microseconds.
+
+    Raises:
+        MeasureError: it reports none.
+    """
+    found = re.search(r"percentile 50\.0+ *= *([\d.]+)", said)
+    if not found:
+        raise MeasureError(f"sockperf: {said}")
+    return float(found[1])

@@ -85,7 +85,10 @@ class FanCharm(ops.CharmBase):
     def _on_change(self, event: ops.EventBase) -> None:
         # One that goes is still in the relation while its departure is told.
         gone = event.departing_unit if isinstance(event, ops.RelationDepartedEvent) else None
-        self._reconcile(but=gone.name if gone else "")
+        if (
+            gone is None or gone.name != self.unit.name
+        ):  # else it is on its way out: stop takes the fan down
+            self._reconcile(but=gone.name if gone else "")
 
     def _on_update_status(self, _: ops.UpdateStatusEvent) -> None:
         self._reconcile(verify=True)
@@ -97,13 +100,11 @@ class FanCharm(ops.CharmBase):
             # The fan stays as it was last configured.
             self._status = ops.BlockedStatus(str(error))
             return
-        if but == self.unit.name:
-            return  # on its way out: stop takes the fan down
         observed = host.reconcile(
             host.Desired(self.unit.name, config, self.charm_dir, self._show_step)
         )
         fan = observed.fan.fan if observed.fan else None
-        if fan and not observed.problem:
+        if fan:
             self._tell_peers(fan)
         known = [peer for peer in self._list_peers() if peer.unit != but]
         verification = None

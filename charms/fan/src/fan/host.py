@@ -204,8 +204,9 @@ def _advance(desired: Desired) -> tuple[fannet.Change, tuple[str, ...]]:
     _install(config, desired.report)
     change = _bring_up(wanted)
     _restore_lxd(config.overlay, but=config.lxd_network if config.lxd else "")
-    containers.settle(config, wanted.fan, wanted.mtu, wanted.parts, desired.report)
+    # Before the engine knows of the bridge: at a boot without the fan it would make one itself.
     boot.enable(desired.unit, desired.charm)
+    containers.settle(config, wanted.fan, wanted.mtu, wanted.parts, desired.report)
     stale = ()
     if change.moved:
         stale = (*_list_lxd_users(config), *containers.list_users(wanted.fan))
@@ -247,8 +248,10 @@ def _find_rival(desired: Desired) -> str:
             or not (differences := list_differences(desired.config, claim.config))
         ):
             continue
-        # Without a say, but with a place: should the other one go, the fan stays.
-        write_claim(Claim(desired.unit, claim.overlay, None))
+        before = read_claim(desired.unit)
+        if before is None or before.overlay == claim.overlay:
+            # Without a say, but with a place: should the other one go, the fan stays.
+            write_claim(Claim(desired.unit, claim.overlay, None))
         return (
             f"{claim.unit} on this machine has the fan {claim.overlay} with other options "
             f"({', '.join(differences)}); give both applications the same, or another overlay"

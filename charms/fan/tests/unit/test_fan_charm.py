@@ -255,6 +255,29 @@ def test_a_changed_address_blocks_until_docker_s_containers_are_off_the_old_netw
     assert host.specs["fan"].ip_range == IPv4Network("250.0.40.0/24")
 
 
+def test_peers_are_told_of_a_new_address_even_where_docker_is_in_the_way(
+    host: Host, run: Run
+) -> None:
+    run()
+    host.address, host.attached = "172.30.0.40", {"fan": ("web",)}
+    state = run()
+    assert isinstance(state.unit_status, testing.BlockedStatus)
+    (relation,) = state.get_relations("hosts")
+    assert relation.local_unit_data["host"] == "172.30.0.40"
+
+
+def test_the_departure_of_this_unit_itself_changes_nothing(
+    host: Host, charm_type: type[ops.CharmBase]
+) -> None:
+    host.add_unit("fan/5")
+    context = testing.Context(charm_type, unit_id=5)
+    principal = testing.SubordinateRelation("juju-info", remote_app_name="apache2")
+    peers = testing.PeerRelation("hosts", peers_data={1: PEERS[1]})
+    state = testing.State(relations={principal, peers})
+    context.run(context.on.relation_departed(peers, remote_unit=1, departing_unit=5), state)
+    assert host.did == []
+
+
 def test_stop_gives_the_machine_back_what_it_had(host: Host, run: Run) -> None:
     run(docker="network")
     host.attached = {"fan": ("web",)}

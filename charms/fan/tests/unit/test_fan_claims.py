@@ -111,6 +111,19 @@ def test_the_one_that_was_blocked_takes_over(host: Host, run: Run, other: Contex
     assert host.fans[OVERLAY].mtu == 1400
 
 
+def test_one_that_is_kept_out_of_a_fan_keeps_the_one_it_has(
+    host: Host, run: Run, other: Context
+) -> None:
+    run()
+    ninety_nine = {"overlay": "99.0.0.0/8", "docker_network": "fan-99"}
+    run(context=other, **ninety_nine)
+    status = run(context=other, mtu=1400, docker_network="fan-99").unit_status
+    assert isinstance(status, testing.BlockedStatus)
+    assert len(host.fans) == 2
+    run("stop", context=other)
+    assert list(host.fans) == [OVERLAY]
+
+
 def test_two_applications_with_other_overlays_have_a_fan_each(
     host: Host, run: Run, other: Context
 ) -> None:

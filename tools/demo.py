@@ -1,6 +1,7 @@
 """The demo: the suite deployed for real on this machine, until a Mersenne prime is found.
 
-It does what a user would do, with the same commands, and shows each of them.
+It does what a user would do, with the same commands, and shows each of them. The second part, the
+fan, is in fan_demo.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,13 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from tools import fan_demo
 from tools.image import ImageError, build_base, build_image
 from tools.pack import ROOT, PackError, pack
+from tools.stage import (
+    SHIM,
+    DemoError,
+    console,
+    juju,
+    list_models,
+    progress_bar,
+    renew_model,
+    run_action,
+    run_program,
+    step,
+)
 
-SHIM = ROOT / ".venv" / "shim"
 BUNDLE = ROOT / "bundles" / "prime-time.yaml"
 OVERLAY = ROOT / "bundles" / "local.yaml"
 MODEL = "demo"
@@ -31,18 +41,13 @@ REGISTRY_MODEL = "registry"
 # Longest time for the search to find its first prime, in seconds.
 PATIENCE = 600.0
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-class DemoError(Exception):
-    """A step failed; the text says which and why."""
-
 
 def main() -> int:
     """Run `./run demo`; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="run demo",
-        description="Deploy apache2 with mprime on this machine and find a Mersenne prime.",
+        description="Deploy apache2 with mprime on this machine and find a Mersenne prime; then "
+        "let containers on two machines reach each other through the fan.",
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write what it saw to a file")
     arguments = parser.parse_args()
@@ -61,30 +66,35 @@ def show_demo() -> dict[str, Any]:
     began = time.monotonic()
     step("Pack the charms")
     with progress_bar() as progress:
-        pack(["apache2", "mprime", "registry"], progress)
+        pack(["apache2", "fan", "mprime", "registry"], progress)
     step("Start the local model: root file system, network")
     run_program(str(SHIM / "localmodel"), "up")
+    seen = show_search()
+    seen["fan"] = fan_demo.show_fan()
+    seen["seconds"] = round(time.monotonic() - began, 1)
+    console.print(LEFT_UP)
+    print(fan_demo.summarize(seen["fan"]))
+    exponent = json.loads(seen["results"]["json"])["primes"][0]
+    print(f"mprime/0 on apache2/0's machine: M{exponent} is prime")
+    return seen
+
+
+def show_search() -> dict[str, Any]:
+    """Deploy apache2 with mprime, and find a prime."""
     published = publish_image()
     deploy(published)
-    seen = {"image": published["image"], "page": fetch_page()}
-    results = await_prime()
+    seen = {"image": published["image"], "page": fetch_page(), "results": await_prime()}
     step("What there is now")
     # The unit's status is as old as its last hook.
     run_program(str(SHIM / "localmodel"), "tick", "--model", MODEL)
     print(juju("status", model=MODEL))
     for action in ("progress", "results"):
         console.print(f"[dim]$ juju run mprime/0 {action}[/dim]")
-        print(run_action("mprime/0", action, form="plain"))
-    seen |= {
+        print(run_action(MODEL, "mprime/0", action, form="plain"))
+    return seen | {
         "status": json.loads(juju("status", "--format", "json", model=MODEL)),
-        "progress": run_action("mprime/0", "progress"),
-        "results": results,
-        "seconds": round(time.monotonic() - began, 1),
+        "progress": run_action(MODEL, "mprime/0", "progress"),
     }
-    console.print(LEFT_UP)
-    exponent = json.loads(results["json"])["primes"][0]
-    print(f"mprime/0 on apache2/0's machine: M{exponent} is prime")
-    return seen
 
 
 LEFT_UP = f"""
@@ -115,16 +125,13 @@ def publish_image() -> dict[str, str]:
             "mlucas", "registry/0", lambda *words: juju(*words, model=REGISTRY_MODEL)
         )
     juju("attach-resource", "registry", f"image={archive}", model=REGISTRY_MODEL)
-    return run_action("registry/0", "publish", "name=mlucas", model=REGISTRY_MODEL)
+    return run_action(REGISTRY_MODEL, "registry/0", "publish", "name=mlucas")
 
 
 def deploy(published: dict[str, str]) -> None:
     """Deploy the bundle with its overlays on one machine."""
-    if MODEL in list_models():
-        step("Remove the last demo")
-        juju("destroy-model", "--no-prompt", "--force", MODEL)
+    renew_model(MODEL)
     step("Deploy apache2 with mprime attached: bundles/prime-time.yaml with bundles/local.yaml")
-    juju("add-model", MODEL)
     options = {"image": published["image"], "registry-ca": published["ca"]}
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as overlay:
         yaml.safe_dump({"applications": {"mprime": {"options": options}}}, overlay)
@@ -152,67 +159,15 @@ def await_prime() -> dict[str, Any]:
     with progress_bar() as progress:
         bar = progress.add_task("the search begins", total=100)
         while time.monotonic() < deadline:
-            results = run_action("mprime/0", "results")
+            results = run_action(MODEL, "mprime/0", "results")
             if json.loads(results["json"])["primes"]:
                 return results
-            now = run_action("mprime/0", "progress")
+            now = run_action(MODEL, "mprime/0", "progress")
             if "exponent" in now:
                 description = f"M{now['exponent']}: iteration {now['iteration']}"
                 progress.update(bar, description=description, completed=float(now["percent"]))
             time.sleep(0.5)
     raise DemoError(f"no prime within {PATIENCE:.0f} s; see: ./run juju debug-log")
-
-
-def step(text: str) -> None:
-    """Say what comes now."""
-    console.print(f"[bold]==> {text}[/bold]")
-
-
-def progress_bar() -> Progress:
-    """Return a bar for steps that take long."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console)
-
-
-def list_models() -> list[str]:
-    """Return the names of the local model's models."""
-    listed = json.loads(juju("models", "--format", "json"))
-    return [model["short-name"] for model in listed["models"]]
-
-
-def run_action(
-    unit: str, action: str, *parameters: str, model: str = MODEL, form: str = "json"
-) -> Any:
-    """Run an action; return its results, or what it printed in another form than JSON."""
-    printed = juju("run", "--format", form, unit, action, *parameters, model=model, quiet=True)
-    return json.loads(printed)[unit]["results"] if form == "json" else printed
-
-
-def juju(*words: str, model: str | None = None, quiet: bool = False) -> str:
-    """Run a command of the local model's juju and return its output; its progress is shown."""
-    name, *rest = words
-    chosen = ["--model", model] if model else []
-    return run_program(str(SHIM / "juju"), name, *chosen, *rest, quiet=quiet)
-
-
-def run_program(*command: str, quiet: bool = False) -> str:
-    """Run a program that shows its progress on standard error; return its standard output.
-
-    Raises:
-        DemoError: it failed; it has said why itself, unless it was to be quiet.
-    """
-    done = subprocess.run(
-        command,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE if quiet else None,
-        text=True,
-    )
-    if done.returncode:
-        name = " ".join([Path(command[0]).name, *command[1:]])
-        raise DemoError(f"{name} failed{': ' + done.stderr.strip() if quiet else ''}")
-    return done.stdout
 
 
 if __name__ == "__main__":

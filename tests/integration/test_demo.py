@@ -24,3 +24,5 @@ def test_the_demo_ends_with_a_prime_and_writes_down_what_it_saw(
     assert "searches for primes" in seen["page"]
     assert json.loads(seen["results"]["json"])["primes"] == [110503]
     assert "@sha256:" in seen["image"]
+    assert seen["fan"]["show"].splitlines()[1].split()[:2] == ["fan-250", "250.0.0.0/8"]
+    assert seen["fan"]["address"].startswith("250.0.")

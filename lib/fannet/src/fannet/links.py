@@ -11,11 +11,9 @@ from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Any
 
-from pyroute2.iproute.linux import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-
 from fannet.errors import KernelError, UnderlayError
 from fannet.mapping import Mapping
+from fannet.netlink import IPRoute, NetlinkError
 
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _IPV6 = Path("/proc/sys/net/ipv6/conf")

@@ -20,6 +20,7 @@ _COUNTER = "fragments"
 # Before the kernel puts fragments together, which it does at -400 (NF_IP_PRI_CONNTRACK_DEFRAG).
 _CHAINS = {
     "fragments": "type filter hook prerouting priority -450;",
+    "passing": "type filter hook prerouting priority raw;",
     "leaving": "type nat hook postrouting priority srcnat;",
 }
 
@@ -38,6 +39,13 @@ def write_rules(fans: Sequence[Fan]) -> list[tuple[str, str]]:
         # the others are never put together.
         drop = f"ip frag-off & 0x3fff != 0 {tunnel} counter name {_COUNTER} drop"
         rules.append(("fragments", drop))
+        if fan.encapsulation == "vxlan":
+            # Of a connection to another host's slice, this host sees what leaves and not what
+            # arrives past the bridge, so it can't track it; and to try costs throughput.
+            away = f"ip daddr {fan.overlay} ip daddr != {fan.slice}"
+            rules.append(
+                ("passing", f'iifname "{fan.bridge}" ip saddr {fan.slice} {away} notrack')
+            )
         if fan.masquerade:
             leaving = f'ip saddr {fan.slice} ip daddr != {fan.overlay} oifname != "{fan.bridge}"'
             rules.append(("leaving", f"{leaving} masquerade"))

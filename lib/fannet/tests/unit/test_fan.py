@@ -105,7 +105,18 @@ def test_other_texts_are_no_marks(text: str) -> None:
 def test_rules_of_one_port_are_written_once() -> None:
     other = Fan(parse_mapping("99.0.0.0/8", "172.30.0.0/16"), HOST, masquerade=False)
     chains = [chain for chain, _ in write_rules([make_fan(), other])]
-    assert sorted(chains) == ["fragments", "leaving"]
+    assert sorted(chains) == ["fragments", "leaving", "passing", "passing"]
+
+
+def test_only_what_leaves_for_other_slices_of_a_vxlan_fan_is_not_tracked() -> None:
+    (rule,) = (rule for chain, rule in write_rules([make_fan()]) if chain == "passing")
+    matched = rule.partition(" notrack")[0]
+    assert matched == (
+        f'iifname "fan-250" ip saddr {make_fan().slice} '
+        f"ip daddr 250.0.0.0/8 ip daddr != {make_fan().slice}"
+    )
+    chains = [chain for chain, _ in write_rules([make_fan(encapsulation="ipip")])]
+    assert "passing" not in chains
 
 
 def test_rules_with_other_contents_have_other_digests() -> None:

@@ -11,26 +11,38 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Address, IPv4Interface
+from itertools import count
 from typing import Any
 
 from pyroute2 import netns
+from scapy.packet import Packet
 
 import fannet
 from fannet import Change, Fan, FanState, parse_mapping
+from fannet.links import silence_ipv6
 
 OVERLAY, UNDERLAY = "250.0.0.0/8", "172.30.0.0/16"
+_numbers = count(1)  # two labs at a time have hosts of the same address
 _ETH_P_ALL = 3
+_OUTGOING = 4  # PACKET_OUTGOING of <linux/if_packet.h>
 
 
 class Namespace:
     """A network namespace with `eth0`."""
 
     def __init__(self, name: str):
-        self.name = f"fannet-{os.getpid()}-{name}"
+        self.name = f"fannet-{os.getpid()}-{next(_numbers)}-{name}"
         subprocess.run(["/usr/sbin/ip", "netns", "add", self.name], check=True)
-        self.run("ip", "link", "set", "lo", "up")
-        for devices in ("all", "default"):  # its own chatter would be among what is looked for
-            self.run("sysctl", "-e", "-w", f"net.ipv6.conf.{devices}.disable_ipv6=1")
+        with self.entered():  # its own chatter would be among what is looked for
+            for devices in ("all", "default"):
+                silence_ipv6(devices)
+        self.configure("link set lo up")
+
+    def configure(self, *commands: str) -> None:
+        """Run commands of ip, all in one process, since an emulated processor is slow at these."""
+        text = "".join(f"{command}\n" for command in commands)
+        ip = ["/usr/sbin/ip", "-n", self.name, "-batch", "-"]
+        subprocess.run(ip, check=True, input=text, text=True)
 
     def run(self, *command: str, check: bool = True) -> str:
         done = subprocess.run(
@@ -88,19 +100,19 @@ class Container(Namespace):
         """Make its device, of a new name on the host, as an engine does at every start."""
         self._devices += 1
         shown = json.loads(self.host.run("ip", "-j", "link", "show", self._bridge))
-        mtu = ["mtu", str(shown[0]["mtu"])]
-        inside = ["eth0", "netns", self.name, *mtu, *(["address", mac] if mac else [])]
-        veth = ["ip", "link", "add", self.outside, *mtu, "type", "veth", "peer", "name", *inside]
-        self.host.run(*veth)
-        self.host.run("ip", "link", "set", self.outside, "master", self._bridge, "up")
-        self.run("ip", "link", "set", "eth0", "up")
-        self.run("ip", "address", "add", str(self.address), "dev", "eth0")
+        mtu = f"mtu {shown[0]['mtu']}"
+        inside = f"eth0 netns {self.name} {mtu} {f'address {mac}' if mac else ''}"
+        self.host.configure(
+            f"link add {self.outside} {mtu} type veth peer name {inside}",
+            f"link set {self.outside} master {self._bridge} up",
+        )
+        self.configure("link set eth0 up", f"address add {self.address} dev eth0")
 
     def unplug(self) -> None:
         self.host.run("ip", "link", "delete", self.outside)
 
     def route_via(self, gateway: str) -> None:
-        self.run("ip", "route", "add", "default", "via", gateway)
+        self.configure(f"route add default via {gateway}")
 
 
 class Host(Namespace):
@@ -110,13 +122,11 @@ class Host(Namespace):
         self.address = IPv4Interface(address)
         super().__init__(f"host-{self.address.ip}")
         port = f"port{int(self.address.ip) % 65536}"
-        inside = ["eth0", "netns", self.name, "mtu", str(mtu)]
-        switch.run(
-            *("ip", "link", "add", port, "mtu", str(mtu), "type", "veth", "peer", "name", *inside)
+        switch.configure(
+            f"link add {port} mtu {mtu} type veth peer name eth0 netns {self.name} mtu {mtu}",
+            f"link set {port} master switch up",
         )
-        switch.run("ip", "link", "set", port, "master", "switch", "up")
-        self.run("ip", "link", "set", "eth0", "up")
-        self.run("ip", "address", "add", str(self.address), "dev", "eth0")
+        self.configure("link set eth0 up", f"address add {self.address} dev eth0")
 
     def fan(self, overlay: str = OVERLAY, underlay: str = UNDERLAY, **settings: Any) -> Fan:
         return Fan(parse_mapping(overlay, underlay), self.address.ip, **settings)
@@ -166,8 +176,7 @@ class Lab:
     def __init__(self, stack: ExitStack):
         self._stack = stack
         self.switch = self._keep(Namespace("switch"))
-        self.switch.run("ip", "link", "add", "switch", "type", "bridge")
-        self.switch.run("ip", "link", "set", "switch", "up")
+        self.switch.configure("link add switch type bridge", "link set switch up")
 
     def host(self, address: str, **settings: Any) -> Host:
         return self._keep(Host(self.switch, address, **settings))
@@ -175,14 +184,16 @@ class Lab:
     def container(self, host: Host, address: str, **settings: Any) -> Container:
         return self._keep(Container(host, address, **settings))
 
-    def pair(self) -> tuple[Container, Container]:
+    def pair(self, **settings: Any) -> tuple[Container, Container]:
         """Return a container on each of two hosts that share a fan."""
         containers = []
         for number in (28, 27):
             host = self.host(f"172.30.0.{number}/16")
-            host.up()
-            container = self.container(host, f"250.0.{number}.5/8")
-            container.route_via(f"250.0.{number}.1")
+            fan = host.fan(**settings)
+            host.up(fan)
+            gateway = fan.gateway
+            container = self.container(host, f"{fan.slice[5]}/{gateway.network.prefixlen}")
+            container.route_via(str(gateway.ip))
             containers.append(container)
         return containers[0], containers[1]
 
@@ -204,6 +215,39 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 10) -> N
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s: {what}"
+
+
+def send(sender: Namespace, *packets: Packet) -> None:
+    with sender.raw_socket() as raw:
+        for packet in packets:
+            raw.send(bytes(packet))
+
+
+class Sniffer:
+    """Sees what arrives at a device, but for what its host's bridge itself has to say."""
+
+    def __init__(self, place: Namespace, bridge: str = ""):
+        self._raw = place.raw_socket()
+        self._bridge = bytes.fromhex(bridge.replace(":", ""))
+        self.frames: list[bytes] = []
+
+    def __enter__(self) -> Sniffer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._raw.close()
+
+    def has(self, marker: bytes) -> bool:
+        while True:
+            try:
+                frame, address = self._raw.recvfrom(65535)
+            except BlockingIOError:
+                return any(marker in frame for frame in self.frames)
+            if address[2] != _OUTGOING and frame[6:12] != self._bridge:
+                self.frames.append(frame)
+
+    def wait_for(self, marker: bytes) -> None:
+        wait_for(lambda: self.has(marker), f"{marker!r} at the device")
 
 
 def transfer(source: Namespace, target: Container, *options: str) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import pytest
 
 from fannet import ConflictError, Fan, FanError, UnderlayError, parse_mapping
-from lib.fannet.tests.integration.kit import Lab, ping, reaches, transfer
+from lib.fannet.tests.integration.kit import Container, Lab, ping, reaches, transfer
 
 
 def test_containers_on_two_hosts_reach_each_other_both_ways(lab: Lab) -> None:
@@ -87,9 +89,16 @@ DAMAGE = {
 }
 
 
+@pytest.fixture(scope="module")
+def mended() -> Iterator[Container]:
+    """A container that reaches another host, as the test before has mended it."""
+    with ExitStack() as stack:
+        yield Lab(stack).pair()[0]
+
+
 @pytest.mark.parametrize("command", DAMAGE.values(), ids=DAMAGE)
-def test_up_mends_what_was_damaged(lab: Lab, command: str) -> None:
-    one, _ = lab.pair()
+def test_up_mends_what_was_damaged(mended: Container, command: str) -> None:
+    one = mended
     ping(one, "250.0.27.5")
     one.host.run(*command.split())
     assert one.host.read()[0].problems

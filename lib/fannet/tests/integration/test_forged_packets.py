@@ -23,10 +23,9 @@ from scapy.packet import Packet, Raw
 
 from fannet import parse_mapping
 from fannet.drops import BPF_DROPS, DROPS
-from lib.fannet.tests.integration.kit import Container, Host, Lab, Namespace, wait_for
+from lib.fannet.tests.integration.kit import Container, Host, Lab, Sniffer, send, wait_for
 
 conf.verb = 0
-_OUTGOING = 4  # PACKET_OUTGOING of <linux/if_packet.h>
 EVIL, VICTIM = "172.30.0.66", "172.30.0.28"
 EVIL_MAC = "02:00:00:00:66:05"
 MAPPING = parse_mapping("250.0.0.0/8", "172.30.0.0/16")
@@ -70,39 +69,6 @@ def ground(lab: Lab) -> Range:
     victim, evil = lab.host(f"{VICTIM}/16"), lab.host(f"{EVIL}/16")
     victim.up()
     return Range(victim, lab.container(victim, "250.0.28.5/8"), evil)
-
-
-def send(sender: Namespace, *packets: Packet) -> None:
-    with sender.raw_socket() as raw:
-        for packet in packets:
-            raw.send(bytes(packet))
-
-
-class Sniffer:
-    """Sees what arrives at a device, but for what its host's bridge itself has to say."""
-
-    def __init__(self, place: Namespace, bridge: str = ""):
-        self._raw = place.raw_socket()
-        self._bridge = bytes.fromhex(bridge.replace(":", ""))
-        self.frames: list[bytes] = []
-
-    def __enter__(self) -> Sniffer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._raw.close()
-
-    def has(self, marker: bytes) -> bool:
-        while True:
-            try:
-                frame, address = self._raw.recvfrom(65535)
-            except BlockingIOError:
-                return any(marker in frame for frame in self.frames)
-            if address[2] != _OUTGOING and frame[6:12] != self._bridge:
-                self.frames.append(frame)
-
-    def wait_for(self, marker: bytes) -> None:
-        wait_for(lambda: self.has(marker), f"{marker!r} at the device")
 
 
 def forgeries(ground: Range) -> Iterator[tuple[str, str, Packet]]:

@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from localmodel.errors import LocalModelError
 from localmodel.host.processes import run
@@ -197,6 +197,13 @@ def boot(disk: Disk) -> Iterator[Guest]:
             guest.kill()
 
 
+class Spawned(NamedTuple):
+    """A program that was started in a guest."""
+
+    argv: tuple[str, ...]
+    pid: int
+
+
 class Guest:
     """A guest, as `boot` gives it.
 
@@ -218,6 +225,13 @@ class Guest:
         Raises:
             GuestError: it did not end within `timeout` seconds; or, with `check`, it failed.
         """
+        done = self.wait(self.spawn(*argv, stdin=stdin), timeout)
+        if check and done.returncode:
+            raise GuestError(f"{argv[0]}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+        return done
+
+    def spawn(self, *argv: str, stdin: bytes = b"") -> Spawned:
+        """Start a program in the guest as root, by absolute path. Raises GuestError."""
         started = self._ask(
             "guest-exec",
             {
@@ -227,8 +241,13 @@ class Guest:
                 "input-data": base64.b64encode(stdin).decode(),
             },
         )
+        return Spawned(argv, started["pid"])
+
+    def wait(self, spawned: Spawned, timeout: float) -> subprocess.CompletedProcess[str]:
+        """Return how a program ended. Raises GuestError if not within `timeout` seconds."""
+        argv = spawned.argv
         deadline = time.monotonic() + timeout
-        while not (state := self._ask("guest-exec-status", {"pid": started["pid"]}))["exited"]:
+        while not (state := self._ask("guest-exec-status", {"pid": spawned.pid}))["exited"]:
             if time.monotonic() > deadline:
                 raise GuestError(f"{argv[0]}: it did not end within {timeout:g} s")
             time.sleep(_POLL)
@@ -237,8 +256,6 @@ class Guest:
             for name in ("out-data", "err-data")
         )
         code = state["exitcode"] if "exitcode" in state else -state["signal"]
-        if check and code:
-            raise GuestError(f"{argv[0]}: exit code {code}\n{out}{err}")
         return subprocess.CompletedProcess(argv, code, out, err)
 
     def copy(self, source: Path, target: str) -> None:

@@ -10,12 +10,22 @@ from types import ModuleType
 
 def load_charm(name: str) -> ModuleType:
     """Return the module `src/charm.py` of a test charm, under a name that no other charm has."""
-    source = Path(__file__).parent / name / "src"
+    return load_module(Path(__file__).parent / name, "charm")
+
+
+def load_module(charm: Path, name: str) -> ModuleType:
+    """Return a module whose name other charms' have too, under one such as mprime_charm.
+
+    Args:
+        charm: the charm's directory.
+        name: the module's, in its `src`.
+    """
+    source = charm / "src"
     if str(source) not in sys.path:
         sys.path.append(str(source))
-    spec = importlib.util.spec_from_file_location(f"{name}_charm", source / "charm.py")
+    spec = importlib.util.spec_from_file_location(f"{charm.name}_{name}", source / f"{name}.py")
     if spec is None or spec.loader is None:
-        raise ImportError(f"{source} has no charm.py")
+        raise ImportError(f"{source} has no {name}.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)

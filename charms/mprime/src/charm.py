@@ -17,20 +17,22 @@ import ops
 
 import mprime
 import parameters
-import service
 import tasks
 import texts
 from config import Config, ConfigError, parse_config
+from cosagent import service
+from cosagent.service import Service
 from cpu import NotInForceError
 from dockerhost import Proxies
 from image import RESOURCE
-from service import Service
 
 logger = logging.getLogger(__name__)
 # Each line that reaches Juju's log costs a process, and the Engine API client's say nothing new.
 for client in ("docker", "urllib3"):
     logging.getLogger(client).setLevel(logging.WARNING)
 _COLLECTOR = "cos-agent"
+# What reading a search takes: the engine's socket is root's, the work directory its container's.
+_RIGHTS = ("CapabilityBoundingSet=CAP_DAC_READ_SEARCH",)
 
 
 class MprimeCharm(ops.CharmBase):
@@ -107,9 +109,8 @@ class MprimeCharm(ops.CharmBase):
         relation = self.model.get_relation(_COLLECTOR)
         try:
             if relation and works:
-                Service(
-                    self.unit.name, config.cpu_policy, config.metrics_port, self.charm_dir
-                ).settle()
+                arguments = (self.unit.name, config.cpu_policy.value, str(config.metrics_port))
+                Service(self.unit.name, self.charm_dir, arguments, _RIGHTS).settle()
             else:
                 service.remove(self.unit.name)
         except OSError as error:
@@ -117,14 +118,14 @@ class MprimeCharm(ops.CharmBase):
                 f"option metrics-port: nothing serves metrics on {config.metrics_port}: {error}"
             )
         if relation:
-            import cos  # here, as it takes a while, and few hooks need it
+            from cosagent import databag  # here, as it takes a while, and few hooks need it
 
-            topology = cos.JujuTopology.from_charm(self)
+            topology = databag.JujuTopology.from_charm(self)
             port = config.metrics_port if works else None
-            databag = relation.data[self.unit]
-            for key, value in cos.build_databag(topology, port, self.charm_dir).items():
-                if databag.get(key) != value:
-                    databag[key] = value
+            told = relation.data[self.unit]
+            for key, value in databag.build(topology, port, self.charm_dir).items():
+                if told.get(key) != value:
+                    told[key] = value
 
     def _on_collector_broken(self, _: ops.RelationBrokenEvent) -> None:
         self._stop_serving()

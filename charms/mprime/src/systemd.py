@@ -13,7 +13,7 @@ _TIMEOUT = 60  # seconds
 
 
 def settle(name: str, text: str) -> None:
-    """Let there be a unit that runs, now and after a boot if it asks for that.
+    """Let there be a unit that runs.
 
     What runs already goes on, with the settings that systemd can change meanwhile.
 
@@ -24,23 +24,15 @@ def settle(name: str, text: str) -> None:
     Raises:
         OSError: systemd failed, or the file can't be written.
     """
-    if not says(name, text):
-        _write(UNITS / name, text)
+    file = UNITS / name
+    if not file.exists() or file.read_text() != text:
+        _write(file, text)
     # A hook that was killed may have written the file and no more.
-    properties = ("NeedDaemonReload", "ActiveState", "UnitFileState")
-    shown = call("show", *(f"--property={each}" for each in properties), name)
+    shown = call("show", "--property=NeedDaemonReload", "--property=ActiveState", name)
     if "NeedDaemonReload=yes" in shown:
         call("daemon-reload")
-    if "UnitFileState=disabled" in shown:
-        call("enable", name)
     if "ActiveState=active" not in shown:
         call("start", name)
-
-
-def says(name: str, text: str) -> bool:
-    """Return whether there is a unit file with this text. Raises OSError."""
-    file = UNITS / name
-    return file.exists() and file.read_text() == text
 
 
 def remove(name: str) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from collections.abc import Callable
@@ -18,6 +17,7 @@ if str(SOURCE) not in sys.path:
 from charms.mprime.tests.unit import fake_kernel  # noqa: E402
 from charms.mprime.tests.unit.fake_host import MLUCAS, Host  # noqa: E402
 from dockerhost import Cgroups  # noqa: E402
+from tests.charms.load import load_module  # noqa: E402
 
 OPS_TRACING = ops.tracing
 RELATION = testing.SubordinateRelation("juju-info", remote_app_name="apache2")
@@ -37,13 +37,7 @@ def untraced(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def charm_type() -> type[ops.CharmBase]:
     """The charm's class, from a module whose name no other charm's has."""
-    spec = importlib.util.spec_from_file_location("mprime_charm", SOURCE / "charm.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module.MprimeCharm
+    return load_module(SOURCE.parent, "charm").MprimeCharm
 
 
 @pytest.fixture

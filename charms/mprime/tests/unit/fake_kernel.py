@@ -111,7 +111,7 @@ class Kernel:
         shutil.rmtree(group, ignore_errors=True)
 
     def systemctl(self, *words: str) -> str:
-        """Do what systemd does with slices."""
+        """Do what systemd does with slices and services."""
         if words == ("show", "--property=Version"):
             return f"Version={self.systemd}\n"
         if words[0] == "show":
@@ -119,20 +119,19 @@ class Kernel:
             stale = words[-1] in self.loaded and self.loaded[words[-1]] != text
             active = "active" if words[-1] in self.loaded else "inactive"
             file = "enabled" if words[-1] in self.enabled else "disabled"
-            file = file if "[Install]" in text else "static"
             return (
                 f"NeedDaemonReload={'yes' if stale else 'no'}\nActiveState={active}\n"
                 f"UnitFileState={file}\n"
             )
         self.said.append(" ".join(words))
-        if words[0] == "stop":
-            self.loaded.pop(words[1], None)
+        if words[0] == "stop" or "--now" in words:
+            self.loaded.pop(words[-1], None)
         if words[0] == "start":
             self.loaded[words[1]] = ""
         if words[0] == "enable":
             self.enabled.add(words[1])
         if words[0] == "disable":
-            self.enabled.discard(words[1])
+            self.enabled.discard(words[-1])
         for name in self.loaded:
             self.loaded[name] = (self.slices / name).read_text()
             if self.obeys and name.endswith(".slice"):
@@ -196,6 +195,8 @@ def install(kernel: Kernel, patch: pytest.MonkeyPatch) -> Kernel:
     patch.setattr(cgroups, "write", kernel.write)
     patch.setattr(systemd, "UNITS", kernel.slices)
     patch.setattr(systemd, "call", kernel.systemctl)
+    patch.setattr("cosagent.service.UNITS", kernel.slices)
+    patch.setattr("cosagent.service._call", kernel.systemctl)
     patch.setattr("limits.read_memory", lambda: MEMORY)
     patch.setattr("os.cpu_count", lambda: 4)
     return kernel

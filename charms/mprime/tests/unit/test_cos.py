@@ -11,12 +11,14 @@ import pytest
 from cosl import JujuTopology, LZMABase64
 from ops import hookcmds, testing
 
-import systemd
 import tracing
 from charms.mprime.tests.unit.conftest import OPS_TRACING, RELATION, SOURCE
 from charms.mprime.tests.unit.fake_host import MLUCAS, Host
 from charms.mprime.tests.unit.fake_kernel import Kernel
-from cos import KEY, build_databag
+from cosagent.databag import KEY, build
+from cpu import Policy
+from metrics import SearchCollector
+from tests.charms.load import load_module
 
 IMAGE = "172.30.0.3:5000/mlucas:1"
 CHARM = SOURCE.parent
@@ -48,24 +50,10 @@ def read_config(databag: dict[str, str]) -> dict[str, Any]:
     return json.loads(databag[KEY])
 
 
-def test_the_databag_has_what_the_interface_asks_for(topology: JujuTopology) -> None:
-    found = read_config(build_databag(topology, 9634, CHARM))
-    assert {name: type(value) for name, value in found.items()} == {
-        "metrics_alert_rules": dict,
-        "log_alert_rules": dict,
-        "dashboards": list,
-        "metrics_scrape_jobs": list,
-        "log_slots": list,
-    }
-    (job,) = found["metrics_scrape_jobs"]
-    assert job["static_configs"] == [{"targets": ["localhost:9634"]}]
-    assert job["metrics_path"] == "/metrics"
-
-
 def test_the_dashboard_in_the_databag_is_the_charms_with_a_uid_of_its_own(
     topology: JujuTopology,
 ) -> None:
-    (packed,) = read_config(build_databag(topology, 9634, CHARM))["dashboards"]
+    (packed,) = read_config(build(topology, 9634, CHARM))["dashboards"]
     dashboard = json.loads(LZMABase64.decompress(packed))
     assert len(dashboard.pop("uid")) == 40
     (file,) = (SOURCE / "grafana_dashboards").glob("*.json")
@@ -75,7 +63,7 @@ def test_the_dashboard_in_the_databag_is_the_charms_with_a_uid_of_its_own(
 def test_every_rule_in_the_databag_holds_for_this_application_alone(
     topology: JujuTopology,
 ) -> None:
-    found = read_config(build_databag(topology, 9634, CHARM))
+    found = read_config(build(topology, 9634, CHARM))
     (group,) = found["metrics_alert_rules"]["groups"]
     assert group["name"] == "prime_00000000_mprime_mprime_rules"
     for rule in group["rules"]:
@@ -83,10 +71,6 @@ def test_every_rule_in_the_databag_holds_for_this_application_alone(
         assert rule["expr"].count("{") == rule["expr"].count('juju_application="mprime"')
         assert rule["labels"]["juju_model"] == "prime"
         assert rule["labels"]["juju_charm"] == "mprime"
-
-
-def test_what_stands_still_gives_the_same_databag(topology: JujuTopology) -> None:
-    assert build_databag(topology, 9634, CHARM) == build_databag(topology, 9634, CHARM)
 
 
 @pytest.fixture
@@ -130,6 +114,53 @@ def test_with_a_collector_the_metrics_are_served_and_it_is_told_where(
     assert "mprime/0 idle 9999" in (kernel.slices / SERVICE).read_text()
 
 
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"metrics-port": 9999}, "mprime/0 idle 9999"),
+        ({"cpu-policy": "share"}, "mprime/0 share 9634"),
+    ],
+)
+def test_another_port_or_policy_starts_the_service_anew(
+    change: Callable[..., testing.State], kernel: Kernel, changed: dict[str, Any], told: str
+) -> None:
+    change()
+    kernel.said.clear()
+    change(**changed)
+    assert [said for said in kernel.said if SERVICE in said] == [
+        f"stop {SERVICE}",
+        f"start {SERVICE}",
+    ]
+    assert f"exporter.py {told}\n" in (kernel.slices / SERVICE).read_text()
+
+
+def test_the_exporter_takes_what_the_service_gives_it(
+    change: Callable[..., testing.State], kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(**{"metrics-port": 9999, "cpu-policy": "share"})
+    text = (kernel.slices / SERVICE).read_text()
+    program, _, arguments = text.partition("ExecStart=")[2].splitlines()[0].partition(".py ")
+    assert program.endswith("charms/mprime/src/exporter")
+    served: list[tuple[SearchCollector, int]] = []
+    exporter = load_module(CHARM, "exporter")
+    monkeypatch.setattr(exporter, "serve", lambda *given: served.append(given))
+    monkeypatch.setattr("sys.argv", ["exporter.py", *arguments.split()])
+    exporter.main()
+    ((collector, port),) = served
+    assert (collector.unit, collector.policy, port) == ("mprime/0", Policy.SHARE, 9999)
+
+
+def test_whoever_serves_the_metrics_can_read_every_file_and_has_no_other_right(
+    change: Callable[..., testing.State], kernel: Kernel
+) -> None:
+    change()
+    lines = (kernel.slices / SERVICE).read_text().splitlines()
+    assert [line for line in lines if line.startswith("CapabilityBoundingSet")] == [
+        "CapabilityBoundingSet=",
+        "CapabilityBoundingSet=CAP_DAC_READ_SEARCH",
+    ]
+
+
 def test_without_a_collector_nothing_is_served(
     change: Callable[..., testing.State], kernel: Kernel
 ) -> None:
@@ -158,7 +189,7 @@ def test_a_collector_that_goes_takes_the_service_along(
     change()
     kernel.said.clear()
     change("relation_broken")
-    assert kernel.said == [f"disable {SERVICE}", f"stop {SERVICE}", "daemon-reload"]
+    assert kernel.said == [f"disable --now {SERVICE}", "daemon-reload"]
 
 
 def test_a_collector_that_goes_while_an_option_is_wrong_takes_the_service_along(
@@ -208,7 +239,7 @@ def test_a_service_that_does_not_start_blocks_while_the_search_runs(
     def refuse(*words: str) -> str:
         raise OSError(f"systemctl {' '.join(words)}: Job for {SERVICE} failed")
 
-    monkeypatch.setattr(systemd, "call", refuse)
+    monkeypatch.setattr("cosagent.service._call", refuse)
     state = change()
     assert isinstance(state.unit_status, testing.BlockedStatus)
     assert state.unit_status.message.startswith(
@@ -221,7 +252,9 @@ def test_a_failing_service_stops_no_removal(
     change: Callable[..., testing.State], host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change()
-    monkeypatch.setattr("service.remove", lambda _: (_ for _ in ()).throw(OSError("refused")))
+    monkeypatch.setattr(
+        "cosagent.service.remove", lambda _: (_ for _ in ()).throw(OSError("refused"))
+    )
     change("stop")
     assert host.containers == {}
 

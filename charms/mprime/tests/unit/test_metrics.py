@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,18 +14,14 @@ import yaml
 from ops import testing
 from prometheus_client import CollectorRegistry
 
-import exporter
-import systemd
 from charms.mprime.tests.unit.conftest import SOURCE
 from charms.mprime.tests.unit.fake_host import MLUCAS, Host
 from charms.mprime.tests.unit.fake_kernel import Kernel
 from cpu import Policy
 from metrics import SearchCollector, read_checkpoint_age, read_cpu_seconds
-from service import Service, remove
 from workdir import WorkDirectory
 
 IMAGE = "172.30.0.3:5000/mlucas:1"
-SERVICE = "mprime-0-metrics.service"
 Run = Callable[..., testing.State]
 Samples = dict[str, float]
 
@@ -238,99 +233,6 @@ def test_every_alert_asks_for_metrics_that_exist_and_says_what_to_do(
         assert rule["labels"]["severity"] in ("info", "warning", "critical")
         assert "$labels.juju_unit" in rule["annotations"]["summary"]
         assert re.search(r"juju (run|status)|systemctl", rule["annotations"]["description"])
-
-
-@pytest.fixture
-def service(tmp_path: Path, kernel: Kernel) -> Service:
-    charm = tmp_path / "charm"
-    (charm / "src").mkdir(parents=True)
-    (charm / "src" / "exporter.py").write_text("1\n")
-    return Service("mprime/0", Policy.IDLE, 9634, charm)
-
-
-def test_the_service_is_made_once_and_left_alone_after_that(
-    service: Service, kernel: Kernel
-) -> None:
-    service.settle()
-    assert kernel.said == [f"enable {SERVICE}", f"start {SERVICE}"]
-    text = (kernel.slices / SERVICE).read_text()
-    assert f"{service.charm}/venv/bin/python -E -s {service.charm}/src/exporter.py" in text
-    assert "exporter.py mprime/0 idle 9634\n" in text
-    kernel.said.clear()
-    service.settle()
-    assert kernel.said == []
-
-
-def test_another_port_or_policy_or_code_starts_the_service_anew(
-    service: Service, kernel: Kernel
-) -> None:
-    service.settle()
-    for changed in (replace(service, port=9999), replace(service, policy=Policy.SHARE)):
-        kernel.said.clear()
-        changed.settle()
-        assert kernel.said == [f"stop {SERVICE}", f"start {SERVICE}"]
-    (service.charm / "src" / "exporter.py").write_text("2\n")
-    kernel.said.clear()
-    service.settle()
-    assert kernel.said == [f"stop {SERVICE}", f"start {SERVICE}"]
-
-
-@pytest.mark.parametrize("when", range(3))
-def test_a_hook_killed_while_it_changes_the_service_leaves_nothing_old_behind(
-    service: Service, kernel: Kernel, monkeypatch: pytest.MonkeyPatch, when: int
-) -> None:
-    service.settle()
-    changed = replace(service, port=9999)
-    steps = iter(range(9))
-    with monkeypatch.context() as patch:
-
-        def be_killed(*words: str) -> str:
-            if next(steps) == when:
-                raise KeyboardInterrupt
-            return kernel.systemctl(*words)
-
-        patch.setattr(systemd, "call", be_killed)
-        with pytest.raises(KeyboardInterrupt):
-            changed.settle()
-    kernel.said.clear()
-    changed.settle()
-    assert kernel.said[-1] == f"start {SERVICE}"
-    assert "9999" in (kernel.slices / SERVICE).read_text()
-
-
-def test_a_removed_service_is_stopped_and_starts_at_no_boot(
-    service: Service, kernel: Kernel
-) -> None:
-    remove("mprime/0")
-    assert kernel.said == []
-    service.settle()
-    kernel.said.clear()
-    remove("mprime/0")
-    assert kernel.said == [f"disable {SERVICE}", f"stop {SERVICE}", "daemon-reload"]
-    assert not (kernel.slices / SERVICE).exists()
-
-
-def test_an_exporter_whose_port_is_taken_ends_and_says_which(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with socket.create_server((exporter.ADDRESS, 0)) as taken:
-        port = taken.getsockname()[1]
-        monkeypatch.setattr("sys.argv", ["exporter.py", "mprime/0", "idle", f"{port}"])
-        assert exporter.main() == 1
-    assert f"can't listen on 127.0.0.1:{port}: Address already in use" in capsys.readouterr().err
-
-
-def test_systemd_hears_when_the_port_is_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    address = tmp_path / "notify"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-        notify.bind(str(address))
-        monkeypatch.setenv("NOTIFY_SOCKET", str(address))
-        exporter.tell_ready()
-        assert notify.recv(99) == b"READY=1"
-    monkeypatch.delenv("NOTIFY_SOCKET")
-    exporter.tell_ready()
 
 
 def test_the_cost_of_asking_the_engine_how_it_makes_groups_is_paid_once(

@@ -106,6 +106,27 @@ def test_what_a_kill_left_undone_is_made_up_for(systemd: Systemd, charm: Path) -
     assert systemd.said == ["daemon-reload", f"enable {NAME}"]
 
 
+@pytest.mark.parametrize("when", range(3))
+def test_a_hook_killed_while_it_changes_the_service_leaves_nothing_old_behind(
+    systemd: Systemd, charm: Path, monkeypatch: pytest.MonkeyPatch, when: int
+) -> None:
+    settle(charm)
+    steps = iter(range(9))
+
+    def be_killed(*words: str) -> str:
+        if next(steps) == when:
+            raise KeyboardInterrupt
+        return systemd.call(*words)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service, "_call", be_killed)
+        with pytest.raises(KeyboardInterrupt):
+            settle(charm, "9999")
+    systemd.said.clear()
+    assert "9999" in settle(charm, "9999")
+    assert systemd.said[-1] == f"start {NAME}"
+
+
 def test_removal_leaves_nothing(systemd: Systemd, charm: Path) -> None:
     settle(charm)
     remove("fan/0")

@@ -301,7 +301,9 @@ def test_a_wrong_option_blocks_by_name_and_leaves_the_search_alone(
     assert host.did == []
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None
+)
 @given(image=st.text(max_size=60), ca=st.text(max_size=60))
 def test_no_configuration_fails_a_hook(
     host: Host, run: Run, charm_images: None, image: str, ca: str

@@ -131,7 +131,9 @@ def test_a_wrong_option_blocks_by_name_and_changes_nothing(
     assert kernel.writes == []
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
+)
 @given(
     policy=st.sampled_from(["idle", "share", "dedicated"]) | st.text(max_size=10),
     cpus=st.floats() | st.integers(-1, 5).map(float),

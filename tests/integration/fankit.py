@@ -12,10 +12,11 @@ import jubilant
 TOOLS = "cat dd head ip nc ping sh sha256sum sleep udhcpc wc"
 
 # What a machine's network is like, without what changes by itself: counters, numbers, MAC
-# addresses that the kernel draws anew, and the order that rules of different tables come in.
+# addresses that the kernel draws anew, IPv6 addresses that nobody else turns out to have, and the
+# order that rules of different tables come in.
 NETWORK = r"""
 ip -o link show | sed -E 's/^[0-9]+: //; s/@if[0-9]+//; s/ (state|link\/ether) .*//; s/<[^>]*>//'
-ip -o address show | sed -E 's/^[0-9]+: //; s/ valid_lft.*//'
+ip -o address show | sed -E 's/^[0-9]+: //; s/( tentative)?[ \\]* valid_lft.*//'
 ip route show table all | grep -v 'fe80\|ff00\|local'
 ip rule show
 tc qdisc show | grep -v noqueue

@@ -39,6 +39,11 @@ def search_status(status: jubilant.Status) -> tuple[str, str]:
     return found.current, found.message
 
 
+def check_active(juju: jubilant.Juju) -> None:
+    status, message = search_status(juju.status())
+    assert status == "active", message
+
+
 def inspect_container(juju: jubilant.Juju) -> dict[str, Any]:
     """What the machine's engine says of the search's container."""
     return json.loads(juju.exec("docker", "inspect", "mprime-0", machine=0).stdout)[0]
@@ -51,16 +56,20 @@ def run_hook(juju: jubilant.Juju, hook: str, unit: str = "mprime/0") -> None:
 
 
 def reboot_machine(juju: jubilant.Juju) -> None:
-    """Reboot machine 0 from within, and wait until it answers again."""
-    boot = "systemctl show --property UserspaceTimestampMonotonic --value"
-    booted = juju.exec(boot, machine=0).stdout
+    """Reboot machine 0 from within, and wait until it has started all that it starts."""
+    ask = (
+        "systemctl show --property UserspaceTimestampMonotonic --value; "
+        "systemctl is-system-running || true"  # it fails where something else failed to start
+    )
+    booted = juju.exec(ask, machine=0).stdout.split()[0]
     with contextlib.suppress(jubilant.CLIError):  # it may take the connection along
         juju.ssh("0", "sudo", "systemctl", "reboot")
 
     def is_up_again(_: jubilant.Status) -> bool:
         try:
-            return juju.exec(boot, machine=0).stdout != booted
-        except (jubilant.CLIError, jubilant.TaskError):  # systemd may not listen yet
+            boot, state = juju.exec(ask, machine=0).stdout.split()
+        except (jubilant.CLIError, jubilant.TaskError, ValueError):  # systemd may not listen yet
             return False
+        return boot != booted and state in ("running", "degraded")
 
     juju.wait(is_up_again, successes=1)

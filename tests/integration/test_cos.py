@@ -210,8 +210,10 @@ def test_a_refreshed_charm_serves_with_its_own_code(
 
 def test_after_a_reboot_the_metrics_are_there_again(seen: jubilant.Juju) -> None:
     reboot_machine(seen)
+    # Prometheus reads all that it has kept before it listens.
+    wait_for(seen, lambda: 9090 in list_listeners(seen))
     wait_for_scrapes(seen)
-    wait_for(seen, lambda: query(seen, "mprime_running")[0][1] == 1)
+    wait_for(seen, lambda: bool(query(seen, "mprime_running == 1")))
 
 
 def test_a_hook_sends_its_trace_to_whoever_takes_them_and_to_nobody_else(

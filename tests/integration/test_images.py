@@ -11,6 +11,7 @@ import jubilant
 import pytest
 
 from tests.integration.kit import (
+    check_active,
     deploy_search,
     inspect_container,
     run_hook,
@@ -88,7 +89,7 @@ def search(
     """A model in which the search runs an image that was named by its tag."""
     by_tag = replace(published, image=published.tag_image)
     deploy_search(shared_juju, charms, by_tag, published.authority)
-    assert search_status(shared_juju.status())[0] == "active"
+    check_active(shared_juju)
     return shared_juju
 
 
@@ -284,7 +285,7 @@ def test_an_image_out_of_reach_blocks_with_the_reason_and_heals_by_itself(
     finally:
         registry.run("registry/0", "start")
     run_hook(juju, "update-status")
-    assert search_status(juju.status())[0] == "active"
+    check_active(juju)
     assert inspect_container(juju)["State"]["Running"]
 
 

@@ -13,11 +13,11 @@ import jubilant
 import pytest
 
 from tests.integration.kit import (
+    check_active,
     deploy_search,
     inspect_container,
     reboot_machine,
     run_hook,
-    search_status,
     subordinates,
 )
 from tools.instance import Published
@@ -127,7 +127,7 @@ def test_hooks_killed_at_random_points_are_made_good_by_the_next(search: jubilan
                     unit="mprime/0",
                 )
     check_that_it_goes_on(search, before, earlier)
-    assert search_status(search.status())[0] == "active"
+    check_active(search)
 
 
 def test_the_search_outlives_an_engine_that_is_stopped(search: jubilant.Juju) -> None:

@@ -113,8 +113,11 @@ def verify(fan: fannet.Fan, peers: Sequence[Peer], turn: int) -> Verification:
 
 
 def ping(fan: fannet.Fan, peer: Peer) -> probes.Ping:
-    """Send one packet to a peer through the fan, and wait a second for the answer."""
-    return probes.ping(fan.mapping.slice_of(peer.host)[1], fan.gateway.ip, count=1)
+    """Send packets to a peer through the fan until one is answered, for two seconds at most.
+
+    One alone may be lost, as while the kernel waits for an answer to an older ARP request.
+    """
+    return probes.ping(fan.mapping.slice_of(peer.host)[1], fan.gateway.ip, count=1, deadline=2)
 
 
 def examine(state: fannet.FanState, peers: Sequence[Peer]) -> list[check.PeerReport]:

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from fannet import datapath, probes
 from fannet.addresses import Address, read_addresses
+from fannet.devices import name_tunnel
 from fannet.dhcp import find_dhcp_problems, read_dhcp
 from fannet.drops import DROPS
 from fannet.errors import AddressError
@@ -292,14 +293,20 @@ def check_peer(state: FanState, way: Way) -> PeerReport:
         FannetError: there is no ping(8).
     """
     fan, gateway = state.fan, state.fan.gateway.ip
-    if state.device is None:
-        return PeerReport(*way, False, None, None, ())
+    tunnel = name_tunnel(fan)
+    if state.device is None or not (_DEVICES / tunnel).exists():
+        return PeerReport(*way, False, None, None, ())  # why is told of this host
     protocol = _PROTOCOLS[fan.encapsulation]
-    with probes.listen(state.device, way.host, protocol) as listener:
-        answer = probes.ping(way.target, gateway)
+    theirs = fan.mapping.slice_of(way.host)
+    with (
+        probes.listen(state.device, way.host, protocol) as outside,
+        probes.listen_inside(tunnel, theirs) as inside,
+    ):
+        # Long enough for a new ARP request after one that nobody answered.
+        answer = probes.ping(way.target, gateway, deadline=3)
         if not answer.received:
             # Only now, so that what others send in the meantime does not count.
-            found = _explain_silence(state, way, listener)
+            found = _explain_silence(state, way, outside, inside)
             return PeerReport(*way, False, None, None, found)
     mtu = probes.find_mtu(way.target, gateway, _SMALL, state.mtu)
     found = ()
@@ -314,7 +321,9 @@ def check_peer(state: FanState, way: Way) -> PeerReport:
     return PeerReport(*way, True, answer.rtt, mtu, found)
 
 
-def _explain_silence(state: FanState, way: Way, listener: probes.Listener) -> tuple[Finding, ...]:
+def _explain_silence(
+    state: FanState, way: Way, outside: probes.Listener, inside: probes.Listener
+) -> tuple[Finding, ...]:
     """Find out why a peer does not answer, from the nearest cause to the farthest."""
     fan = state.fan
     host, port = way.host, fan.port if fan.encapsulation == "vxlan" else 0
@@ -352,8 +361,9 @@ def _explain_silence(state: FanState, way: Way, listener: probes.Listener) -> tu
             )
             for reason, count in drops.items()
         )
-    arrived = listener.count(port)
-    if arrived and not probes.ask_arp(fan.bridge, fan.gateway.ip, way.target):
+    # Once they are inside, this host let them in. A peer sends of its own accord, too.
+    inside_count, arrived = inside.count(), outside.count(port)
+    if arrived and not inside_count:
         return (
             _problem(
                 f"{arrived} packets came from {host} to {name} of {state.device}, and none "
@@ -362,7 +372,7 @@ def _explain_silence(state: FanState, way: Way, listener: probes.Listener) -> tu
                 "-j ACCEPT",
             ),
         )
-    if arrived:
+    if inside_count and probes.ask_arp(fan.bridge, fan.gateway.ip, way.target):
         return (
             _problem(
                 f"{way.target} answers ARP through the fan, and no ping",
@@ -385,7 +395,7 @@ def _explain_silence(state: FanState, way: Way, listener: probes.Listener) -> tu
         )
     return (
         _problem(
-            f"{host} answers on the underlay, and nothing comes back from its {name}: a firewall "
+            f"{host} answers on the underlay, and nothing in return on its {name}: a firewall "
             "there or on the way drops it, or its fan has another overlay, prefix, VNI or port",
             f"allow {name} between the hosts; then compare fanctl show --verbose on both, and see "
             f"what fanctl check {fan.host} tells on {host}",

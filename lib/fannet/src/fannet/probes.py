@@ -10,8 +10,8 @@ import struct
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from ipaddress import IPv4Address
+from contextlib import AbstractContextManager, contextmanager
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -20,7 +20,8 @@ from fannet.errors import FannetError
 PING = Path("/usr/bin/ping")
 HEADERS = 28  # bytes that ping's size lacks to the packet's: IPv4 20, ICMP 8
 _PATIENCE = 1.0  # seconds to wait for an answer
-_ETH_P_IP, _ETH_P_ARP = 0x0800, 0x0806  # linux/if_ether.h
+_ETH_P_ALL, _ETH_P_IP, _ETH_P_ARP = 0x0003, 0x0800, 0x0806  # linux/if_ether.h
+_ETHERTYPE = 0xFFFFF000  # SKF_AD_OFF + SKF_AD_PROTOCOL, linux/filter.h
 _SO_ATTACH_FILTER = 26  # asm-generic/socket.h
 _REQUEST, _REPLY = 1, 2  # RFC 826
 
@@ -34,11 +35,20 @@ class Ping(NamedTuple):
     rtt: float | None
 
 
-def ping(target: IPv4Address, source: IPv4Address, *, packet: int = 84, count: int = 3) -> Ping:
+def ping(
+    target: IPv4Address,
+    source: IPv4Address,
+    *,
+    packet: int = 84,
+    count: int = 3,
+    deadline: int | None = None,
+) -> Ping:
     """Send packets of a size that nobody may fragment.
 
     Args:
         packet: bytes, with the IPv4 header.
+        count: how many are sent; with a deadline, how many are to be answered.
+        deadline: seconds after which no answer is waited for any more.
 
     Raises:
         FannetError: there is no ping(8).
@@ -46,6 +56,8 @@ def ping(target: IPv4Address, source: IPv4Address, *, packet: int = 84, count: i
     if not PING.exists():
         raise FannetError(f"{PING} is missing; install the package iputils-ping")
     words = ["-n", "-q", "-c", count, "-i", 0.2, "-W", 1, "-M", "do", "-s", packet - HEADERS]
+    if deadline:
+        words += ["-w", deadline]
     done = subprocess.run(
         [str(PING), *map(str, words), "-I", str(source), str(target)],
         check=False,
@@ -138,8 +150,7 @@ def ask_arp(device: str, sender: IPv4Address, target: IPv4Address) -> list[str]:
         return sorted(found)
 
 
-@contextmanager
-def listen(device: str, host: IPv4Address, protocol: int) -> Iterator[Listener]:
+def listen(device: str, host: IPv4Address, protocol: int) -> AbstractContextManager[Listener]:
     """Count the packets that come from a host on a device, before any firewall sees them.
 
     Args:
@@ -153,22 +164,46 @@ def listen(device: str, host: IPv4Address, protocol: int) -> Iterator[Listener]:
         (0x06, 0, 0, 0x40000),  # ret: take it
         (0x06, 0, 0, 0),  # ret: leave it
     ]
+    return _listen(device, _ETH_P_IP, program)
+
+
+def listen_inside(tunnel: str, sources: IPv4Network) -> AbstractContextManager[Listener]:
+    """Count what a tunnel receives from addresses of a network: IPv4 packets, and ARP's."""
+    program = [
+        (0x28, 0, 0, _ETHERTYPE),  # ldh
+        (0x15, 2, 0, _ETH_P_ARP),  # jeq
+        (0x20, 0, 0, 12),  # ld [12]: the source
+        (0x05, 0, 0, 1),  # ja
+        (0x20, 0, 0, 14),  # ld [14]: ARP's sender
+        (0x54, 0, 0, int(sources.netmask)),  # and
+        (0x15, 0, 1, int(sources.network_address)),  # jeq
+        (0x06, 0, 0, 0x40000),
+        (0x06, 0, 0, 0),
+    ]
+    return _listen(tunnel, _ETH_P_ALL, program)
+
+
+@contextmanager
+def _listen(
+    device: str, ethertype: int, program: list[tuple[int, int, int, int]]
+) -> Iterator[Listener]:
+    """Count the packets on a device that a classic BPF program takes."""
     code = b"".join(struct.pack("HBBI", *step) for step in program)
     buffer = ctypes.create_string_buffer(code)
     fprog = struct.pack("HL", len(program), ctypes.addressof(buffer))
     with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0) as link:
         link.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, fprog)
-        link.bind((device, _ETH_P_IP))
+        link.bind((device, ethertype))
         yield Listener(link)
 
 
 class Listener:
-    """What came from a host since listening began."""
+    """What has come since listening began."""
 
     def __init__(self, link: socket.socket):
         self._link = link
 
-    def count(self, port: int) -> int:
+    def count(self, port: int = 0) -> int:
         """Return how many packets came; of UDP, to a port. Port 0 counts all."""
         found = 0
         while select.select([self._link], [], [], 0)[0]:

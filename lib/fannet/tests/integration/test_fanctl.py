@@ -128,6 +128,16 @@ def test_check_finds_the_firewall(hosts: tuple[Host, Host], where: str) -> None:
     assert check(hosts[0], "172.30.0.27", code=0)["ok"]
 
 
+def test_a_peer_that_sends_by_itself_and_hears_nothing_is_behind_a_firewall(
+    hosts: tuple[Host, Host],
+) -> None:
+    hosts[1].run("iptables", "-I", "INPUT", "-p", "udp", "--dport", "8472", "-j", "DROP")
+    with hosts[1].start("ping", "-i", "0.1", "-I", "250.0.27.1", "250.0.28.1") as sender:
+        told = explain(hosts[0], "172.30.0.27")
+        sender.kill()
+    assert "a firewall there or on the way drops it" in told
+
+
 def test_check_finds_a_way_that_takes_smaller_packets(hosts: tuple[Host, Host]) -> None:
     hosts[1].run("ip", "link", "set", "eth0", "mtu", "1400")
     told = explain(hosts[0], "172.30.0.27")

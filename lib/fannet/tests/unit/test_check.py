@@ -26,6 +26,16 @@ PEER = IPv4Address("172.30.0.27")
 
 
 @dataclass
+class Inside:
+    """What listens to what comes out of the tunnel."""
+
+    network: Network
+
+    def count(self) -> int:
+        return self.network.inside
+
+
+@dataclass
 class Network:
     """What this host sees of the network; the fields that tests change stand for faults."""
 
@@ -33,6 +43,7 @@ class Network:
     route: str | None = "172.30.0.28"
     port: Port = "silent"
     arrived: int = 0
+    inside: int = 0
     arp: dict[str, list[str]] = field(default_factory=dict)
     drops: dict[str, int] = field(default_factory=dict)
     drops_while_asking: dict[str, int] = field(default_factory=dict)
@@ -47,7 +58,13 @@ class Network:
         return [FanState(fan, 1450, self.device, (), drops, self.problems) for fan in self.fans]
 
     def ping(
-        self, target: IPv4Address, source: IPv4Address, *, packet: int = 84, count: int = 3
+        self,
+        target: IPv4Address,
+        source: IPv4Address,
+        *,
+        packet: int = 84,
+        count: int = 3,
+        deadline: int | None = None,
     ) -> Ping:
         if packet > self.answers.get(str(target), 0):
             return Ping(0, None)
@@ -60,6 +77,10 @@ class Network:
     def count(self, _: int) -> int:
         return self.arrived
 
+    @contextmanager
+    def listen_inside(self, *_: object) -> Iterator[Inside]:
+        yield Inside(self)
+
 
 @pytest.fixture
 def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Network:
@@ -67,6 +88,7 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Network:
     monkeypatch.setattr(datapath, "read", fake.read)
     monkeypatch.setattr(probes, "ping", fake.ping)
     monkeypatch.setattr(probes, "listen", fake.listen)
+    monkeypatch.setattr(probes, "listen_inside", fake.listen_inside)
     monkeypatch.setattr(probes, "knock", lambda *_: fake.port)
     monkeypatch.setattr(
         probes, "find_source", lambda _: IPv4Address(fake.route) if fake.route else None
@@ -77,7 +99,8 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Network:
     )
     (tmp_path / "ip_forward").write_text("1\n")
     monkeypatch.setattr(check, "_FORWARDING", tmp_path / "ip_forward")
-    (tmp_path / "eth0").mkdir()
+    for device in ("eth0", "fan-vx8472", "fan-ipip"):
+        (tmp_path / device).mkdir()
     (tmp_path / "eth0/mtu").write_text("1500\n")
     monkeypatch.setattr(check, "_DEVICES", tmp_path)
     monkeypatch.setattr(check, "_BRIDGED", tmp_path / "bridged")
@@ -146,9 +169,11 @@ def test_causes_of_silence_are_told_apart(network: Network) -> None:
     network.port = "silent"
     network.arrived = 2
     assert "this host's firewall drops them" in explain()
+    network.inside = 2
+    assert "does not answer on the underlay either" in explain()
     network.arp = {"250.0.27.1": ["02:fa:fa:00:1b:01"]}
     assert "answers ARP through the fan, and no ping" in explain()
-    network.arrived = 0
+    network.arrived = network.inside = 0
     network.port = "refused"
     assert "refuses UDP port 8472" in explain()
     network.port = "silent"
@@ -275,4 +300,4 @@ def test_an_ipip_fan_has_no_port_to_knock_at(network: Network) -> None:
     network.fans = (replace(FAN, encapsulation="ipip"),)
     network.port = "refused"
     network.answers = {"172.30.0.27": 1500}
-    assert "nothing comes back from its IP protocol 4 (ipip)" in explain()
+    assert "nothing in return on its IP protocol 4 (ipip)" in explain()

@@ -150,11 +150,24 @@ def insist(engine: Engine, path: str) -> None:
             return
 
 
-def watch(name: str, seconds: float = 0, reports: int = 0) -> dict[str, float]:
+def restart(name: str) -> None:
+    """Let one search begin anew from its checkpoint, and pause the others.
+
+    A process keeps the memory that it was given, and where that lies decides how fast it is.
+    """
+    switch(name)
+    if name == BARE:
+        run("/usr/bin/systemctl", "restart", BARE)
+    else:
+        Engine("engine").ask("POST", f"/containers/{name}/restart")
+
+
+def watch(name: str, seconds: float = 0, reports: int = 0, margin: float = 0) -> dict[str, float]:
     """Return a search's share of one core's time and its iterations per second.
 
     Args:
-        seconds: how long to watch at least.
+        seconds: how long to watch at least; without reports, exactly.
+        margin: how long to sleep before and after, in seconds.
         reports: how many of the program's reports to see at least; its speed needs two.
 
     Raises:
@@ -165,16 +178,18 @@ def watch(name: str, seconds: float = 0, reports: int = 0) -> dict[str, float]:
     else:
         pid = Engine("engine").inspect(name)["State"]["Pid"]
     report = find_work(name) / f"p{EXPONENT}.stat"
+    time.sleep(margin)
     began, used, seen = time.monotonic(), read_time(pid), count_reports(report)
     moments: list[float] = []
     while (lasted := time.monotonic() - began) < seconds or len(moments) < reports:
         if lasted > max(seconds, TIMEOUT):
             raise RuntimeError(f"the search {name} reported nothing in {lasted:.0f} s")
-        time.sleep(0.02)
+        time.sleep(0.02 if reports else seconds)
         if reports and (count := count_reports(report)) > seen:
             seen = count
             moments.append(time.monotonic())
     found = {"cpu": (read_time(pid) - used) / (time.monotonic() - began)}
+    time.sleep(margin)
     if reports:
         found["iterations"] = ITERATIONS * (len(moments) - 1) / (moments[-1] - moments[0])
     return found
@@ -198,9 +213,11 @@ def main() -> None:
             print(prepare())
         elif verb == "switch":
             switch(*words)
+        elif verb == "restart":
+            restart(*words)
         else:
-            name, seconds, reports = words
-            print(json.dumps(watch(name, float(seconds), int(reports))))
+            name, seconds, reports, margin = words
+            print(json.dumps(watch(name, float(seconds), int(reports), float(margin))))
     except subprocess.CalledProcessError as error:
         sys.exit(f"{error}: {error.stderr}")
     except (OSError, RuntimeError) as error:

@@ -80,13 +80,18 @@ ip route add 10.244.{there}.0/24 via 10.244.{there}.0 dev flannel.1 onlink
 """
 
 # With the options that the fan charm gives.
-FAN_NETWORK = """
+FAN_UP = "PYTHONPATH={folder} /usr/bin/python3 -m fannet up 250.0.0.0/8 {underlay}"
+FAN_NETWORK = (
+    f"""
 set -e
-PYTHONPATH={folder} /usr/bin/python3 -m fannet up 250.0.0.0/8 {underlay}
+{FAN_UP}
+"""
+    + """
 {network} --subnet 250.0.0.0/8 --ip-range {slice} --gateway {gateway} \\
     --aux-address reserved={first} --opt com.docker.network.bridge.name=fan-250 \\
     --opt com.docker.network.driver.mtu=1450 fan
 """
+)
 
 JOIN = "/usr/bin/curl --fail --silent --show-error --unix-socket /run/docker.sock"
 
@@ -155,7 +160,11 @@ def make_ways(report: Callable[[str], None]) -> Iterator[Ways]:
             join(juju, here, addresses[here], there, addresses[there])
         join_swarm(juju, addresses)
         report("starting the containers")
-        yield Ways(juju, start_containers(juju, addresses))
+        servers = start_containers(juju, addresses)
+        for machine, own in enumerate(addresses):
+            # As every hook of the charm does: the programs hear of the containers.
+            run_on(juju, machine, FAN_UP.format(folder=FOLDER, underlay=name_underlay(own)))
+        yield Ways(juju, servers)
 
 
 def find_addresses(juju: jubilant.Juju) -> list[IPv4Interface]:
@@ -163,6 +172,11 @@ def find_addresses(juju: jubilant.Juju) -> list[IPv4Interface]:
     shown = (run_on(juju, m, "ip -j -4 address show dev host0") for m in (0, 1))
     found = (json.loads(text)[0]["addr_info"][0] for text in shown)
     return [IPv4Interface((each["local"], each["prefixlen"])) for each in found]
+
+
+def name_underlay(own: IPv4Interface) -> str:
+    """Return what `fanctl` is given for the underlay."""
+    return f"host0/{own.network.prefixlen}"
 
 
 def prepare(juju: jubilant.Juju, machine: int) -> None:
@@ -204,7 +218,7 @@ def join(
         "there": there,
         "own": own.ip,
         "peer": peer.ip,
-        "underlay": f"host0/{own.network.prefixlen}",
+        "underlay": name_underlay(own),
         "slice": part,
         "first": part[0],
         "gateway": part[1],

@@ -39,7 +39,7 @@ SETTINGS = {
 }
 
 # Seconds of each measurement, and of what goes before one is looked into.
-SATURATED, PACED, HARVEST, SETTLE = 4.0, 8.0, 8.0, 1.0
+SATURATED, PACED, HARVEST, SETTLE = 4.0, 12.0, 8.0, 1.0
 CONNECTIONS = 32
 # The part of the requests that may fail.
 ERRORS = 0.001

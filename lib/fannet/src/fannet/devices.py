@@ -60,6 +60,8 @@ class Devices:
                 return
             port = made
         self._make_programs(bridge, tunnel, port)
+        if not self._work.pretend:
+            self._tell_veths(tunnel)
         if self._fan.own_bridge:
             self._make_address(bridge)
         if self._fan.encapsulation == "ipip":
@@ -203,6 +205,20 @@ class Devices:
 
             self._work.do(f"attach the programs to {tunnel.name} and {port.name}", replace)
 
+    def _tell_veths(self, tunnel: Link) -> None:
+        """Tell the programs which devices lead into containers; no step, since all works without.
+
+        A container that starts later is told of by the next `up`.
+        """
+        links = self._host.links().values()
+        veths = {x.index for x in links if x.kind == "veth" and x.master and x.leads_away}
+        with (
+            programs.find(tunnel.index, "ingress") as receiver,
+            programs.open_maps(receiver) as maps,
+        ):
+            if maps:
+                maps.set_veths(veths)
+
     def _choose_numbers(
         self, known: dict[int, Numbers], bridge: Link, tunnel: Link, port: Link
     ) -> Numbers:
@@ -311,6 +327,11 @@ def _explain(error: KernelError, fan: Fan) -> FannetError:
         return ConflictError(
             f"UDP port {fan.port} is in use on this host, such as by another vxlan device; "
             "give the fan another port, the same on all of its hosts"
+        )
+    if code == errno.EEXIST:
+        return ConflictError(
+            "another ipip device in external mode is there, and the kernel takes only one; "
+            "remove it, or use the encapsulation vxlan"
         )
     if code == errno.EOPNOTSUPP:
         return KernelError(

@@ -13,12 +13,15 @@
  *
  * fan_rx hands most packets straight to the container's device, past the bridge and past what
  * br_netfilter attaches to it. It knows the device since fan_tx noted where the answers came from.
+ * Past the device, too, into the container itself, if it is in `veths`: whoever loads these programs
+ * sees what kind of device it is, and they do not.
  *
  * An ipip fan is routed: ipip_tx and ipip_rx do the same on an ipip device in external mode.
  */
 
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/pkt_cls.h>
@@ -33,6 +36,7 @@ char LICENSE[] SEC("license") = "GPL";
 
 #define FANS 16 /* on one tunnel; the first place stands for packets that are no fan's */
 #define PATHS 1024
+#define VETHS 1024
 #define PATH_LIFETIME 10000000000ULL /* ns; well below a bridge's ageing time, 300 s */
 
 enum drop {
@@ -116,6 +120,14 @@ struct {
 	__type(key, struct pair);
 	__type(value, struct path);
 } paths SEC(".maps");
+
+/* The numbers of veth devices whose other end is in another network namespace. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, VETHS);
+	__type(key, __u32);
+	__type(value, __u32);
+} veths SEC(".maps");
 
 /*
  * struct bpf_tunnel_key, which has no local address in the headers of Linux before 6.0. Kernels
@@ -497,6 +509,11 @@ int fan_rx(struct __sk_buff *skb)
 		return drop(fan->slot, reason);
 	if (eth.h_proto == bpf_htons(ETH_P_IP)) {
 		device = find_path(skb, fan, &eth);
+		if (device && bpf_map_lookup_elem(&veths, &device)) {
+			/* It had another address than the tunnel's, which is of no matter there. */
+			bpf_skb_change_type(skb, PACKET_HOST);
+			return bpf_redirect_peer(device, 0);
+		}
 		if (device)
 			return bpf_redirect(device, 0);
 	}

@@ -32,6 +32,7 @@ class Link:
         external: whether it is a tunnel that takes each packet's remote host from a tunnel key.
         udp_port: of a vxlan device; 0 for others.
         rx_errors: how many packets it received and refused.
+        leads_away: whether it is one of a pair, and the other is in another network namespace.
     """
 
     index: int
@@ -46,6 +47,7 @@ class Link:
     external: bool
     udp_port: int
     rx_errors: int
+    leads_away: bool
 
 
 class Host:
@@ -172,4 +174,5 @@ def _read_link(message: Any) -> Link:
         external=bool(external),
         udp_port=udp_port,
         rx_errors=message.get_attr("IFLA_STATS64")["rx_errors"],
+        leads_away=message.get_attr("IFLA_LINK_NETNSID") is not None,
     )

@@ -11,7 +11,7 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -22,7 +22,9 @@ from typing import Any, Literal
 from fannet.drops import BPF_DROPS
 from fannet.errors import ConflictError, KernelError
 
+VETHS = 1024  # the most devices that Maps.set_veths takes, as in fan.bpf.c
 SLOTS = range(1, 16)  # FANS in fan.bpf.c; the first place stands for packets that are no fan's
+_MAPS = ("fans", "drops", "veths")
 _FAN = struct.Struct("=12I6sH")  # struct fan
 _HANDLE = _PRIORITY = 1  # our filter's place among a device's
 _REPLACE = 1  # BPF_TC_F_REPLACE
@@ -166,9 +168,10 @@ def find_slot(fans: Mapping[int, Numbers], overlay: IPv4Network) -> int | None:
 class Maps:
     """The maps that a tunnel's programs share."""
 
-    def __init__(self, fans: int, drops: int, fans_id: int = 0):
+    def __init__(self, fans: int, drops: int, veths: int, fans_id: int = 0):
         self._fans = fans
         self._drops = drops
+        self._veths = veths
         self.fans_id = fans_id
 
     def read(self) -> dict[int, Numbers]:
@@ -202,11 +205,30 @@ class Maps:
         one = 1 + len(BPF_DROPS)  # the first says nothing
         return {name: sum(counts[place + 1 :: one]) for place, name in enumerate(BPF_DROPS)}
 
+    def set_veths(self, devices: Collection[int]) -> None:
+        """Tell the programs the numbers of veth devices that lead to other network namespaces.
+
+        Of more than VETHS, the programs do not hear of the oldest.
+        """
+        wanted = set(sorted(devices)[-VETHS:])
+        known = set(self._list_veths())
+        for device in known - wanted:
+            key = struct.pack("=I", device)
+            _check(_library().bpf_map_delete_elem(self._veths, key), "writing a BPF map")
+        for device in wanted - known:
+            self._update(self._veths, device, struct.pack("=I", 1))
+
+    def _list_veths(self) -> Iterator[int]:
+        key, following = None, ctypes.create_string_buffer(4)
+        while not _library().bpf_map_get_next_key(self._veths, key, following):
+            key = following.raw
+            yield struct.unpack("=I", key)[0]
+
     def _drops_size(self) -> int:
         return 8 * (1 + len(BPF_DROPS)) * _library().libbpf_num_possible_cpus()
 
-    def _update(self, fd: int, slot: int, value: bytes) -> None:
-        key = struct.pack("=I", slot)
+    def _update(self, fd: int, number: int, value: bytes) -> None:
+        key = struct.pack("=I", number)
         _check(_library().bpf_map_update_elem(fd, key, value, 0), "writing a BPF map")
 
 
@@ -234,7 +256,7 @@ def load() -> Iterator[tuple[dict[str, Program], Maps]]:
         for program in ("fan_tx", "fan_rx", "ipip_tx", "ipip_rx"):
             found = library.bpf_object__find_program_by_name(opened, program.encode())
             programs[program] = _describe(library.bpf_program__fd(ctypes.c_void_p(found)))
-        maps = [library.bpf_object__find_map_fd_by_name(opened, m) for m in (b"fans", b"drops")]
+        maps = [library.bpf_object__find_map_fd_by_name(opened, m.encode()) for m in _MAPS]
         yield programs, Maps(*maps)
     finally:
         library.bpf_object__close(opened)
@@ -264,9 +286,8 @@ def open_maps(program: Program | None) -> Iterator[Maps | None]:
         for number in program.map_ids if program else ():
             fd = _check(_library().bpf_map_get_fd_by_id(number), "opening a BPF map")
             opened[_read_map_name(fd)] = number, fd
-        if {"fans", "drops"} <= opened.keys():
-            (number, fans), (_, drops) = opened["fans"], opened["drops"]
-            yield Maps(fans, drops, number)
+        if opened.keys() >= set(_MAPS):
+            yield Maps(*(opened[name][1] for name in _MAPS), opened["fans"][0])
         else:
             yield None
     finally:

@@ -105,22 +105,22 @@ def test_other_texts_are_no_marks(text: str) -> None:
 def test_rules_of_one_port_are_written_once() -> None:
     other = Fan(parse_mapping("99.0.0.0/8", "172.30.0.0/16"), HOST, masquerade=False)
     chains = [chain for chain, _ in write_rules([make_fan(), other])]
-    assert sorted(chains) == ["fragments", "leaving", "passing", "passing"]
+    assert sorted(chains) == ["fragments", "leaving", *["passing"] * 3, "sending"]
 
 
-def test_only_what_leaves_for_other_slices_of_a_vxlan_fan_is_not_tracked() -> None:
-    (rule,) = (rule for chain, rule in write_rules([make_fan()]) if chain == "passing")
-    matched = rule.partition(" notrack")[0]
-    assert matched == (
-        f'iifname "fan-250" ip saddr {make_fan().slice} '
-        f"ip daddr 250.0.0.0/8 ip daddr != {make_fan().slice}"
-    )
-    chains = [chain for chain, _ in write_rules([make_fan(encapsulation="ipip")])]
-    assert "passing" not in chains
+def test_a_vxlan_fans_tunnels_and_what_leaves_for_other_slices_are_not_tracked() -> None:
+    rules = [rule.partition(" notrack")[0] for _, rule in write_rules([make_fan()])]
+    fan = make_fan()
+    assert rules[1:4] == [
+        f"ip saddr 172.30.0.0/16 ip daddr {HOST} udp dport 8472",
+        f"ip saddr {HOST} ip daddr 172.30.0.0/16 udp dport 8472",
+        f'iifname "fan-250" ip saddr {fan.slice} ip daddr 250.0.0.0/8 ip daddr != {fan.slice}',
+    ]
+    assert not any("notrack" in rule for _, rule in write_rules([make_fan(encapsulation="ipip")]))
 
 
 def test_rules_with_other_contents_have_other_digests() -> None:
-    one, other = (write_rules([make_fan(bridge=name)])[1][1] for name in ("one", "two"))
+    one, other = (write_rules([make_fan(bridge=name)])[-1][1] for name in ("one", "two"))
     assert one.rpartition("comment")[2] != other.rpartition("comment")[2]
 
 

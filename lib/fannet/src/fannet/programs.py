@@ -24,7 +24,6 @@ from fannet.errors import ConflictError, KernelError
 
 VETHS = 1024  # the most devices that Maps.set_veths takes, as in fan.bpf.c
 SLOTS = range(1, 16)  # FANS in fan.bpf.c; the first place stands for packets that are no fan's
-_MAPS = ("fans", "drops", "veths")
 _FAN = struct.Struct("=12I6sH")  # struct fan
 _HANDLE = _PRIORITY = 1  # our filter's place among a device's
 _REPLACE = 1  # BPF_TC_F_REPLACE
@@ -166,9 +165,9 @@ def find_slot(fans: Mapping[int, Numbers], overlay: IPv4Network) -> int | None:
 
 
 class Maps:
-    """The maps that a tunnel's programs share."""
+    """The maps that a tunnel's programs share; those of ipip have none of `veths`."""
 
-    def __init__(self, fans: int, drops: int, veths: int, fans_id: int = 0):
+    def __init__(self, fans: int, drops: int, veths: int | None, fans_id: int = 0):
         self._fans = fans
         self._drops = drops
         self._veths = veths
@@ -210,19 +209,15 @@ class Maps:
 
         Of more than VETHS, the programs do not hear of the oldest.
         """
+        if self._veths is None:
+            return
         wanted = set(sorted(devices)[-VETHS:])
-        known = set(self._list_veths())
+        known = set(_list_keys(self._veths))
         for device in known - wanted:
             key = struct.pack("=I", device)
             _check(_library().bpf_map_delete_elem(self._veths, key), "writing a BPF map")
         for device in wanted - known:
             self._update(self._veths, device, struct.pack("=I", 1))
-
-    def _list_veths(self) -> Iterator[int]:
-        key, following = None, ctypes.create_string_buffer(4)
-        while not _library().bpf_map_get_next_key(self._veths, key, following):
-            key = following.raw
-            yield struct.unpack("=I", key)[0]
 
     def _drops_size(self) -> int:
         return 8 * (1 + len(BPF_DROPS)) * _library().libbpf_num_possible_cpus()
@@ -230,6 +225,13 @@ class Maps:
     def _update(self, fd: int, number: int, value: bytes) -> None:
         key = struct.pack("=I", number)
         _check(_library().bpf_map_update_elem(fd, key, value, 0), "writing a BPF map")
+
+
+def _list_keys(fd: int) -> Iterator[int]:
+    key, following = None, ctypes.create_string_buffer(4)
+    while not _library().bpf_map_get_next_key(fd, key, following):
+        key = following.raw
+        yield struct.unpack("=I", key)[0]
 
 
 @contextmanager
@@ -256,7 +258,8 @@ def load() -> Iterator[tuple[dict[str, Program], Maps]]:
         for program in ("fan_tx", "fan_rx", "ipip_tx", "ipip_rx"):
             found = library.bpf_object__find_program_by_name(opened, program.encode())
             programs[program] = _describe(library.bpf_program__fd(ctypes.c_void_p(found)))
-        maps = [library.bpf_object__find_map_fd_by_name(opened, m.encode()) for m in _MAPS]
+        names = (b"fans", b"drops", b"veths")
+        maps = [library.bpf_object__find_map_fd_by_name(opened, name) for name in names]
         yield programs, Maps(*maps)
     finally:
         library.bpf_object__close(opened)
@@ -286,8 +289,10 @@ def open_maps(program: Program | None) -> Iterator[Maps | None]:
         for number in program.map_ids if program else ():
             fd = _check(_library().bpf_map_get_fd_by_id(number), "opening a BPF map")
             opened[_read_map_name(fd)] = number, fd
-        if opened.keys() >= set(_MAPS):
-            yield Maps(*(opened[name][1] for name in _MAPS), opened["fans"][0])
+        if opened.keys() >= {"fans", "drops"}:
+            (number, fans), (_, drops) = opened["fans"], opened["drops"]
+            _, veths = opened.get("veths", (0, None))
+            yield Maps(fans, drops, veths, number)
         else:
             yield None
     finally:

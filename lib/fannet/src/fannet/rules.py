@@ -33,7 +33,7 @@ def write_rules(fans: Sequence[Fan]) -> list[tuple[str, str]]:
     """
     rules = []
     for fan in sorted(fans, key=lambda fan: fan.overlay):
-        tunnel = "ip protocol ipip"
+        tunnel = "ip protocol 4"  # its name is ipencap in /etc/protocols, where ipip is another's
         if fan.encapsulation == "vxlan":
             tunnel = f"udp dport {fan.port}"
         # More fragments, or an offset (RFC 791). The ports are in the first fragment; without it,

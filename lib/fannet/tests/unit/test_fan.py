@@ -119,6 +119,12 @@ def test_a_vxlan_fans_tunnels_and_what_leaves_for_other_slices_are_not_tracked()
     assert not any("notrack" in rule for _, rule in write_rules([make_fan(encapsulation="ipip")]))
 
 
+def test_fragments_of_ipip_are_told_by_its_number() -> None:
+    # /etc/protocols calls another protocol ipip.
+    rules = dict(write_rules([make_fan(encapsulation="ipip")]))
+    assert "ip protocol 4 " in rules["fragments"]
+
+
 def test_rules_with_other_contents_have_other_digests() -> None:
     one, other = (write_rules([make_fan(bridge=name)])[-1][1] for name in ("one", "two"))
     assert one.rpartition("comment")[2] != other.rpartition("comment")[2]

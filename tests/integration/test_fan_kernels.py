@@ -1,0 +1,74 @@
+"""The fan's own tests on kernels that people run, each in a qemu guest; see lib/fannet/tests."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections.abc import Iterator
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from tools.guest import Guest, Spawned, boot, build_disk
+from tools.pack import ROOT
+
+PACKAGES = ("iperf3", "iptables", "iputils-ping", "nftables", "procps", "python3")
+LIBRARIES = ("pyroute2", "pytest", "scapy")  # all of them Python alone, also what they need
+FOLDER = "lib/fannet/tests/integration"
+FILES = ("test_datapath.py", "test_forged_packets.py", "test_ipip.py")
+TIMEOUT = 900.0  # seconds; on two quiet cores all takes a tenth of that
+
+
+def find_libraries() -> Iterator[tuple[Path, str]]:
+    """Yield the files of the libraries that the tests import, and of what these need."""
+    todo, done = list(LIBRARIES), set()
+    while todo:
+        name = todo.pop()
+        if name in done:
+            continue
+        done.add(name)
+        found = distribution(name)
+        for file in found.files or ():
+            if ".." not in file.parts:  # commands and manual pages
+                yield Path(str(found.locate_file(file))), str(file)
+        needs = map(Requirement, found.requires or ())
+        todo += [n.name for n in needs if not n.marker or n.marker.evaluate({"extra": ""})]
+
+
+def write_archive(path: Path) -> None:
+    """Write what a guest needs of this repository, and its libraries, to a tar file."""
+    with tarfile.open(path, "w") as archive:
+        for file in ("pyproject.toml", "lib/fannet/src/fannet", FOLDER):
+            archive.add(ROOT / file, file)
+        for file, name in find_libraries():
+            archive.add(file, f"site/{name}")
+
+
+def spawn_tests(guest: Guest, name: str) -> Spawned:
+    return guest.spawn(
+        *("/usr/bin/env", "--chdir=/tests", "PYTHONPATH=site:lib/fannet/src"),
+        *("/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "--tb=short"),
+        f"{FOLDER}/{name}",
+    )
+
+
+@pytest.mark.parametrize("backports", [False, True], ids=["stock", "backports"])
+def test_the_fans_own_tests_pass_on_a_distributions_kernel(
+    backports: bool, tmp_path: Path
+) -> None:
+    write_archive(tmp_path / "tests.tar")
+    with boot(build_disk(PACKAGES, backports=backports)) as guest:
+        guest.copy(tmp_path / "tests.tar", "/tmp/tests.tar")
+        guest.run("/usr/bin/mkdir", "/tests")
+        guest.run("/usr/bin/tar", "-xf", "/tmp/tests.tar", "-C", "/tests")
+        release = guest.run("/usr/bin/uname", "-r").stdout.strip()
+        # At the same time, since the guest has more than one core.
+        running = [spawn_tests(guest, name) for name in FILES]
+        for spawned in running:
+            done = guest.wait(spawned, TIMEOUT)
+            print(release, done.stdout, done.stderr, sep="\n")
+            # Nothing but that some passed: none failed, and none was skipped or left out.
+            last = done.stdout.rstrip().splitlines()[-1]
+            assert re.fullmatch(r"=+ \d+ passed in .* =+", last), f"Linux {release}: {last}"

@@ -79,19 +79,14 @@ ip route add 10.244.{there}.0/24 via 10.244.{there}.0 dev flannel.1 onlink
 {network} --subnet 10.244.{here}.0/24 --opt com.docker.network.driver.mtu=1450 vxlan
 """
 
-# With the options that the fan charm gives.
 FAN_UP = "PYTHONPATH={folder} /usr/bin/python3 -m fannet up 250.0.0.0/8 {underlay}"
-FAN_NETWORK = (
-    f"""
-set -e
-{FAN_UP}
-"""
-    + """
+
+# With the options that the fan charm gives.
+FAN_NETWORK = """
 {network} --subnet 250.0.0.0/8 --ip-range {slice} --gateway {gateway} \\
     --aux-address reserved={first} --opt com.docker.network.bridge.name=fan-250 \\
     --opt com.docker.network.driver.mtu=1450 fan
 """
-)
 
 JOIN = "/usr/bin/curl --fail --silent --show-error --unix-socket /run/docker.sock"
 
@@ -223,7 +218,7 @@ def join(
         "first": part[0],
         "gateway": part[1],
     }
-    for script in (ROUTES, STATIC_VXLAN, FAN_NETWORK):
+    for script in (ROUTES, STATIC_VXLAN, FAN_UP, FAN_NETWORK):
         run_on(juju, here, script.format(**values))
     for network in ("10.201.0.0/16", "10.244.0.0/16"):
         run_on(juju, here, ACCEPT.format(network))

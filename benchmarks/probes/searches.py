@@ -167,8 +167,8 @@ def watch(name: str, seconds: float = 0, reports: int = 0, margin: float = 0) ->
 
     Args:
         seconds: how long to watch at least; without reports, exactly.
-        margin: how long to sleep before and after, in seconds.
         reports: how many of the program's reports to see at least; its speed needs two.
+        margin: how long to sleep before and after, in seconds.
 
     Raises:
         RuntimeError: it reports nothing.

@@ -18,7 +18,7 @@ PACKAGES = ("iperf3", "iptables", "iputils-ping", "nftables", "procps", "python3
 LIBRARIES = ("pyroute2", "pytest", "scapy")  # all of them Python alone, also what they need
 FOLDER = "lib/fannet/tests/integration"
 FILES = ("test_datapath.py", "test_forged_packets.py", "test_ipip.py")
-TIMEOUT = 900.0  # seconds; on two quiet cores all takes a tenth of that
+TIMEOUT = 900.0  # seconds; on two quiet cores all takes a quarter of that
 
 
 def find_libraries() -> Iterator[tuple[Path, str]]:

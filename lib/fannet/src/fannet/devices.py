@@ -60,8 +60,6 @@ class Devices:
                 return
             port = made
         self._make_programs(bridge, tunnel, port)
-        if not self._work.pretend:
-            self._tell_veths(tunnel)
         if self._fan.own_bridge:
             self._make_address(bridge)
         if self._fan.encapsulation == "ipip":
@@ -191,6 +189,9 @@ class Devices:
                     self._work.do(
                         "tell the programs about the fan", lambda: maps.write(slot, numbers)
                     )
+                # No step, since all works without: containers come and go between two `up`.
+                if not self._work.pretend:
+                    maps.set_veths(self._list_veths())
                 return
             known[slot] = numbers
 
@@ -198,6 +199,7 @@ class Devices:
                 indexes = {link.index for link in self._host.links().values()}
                 for place, its in known.items():
                     fresh_maps.write(place, its)
+                fresh_maps.set_veths(self._list_veths())
                 programs.attach(rx, tunnel.index, "ingress")
                 for its in known.values():
                     if its.port in indexes:
@@ -205,19 +207,10 @@ class Devices:
 
             self._work.do(f"attach the programs to {tunnel.name} and {port.name}", replace)
 
-    def _tell_veths(self, tunnel: Link) -> None:
-        """Tell the programs which devices lead into containers; no step, since all works without.
-
-        A container that starts later is told of by the next `up`.
-        """
+    def _list_veths(self) -> set[int]:
+        """Return the numbers of the devices that lead into containers, on any bridge."""
         links = self._host.links().values()
-        veths = {x.index for x in links if x.kind == "veth" and x.master and x.leads_away}
-        with (
-            programs.find(tunnel.index, "ingress") as receiver,
-            programs.open_maps(receiver) as maps,
-        ):
-            if maps:
-                maps.set_veths(veths)
+        return {x.index for x in links if x.kind == "veth" and x.master and x.leads_away}
 
     def _choose_numbers(
         self, known: dict[int, Numbers], bridge: Link, tunnel: Link, port: Link

@@ -41,13 +41,12 @@ def write_rules(fans: Sequence[Fan]) -> list[tuple[str, str]]:
         drop = f"ip frag-off & 0x3fff != 0 {tunnel} counter name {_COUNTER} drop"
         rules.append(("fragments", drop))
         if fan.encapsulation == "vxlan":
-            # Each direction of a tunnel has a source port of its own, so tracking would see one
-            # direction alone, and costs as much as all else that happens to a small packet here.
-            tunnels = f"udp dport {fan.port} notrack"
+            # Each direction of a tunnel has a source port of its own, so tracking would look up
+            # each packet, and see one direction alone.
             underlay, host = fan.mapping.underlay, fan.host
             rules += [
-                ("passing", f"ip saddr {underlay} ip daddr {host} {tunnels}"),
-                ("sending", f"ip saddr {host} ip daddr {underlay} {tunnels}"),
+                ("passing", f"ip saddr {underlay} ip daddr {host} {tunnel} notrack"),
+                ("sending", f"ip saddr {host} ip daddr {underlay} {tunnel} notrack"),
             ]
             # Of a connection to another host's slice, this host sees what leaves and not what
             # arrives past the bridge, so it can't track it; and to try costs throughput.

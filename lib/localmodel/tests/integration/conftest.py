@@ -35,7 +35,8 @@ def _private_instance(name: str) -> Iterator[None]:
             kit.command("localmodel", "down", "--purge")
 
 
-@pytest.fixture(scope="session", autouse=True)
+# Not for a whole session: it sets variables that the same process's other tests read too.
+@pytest.fixture(scope="module", autouse=True)
 def instance() -> Iterator[None]:
     if os.geteuid() != 0:
         pytest.fail("machines take root: run these tests as root")

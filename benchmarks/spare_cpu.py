@@ -39,7 +39,11 @@ SETTINGS = {
 }
 
 # Seconds of each measurement, and of what goes before one is looked into.
-SATURATED, PACED, HARVEST, SETTLE = 4.0, 12.0, 8.0, 1.0
+SATURATED, PACED, HARVEST, SETTLE = 4.0, 4.0, 8.0, 1.0
+# How often each setting has a turn at the paced load in a round. The machine's own work comes in
+# bursts, of which a long turn has a few more or less, and p99 with them: short ones in turn share
+# them. The controls' harm is plain in one.
+TURNS = {ALONE: 8, CHARM: 8, SHARES: 1, UNLIMITED: 1}
 CONNECTIONS = 32
 # The part of the requests that may fail.
 ERRORS = 0.001
@@ -117,20 +121,34 @@ class Ground:
         said = self.juju.ssh(1, f"taskset -c {self.load_core} wrk {options} {self.url}")
         return read_wrk(said)
 
-    def pace(self, rate: float, seconds: float) -> dict[str, float]:
-        """Return the percentiles of the latency, in seconds, at so many requests per second."""
+    def pace(self, rate: float, seconds: float) -> list[float]:
+        """Return each answer's latency, in seconds, at so many requests per second."""
         client = f"/usr/bin/python3 {FOLDER}/paced.py {self.url} {rate:.0f} {seconds:.0f}"
-        return json.loads(self.juju.ssh(1, f"taskset -c {self.load_core} {client}"))
+        said = self.juju.ssh(1, f"taskset -c {self.load_core} {client}")
+        return [latency / 1e6 for latency in json.loads(said)]
 
-    def measure(self, search: str, rate: float) -> dict[str, float]:
-        """Measure a setting once."""
+    def measure_saturated(self, search: str) -> dict[str, float]:
+        """Return the requests/s, and the search's part of the core meanwhile."""
         self.switch(search)
-        with self.watched(search, SATURATED) as saturated:
+        with self.watched(search, SATURATED) as watching:
             requests = self.saturate(SATURATED + 2 * SETTLE)
-        with self.watched(search, PACED) as paced:
-            latency = self.pace(rate, PACED + 2 * SETTLE)
-        cpu = {"saturated-cpu": saturated.result()["cpu"], "paced-cpu": paced.result()["cpu"]}
-        return {**cpu, "requests": requests, **latency}
+        return {"requests": requests, "saturated-cpu": watching.result()["cpu"]}
+
+    def measure_paced(self, rate: float) -> dict[str, dict[str, float]]:
+        """Return each setting's latencies, in seconds, and its search's part of the core."""
+        latencies: dict[str, list[float]] = {name: [] for name in TURNS}
+        cpu: dict[str, list[float]] = {name: [] for name in TURNS}
+        for turn in range(max(TURNS.values())):
+            names = [name for name, turns in TURNS.items() if turn < turns]
+            for name in names if turn % 2 else reversed(names):
+                self.switch(name)
+                with self.watched(name, PACED) as watching:
+                    latencies[name] += self.pace(rate, PACED + 2 * SETTLE)
+                cpu[name].append(watching.result()["cpu"])
+        return {
+            name: {"paced-cpu": statistics.mean(cpu[name]), **summarize(latencies[name])}
+            for name in TURNS
+        }
 
     @contextmanager
     def watched(self, search: str, seconds: float) -> Iterator[Future[dict[str, float]]]:
@@ -207,11 +225,13 @@ def measure_rounds(
     names = list(SETTINGS)
     for number in range(rounds):
         turn = number % len(names)
-        found = {}
+        saturated = {}
         for name in names[turn:] + names[:turn]:
-            report(f"apache2 under load: round {number + 1} of {rounds}, {SETTINGS[name]}")
-            found[name] = ground.measure(name, rate)
-        yield found
+            report(f"apache2 saturated: round {number + 1} of {rounds}, {SETTINGS[name]}")
+            saturated[name] = ground.measure_saturated(name)
+        report(f"apache2 at a paced load: round {number + 1} of {rounds}, settings in turn")
+        paced = ground.measure_paced(rate)
+        yield {name: saturated[name] | paced[name] for name in names}
 
 
 def measure_harvest(
@@ -325,6 +345,13 @@ def describe(ground: Ground, rate: float) -> dict[str, Any]:
         "connections, saturated": CONNECTIONS,
         "requests/s, paced": rate,
     }
+
+
+def summarize(latencies: list[float]) -> dict[str, float]:
+    """Return how many answers there were, and the percentiles of their latency."""
+    ranked = sorted(latencies)
+    shown = {f"p{part:g}": ranked[int(len(ranked) * part / 100)] for part in (50, 99, 99.9)}
+    return {"answers": len(ranked), **shown}
 
 
 def read_wrk(said: str) -> float:

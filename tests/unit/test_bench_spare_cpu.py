@@ -101,6 +101,16 @@ def test_a_schedule_keeps_its_rate() -> None:
     assert len(paced.make_schedule(1000, 20)) == pytest.approx(20_000, rel=0.02)
 
 
+def test_percentiles_are_those_of_all_turns_together() -> None:
+    latencies = [float(number) for number in reversed(range(1000))]
+    assert spare_cpu.summarize(latencies) == {
+        "answers": 1000,
+        "p50": 500.0,
+        "p99": 990.0,
+        "p99.9": 999.0,
+    }
+
+
 @pytest.mark.parametrize(
     "line",
     [

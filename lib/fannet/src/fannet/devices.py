@@ -7,12 +7,12 @@ from dataclasses import asdict
 from socket import AF_INET
 from typing import Any
 
-from fannet import programs
+from fannet import direct, programs
 from fannet.errors import ConflictError, FanError, FannetError, KernelError
 from fannet.fan import OVERHEAD, Fan
 from fannet.links import Host, Link, Work, silence_ipv6
 from fannet.marks import TUNNEL_MARK, Mark, find_marks, read_mark
-from fannet.programs import Numbers
+from fannet.programs import Numbers, Program
 
 # The tunnel's MTU limits nothing: that of the bridge and its port does. So several fans, whose
 # underlay devices may differ, share one.
@@ -68,6 +68,7 @@ class Devices:
     def remove(self, *, keep_bridge: bool = False) -> None:
         """Remove what `make` made; the tunnel stays while other fans use it."""
         fan = self._fan
+        direct.prune(self._host, {int(fan.overlay.network_address)})
         port = self._host.find(name_port(fan)) if fan.encapsulation == "vxlan" else None
         if port and read_mark(port.alias):
             self._delete(port)
@@ -189,9 +190,8 @@ class Devices:
                     self._work.do(
                         "tell the programs about the fan", lambda: maps.write(slot, numbers)
                     )
-                # No step, since all works without: containers come and go between two `up`.
                 if not self._work.pretend:
-                    maps.set_veths(self._list_veths())
+                    self._shorten(fresh["fan_direct"], sender, known | {slot: numbers})
                 return
             known[slot] = numbers
 
@@ -199,18 +199,29 @@ class Devices:
                 indexes = {link.index for link in self._host.links().values()}
                 for place, its in known.items():
                     fresh_maps.write(place, its)
-                fresh_maps.set_veths(self._list_veths())
+                veths = direct.list_veths(self._host, known)
+                fresh_maps.set_veths(veths)
                 programs.attach(rx, tunnel.index, "ingress")
                 for its in known.values():
                     if its.port in indexes:
                         programs.attach(tx, its.port, "egress")
+                direct.attach(fresh["fan_direct"], [x for x, slot in veths.items() if slot])
 
             self._work.do(f"attach the programs to {tunnel.name} and {port.name}", replace)
 
-    def _list_veths(self) -> set[int]:
-        """Return the numbers of the devices that lead into containers, on any bridge."""
-        links = self._host.links().values()
-        return {x.index for x in links if x.kind == "veth" and x.master and x.leads_away}
+    def _shorten(self, program: Program, sender: Program, fans: dict[int, Numbers]) -> None:
+        """Let containers that came since the last `up` have the short ways in and out."""
+        veths = direct.list_veths(self._host, fans)
+        keep = {device for device, slot in veths.items() if slot}
+        direct.prune(self._host, {its.overlay for its in fans.values()}, keep=keep)
+        with programs.open_maps(sender) as maps:
+            if not maps:
+                return
+            maps.set_veths(veths)
+            missing = direct.find_missing(program, maps, veths)
+            if missing:
+                with programs.load(maps) as (loaded, _):
+                    direct.attach(loaded["fan_direct"], missing)
 
     def _choose_numbers(
         self, known: dict[int, Numbers], bridge: Link, tunnel: Link, port: Link

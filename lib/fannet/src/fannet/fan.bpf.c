@@ -5,6 +5,7 @@
  *   container - bridge - port -(fan_tx)-> tunnel -> underlay
  *   container - bridge - port <-(fan_rx)- tunnel <- underlay
  *   container <------------------(fan_rx)
+ *   container -(fan_direct)-----> tunnel
  *
  * The tunnel is a vxlan device in external mode, which takes the remote host from the packet's
  * tunnel key and sends nothing without one; it can serve several fans. fan_tx computes the remote
@@ -15,6 +16,9 @@
  * br_netfilter attaches to it. It knows the device since fan_tx noted where the answers came from.
  * Past the device, too, into the container itself, if it is in `veths`: whoever loads these programs
  * sees what kind of device it is, and they do not.
+ *
+ * fan_direct, on such a device, hands a flow's packets straight to the tunnel, once the bridge and
+ * br_netfilter have let one through to fan_tx, and for a while. All others go to the bridge.
  *
  * An ipip fan is routed: ipip_tx and ipip_rx do the same on an ipip device in external mode.
  */
@@ -37,7 +41,8 @@ char LICENSE[] SEC("license") = "GPL";
 #define FANS 16 /* on one tunnel; the first place stands for packets that are no fan's */
 #define PATHS 1024
 #define VETHS 1024
-#define PATH_LIFETIME 10000000000ULL /* ns; well below a bridge's ageing time, 300 s */
+#define FLOWS 4096
+#define LIFETIME 10000000000ULL /* ns, of paths and flows; well below a bridge's ageing time, 300 s */
 
 enum drop {
 	PASS,
@@ -121,7 +126,28 @@ struct {
 	__type(value, struct path);
 } paths SEC(".maps");
 
-/* The numbers of veth devices whose other end is in another network namespace. */
+/* What a container sends to one port from another. */
+struct flow {
+	__u32 device;
+	__u32 source;
+	__u32 destination;
+	__u32 ports;
+	__u8 remote[ETH_ALEN];
+	__u16 protocol;
+};
+
+/* When the bridge last let a packet of a flow through, in ns. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FLOWS);
+	__type(key, struct flow);
+	__type(value, __u64);
+} flows SEC(".maps");
+
+/*
+ * The numbers of veth devices whose other end is in another network namespace, and the slot of the
+ * fan on whose bridge each is, or 0.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, VETHS);
@@ -166,6 +192,8 @@ struct arp {
 struct packet {
 	__u32 source;
 	__u32 destination;
+	__u32 ports_at; /* where TCP's or UDP's ports are; 0 in others, and in fragments */
+	__u16 protocol;
 };
 
 static __always_inline int drop(__u32 slot, enum drop reason)
@@ -252,6 +280,10 @@ static __always_inline enum drop read_ipv4(struct __sk_buff *skb, const struct f
 		return DROP_RX_TRUNCATED;
 	packet->source = bpf_ntohl(ip.saddr);
 	packet->destination = bpf_ntohl(ip.daddr);
+	packet->protocol = ip.protocol;
+	if ((ip.protocol == IPPROTO_TCP || ip.protocol == IPPROTO_UDP) &&
+	    !(ip.frag_off & bpf_htons(0x3fff)))
+		packet->ports_at = offset + length;
 	if (is_tunnel(ip.protocol))
 		return DROP_RX_NESTED;
 	if (ip.protocol == IPPROTO_UDP && !(ip.frag_off & bpf_htons(0x1fff))) {
@@ -378,21 +410,21 @@ static __always_inline int set_remote(struct __sk_buff *skb, const struct fan *f
  * Remembers which device a container's packets come from. Packets that this host itself sends or
  * routes come from the bridge, by its addresses, and the answers go through it.
  */
-static __always_inline void note_path(struct __sk_buff *skb, const struct fan *fan,
+static __always_inline void note_path(const struct fan *fan, __u32 device,
 				      const struct ethhdr *eth, __u32 source)
 {
 	struct pair pair = { .slot = fan->slot };
 	struct path path = {}, *known;
 
-	if (!skb->ingress_ifindex || source == (fan->slice | 1) || is_same(eth->h_source, fan->mac))
+	if (!device || source == (fan->slice | 1) || is_same(eth->h_source, fan->mac))
 		return;
 	__builtin_memcpy(pair.local, eth->h_source, ETH_ALEN);
 	__builtin_memcpy(pair.remote, eth->h_dest, ETH_ALEN);
 	known = bpf_map_lookup_elem(&paths, &pair);
-	if (known && known->device == skb->ingress_ifindex)
+	if (known && known->device == device)
 		return;
 	path.since = bpf_ktime_get_ns();
-	path.device = skb->ingress_ifindex;
+	path.device = device;
 	bpf_map_update_elem(&paths, &pair, &path, BPF_ANY);
 }
 
@@ -414,11 +446,36 @@ static __always_inline __u32 find_path(struct __sk_buff *skb, const struct fan *
 	if (!path)
 		return 0;
 	/* The check fails also when the device is gone, as after a container's restart. */
-	if (bpf_ktime_get_ns() - path->since < PATH_LIFETIME &&
+	if (bpf_ktime_get_ns() - path->since < LIFETIME &&
 	    !bpf_check_mtu(skb, path->device, &mtu, 0, 0))
 		return path->device;
 	bpf_map_delete_elem(&paths, &pair);
 	return 0;
+}
+
+static __always_inline int read_flow(struct __sk_buff *skb, const struct packet *packet,
+				     const struct ethhdr *eth, struct flow *flow)
+{
+	flow->source = packet->source;
+	flow->destination = packet->destination;
+	flow->protocol = packet->protocol;
+	__builtin_memcpy(flow->remote, eth->h_dest, ETH_ALEN);
+	return packet->ports_at && !bpf_skb_load_bytes(skb, packet->ports_at, &flow->ports,
+						       sizeof(flow->ports));
+}
+
+/* Remembers that the bridge let a packet of a flow through, where fan_direct will ask. */
+static __always_inline void note_flow(struct __sk_buff *skb, const struct ethhdr *eth,
+				      const struct packet *packet)
+{
+	struct flow flow = { .device = skb->ingress_ifindex };
+	__u32 *slot = bpf_map_lookup_elem(&veths, &flow.device);
+	__u64 now;
+
+	if (!slot || !*slot || !read_flow(skb, packet, eth, &flow))
+		return;
+	now = bpf_ktime_get_ns();
+	bpf_map_update_elem(&flows, &flow, &now, BPF_ANY);
 }
 
 /*
@@ -479,8 +536,38 @@ int fan_tx(struct __sk_buff *skb)
 		return drop(fan->slot, reason);
 	if (set_remote(skb, fan, host_of(fan, packet.destination)))
 		return drop(fan->slot, DROP_TX_TUNNEL);
-	if (eth.h_proto == bpf_htons(ETH_P_IP))
-		note_path(skb, fan, &eth, packet.source);
+	if (eth.h_proto == bpf_htons(ETH_P_IP)) {
+		note_path(fan, skb->ingress_ifindex, &eth, packet.source);
+		note_flow(skb, &eth, &packet);
+	}
+	return bpf_redirect(fan->tunnel, 0);
+}
+
+/* What it does not take goes on to the bridge; fan_tx drops there what is to be dropped. */
+SEC("tc")
+int fan_direct(struct __sk_buff *skb)
+{
+	struct flow flow = { .device = skb->ifindex };
+	__u32 *slot = bpf_map_lookup_elem(&veths, &flow.device);
+	struct packet packet = {};
+	struct ethhdr eth;
+	struct fan *fan;
+	__u64 *since;
+	__u32 mtu = 0;
+
+	if (!slot || !*slot || skb->protocol != bpf_htons(ETH_P_IP))
+		return TC_ACT_UNSPEC;
+	fan = bpf_map_lookup_elem(&fans, slot);
+	if (!fan || read_frame(skb, fan, &eth, &packet) || check_sent(fan, &packet) ||
+	    !read_flow(skb, &packet, &eth, &flow))
+		return TC_ACT_UNSPEC;
+	since = bpf_map_lookup_elem(&flows, &flow);
+	/* The bridge drops what is longer than its port takes. */
+	if (!since || bpf_ktime_get_ns() - *since >= LIFETIME ||
+	    bpf_check_mtu(skb, fan->port, &mtu, 0, 0) ||
+	    set_remote(skb, fan, host_of(fan, packet.destination)))
+		return TC_ACT_UNSPEC;
+	note_path(fan, flow.device, &eth, packet.source);
 	return bpf_redirect(fan->tunnel, 0);
 }
 

@@ -11,7 +11,7 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -135,7 +135,7 @@ def _library() -> Any:
         except OSError:
             continue
         library.libbpf_set_print(None)  # its warnings would go to the caller's terminal
-        for function in ("open_mem", "find_program_by_name"):
+        for function in ("open_mem", "find_program_by_name", "find_map_by_name"):
             getattr(library, f"bpf_object__{function}").restype = ctypes.c_void_p
         library.libbpf_get_error.restype = ctypes.c_long
         library.libbpf_get_error.argtypes = [ctypes.c_void_p]
@@ -165,13 +165,17 @@ def find_slot(fans: Mapping[int, Numbers], overlay: IPv4Network) -> int | None:
 
 
 class Maps:
-    """The maps that a tunnel's programs share; those of ipip have none of `veths`."""
+    """The maps that a tunnel's programs share.
 
-    def __init__(self, fans: int, drops: int, veths: int | None, fans_id: int = 0):
-        self._fans = fans
-        self._drops = drops
-        self._veths = veths
+    Attributes:
+        files: their file descriptors, by name; not all programs have all of them.
+        fans_id: the kernel's number of the map `fans`.
+    """
+
+    def __init__(self, files: Mapping[str, int], fans_id: int = 0):
+        self.files = files
         self.fans_id = fans_id
+        self._fans = files["fans"]
 
     def read(self) -> dict[int, Numbers]:
         """Return what the programs know of each fan, by slot."""
@@ -193,31 +197,45 @@ class Maps:
         value = numbers.pack() if numbers else bytes(_FAN.size)
         self._update(self._fans, slot, value)
         if not numbers:
-            self._update(self._drops, slot, bytes(self._drops_size()))
+            self._update(self.files["drops"], slot, bytes(self._drops_size()))
 
     def count_drops(self, slot: int) -> dict[str, int]:
         """Return how many packets were dropped for each reason, over all processors."""
         value = ctypes.create_string_buffer(self._drops_size())
         key = struct.pack("=I", slot)
-        _check(_library().bpf_map_lookup_elem(self._drops, key, value), "reading a BPF map")
+        drops = self.files["drops"]
+        _check(_library().bpf_map_lookup_elem(drops, key, value), "reading a BPF map")
         counts = struct.unpack(f"={len(value.raw) // 8}Q", value.raw)
         one = 1 + len(BPF_DROPS)  # the first says nothing
         return {name: sum(counts[place + 1 :: one]) for place, name in enumerate(BPF_DROPS)}
 
-    def set_veths(self, devices: Collection[int]) -> None:
-        """Tell the programs the numbers of veth devices that lead to other network namespaces.
+    def read_veths(self) -> dict[int, int]:
+        """Return the veth devices that the programs know, and the slots of their fans."""
+        veths, found = self.files.get("veths"), {}
+        for device in _list_keys(veths) if veths else ():
+            key, value = struct.pack("=I", device), ctypes.create_string_buffer(4)
+            if not _library().bpf_map_lookup_elem(veths, key, value):
+                found[device] = struct.unpack("=I", value.raw)[0]
+        return found
+
+    def set_veths(self, veths: Mapping[int, int]) -> None:
+        """Tell the programs the veth devices that lead to other network namespaces.
 
         Of more than VETHS, the programs do not hear of the oldest.
+
+        Args:
+            veths: the devices' numbers, and of each the slot of its bridge's fan, or 0.
         """
-        if self._veths is None:
+        file = self.files.get("veths")
+        if file is None:  # programs of ipip
             return
-        wanted = set(sorted(devices)[-VETHS:])
-        known = set(_list_keys(self._veths))
-        for device in known - wanted:
+        wanted = dict(sorted(veths.items())[-VETHS:])
+        known = self.read_veths()
+        for device in known.keys() - wanted.keys():
             key = struct.pack("=I", device)
-            _check(_library().bpf_map_delete_elem(self._veths, key), "writing a BPF map")
-        for device in wanted - known:
-            self._update(self._veths, device, struct.pack("=I", 1))
+            _check(_library().bpf_map_delete_elem(file, key), "writing a BPF map")
+        for device, slot in wanted.items() - known.items():
+            self._update(file, device, struct.pack("=I", slot))
 
     def _drops_size(self) -> int:
         return 8 * (1 + len(BPF_DROPS)) * _library().libbpf_num_possible_cpus()
@@ -235,8 +253,11 @@ def _list_keys(fd: int) -> Iterator[int]:
 
 
 @contextmanager
-def load() -> Iterator[tuple[dict[str, Program], Maps]]:
+def load(shared: Maps | None = None) -> Iterator[tuple[dict[str, Program], Maps]]:
     """Load the programs; those that are attached to nothing at the end are gone.
+
+    Args:
+        shared: maps of the same programs, loaded before, for use instead of new ones.
 
     Raises:
         KernelError: the kernel refused them.
@@ -253,14 +274,17 @@ def load() -> Iterator[tuple[dict[str, Program], Maps]]:
     _check(library.libbpf_get_error(handle), f"reading {name}")
     opened = ctypes.c_void_p(handle)
     try:
+        for name, file in shared.files.items() if shared else ():
+            found = library.bpf_object__find_map_by_name(opened, name.encode())
+            _check(library.bpf_map__reuse_fd(ctypes.c_void_p(found), file), "sharing a BPF map")
         _check(library.bpf_object__load(opened), "the kernel does not take the BPF programs")
         programs = {}
-        for program in ("fan_tx", "fan_rx", "ipip_tx", "ipip_rx"):
+        for program in ("fan_tx", "fan_rx", "fan_direct", "ipip_tx", "ipip_rx"):
             found = library.bpf_object__find_program_by_name(opened, program.encode())
             programs[program] = _describe(library.bpf_program__fd(ctypes.c_void_p(found)))
-        names = (b"fans", b"drops", b"veths")
-        maps = [library.bpf_object__find_map_fd_by_name(opened, name) for name in names]
-        yield programs, Maps(*maps)
+        names = ("fans", "drops", "veths")
+        files = [library.bpf_object__find_map_fd_by_name(opened, name.encode()) for name in names]
+        yield programs, Maps(dict(zip(names, files, strict=True)))
     finally:
         library.bpf_object__close(opened)
 
@@ -284,20 +308,17 @@ def find(device: int, direction: Direction) -> Iterator[Program | None]:
 @contextmanager
 def open_maps(program: Program | None) -> Iterator[Maps | None]:
     """Open the maps of an attached program; None if there is none, or it is none of ours."""
-    opened: dict[str, tuple[int, int]] = {}  # number and file descriptor, by name
+    numbers: dict[str, int] = {}
+    files: dict[str, int] = {}
     try:
         for number in program.map_ids if program else ():
-            fd = _check(_library().bpf_map_get_fd_by_id(number), "opening a BPF map")
-            opened[_read_map_name(fd)] = number, fd
-        if opened.keys() >= {"fans", "drops"}:
-            (number, fans), (_, drops) = opened["fans"], opened["drops"]
-            _, veths = opened.get("veths", (0, None))
-            yield Maps(fans, drops, veths, number)
-        else:
-            yield None
+            file = _check(_library().bpf_map_get_fd_by_id(number), "opening a BPF map")
+            name = _read_map_name(file)
+            numbers[name], files[name] = number, file
+        yield Maps(files, numbers["fans"]) if "fans" in files else None
     finally:
-        for _, fd in opened.values():
-            os.close(fd)
+        for file in files.values():
+            os.close(file)
 
 
 def attach(program: Program, device: int, direction: Direction) -> None:
@@ -315,6 +336,32 @@ def attach(program: Program, device: int, direction: Direction) -> None:
     if attached in (-errno.EINVAL, -errno.EOPNOTSUPP):
         raise ConflictError(f"device {device} has a qdisc in place of clsact; remove it")
     _check(attached, "attaching a BPF program")
+
+
+def attach_alone(program: Program, device: int) -> None:
+    """Attach a program to what a device receives, unless somebody else has a qdisc there.
+
+    A device that is gone meanwhile is no error, nor is one that takes no program.
+    """
+    created = _library().bpf_tc_hook_create(ctypes.byref(_hook(device, "ingress")))
+    with find(device, "ingress") as attached, open_maps(attached) as maps:
+        if created and not maps:
+            return
+    options = _options(prog_fd=program.fd, flags=_REPLACE)
+    _library().bpf_tc_attach(ctypes.byref(_hook(device, "ingress")), ctypes.byref(options))
+
+
+def detach(device: int) -> None:
+    """Take our program from what a device receives; nothing if it is gone."""
+    options = _options()
+    _library().bpf_tc_detach(ctypes.byref(_hook(device, "ingress")), ctypes.byref(options))
+
+
+def remove_qdisc(device: int) -> None:
+    """Remove a device's clsact qdisc, with all filters there; nothing if it is gone."""
+    hook = _hook(device, "ingress")
+    hook.attach_point |= _ATTACH_POINT["egress"]
+    _library().bpf_tc_hook_destroy(ctypes.byref(hook))
 
 
 def _hook(device: int, direction: Direction) -> _Hook:

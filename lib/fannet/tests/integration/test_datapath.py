@@ -58,6 +58,7 @@ def test_an_mtu_that_does_not_fit_is_refused(lab: Lab) -> None:
 
 def test_up_again_changes_nothing(lab: Lab) -> None:
     host = lab.pair()[0].host
+    host.up()  # it has not seen the container yet
     before = host.snapshot()
     assert host.up().steps == ()
     assert host.snapshot() == before

@@ -1,0 +1,70 @@
+"""The short way out: `fan_direct` on the devices that lead into containers.
+
+All works without it. So nothing here is a step that `up` tells of and `show` misses: containers
+come and go between two `up`, and a device that has filters of somebody else's stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from fannet import programs
+from fannet.links import Host, Link
+from fannet.programs import Maps, Numbers, Program
+
+# The places of filters in a clsact qdisc: TC_H_CLSACT with TC_H_MIN_INGRESS and TC_H_MIN_EGRESS.
+_PLACES = (0xFFFFFFF2, 0xFFFFFFF3)
+
+
+def list_veths(host: Host, fans: Mapping[int, Numbers]) -> dict[int, int]:
+    """Return the devices that lead from a bridge into containers, with the slots of their fans.
+
+    The slot is 0 where no fan has its port in the same bridge.
+    """
+    links = {link.index: link for link in host.links().values()}
+    bridges = {links[its.port].master: slot for slot, its in fans.items() if its.port in links}
+    return {
+        link.index: bridges.get(link.master, 0)
+        for link in links.values()
+        if link.kind == "veth" and link.master and link.leads_away
+    }
+
+
+def find_missing(program: Program, maps: Maps, veths: Mapping[int, int]) -> list[int]:
+    """Return the devices on fans' bridges that do not have the program with these maps."""
+    missing = []
+    for device in (device for device, slot in veths.items() if slot):
+        with programs.find(device, "ingress") as attached:
+            if not attached or not attached.is_like(program, maps):
+                missing.append(device)
+    return missing
+
+
+def attach(program: Program, devices: Collection[int]) -> None:
+    """Attach the program to devices, but for those with a qdisc of somebody else's."""
+    for device in devices:
+        programs.attach_alone(program, device)
+
+
+def prune(host: Host, overlays: Collection[int], *, keep: Collection[int] = ()) -> None:
+    """Take the programs of some fans, and of fans that are gone, from all devices but these."""
+    for link in host.links().values():
+        if link.kind == "veth" and link.index not in keep:
+            overlay = _read_overlay(link.index)
+            if overlay == 0 or overlay in overlays:
+                _detach(host, link)
+
+
+def _read_overlay(device: int) -> int | None:
+    """Return which fan's program a device has: 0 if that is gone, None if it has none of ours."""
+    with programs.find(device, "ingress") as program, programs.open_maps(program) as maps:
+        if not maps:
+            return None
+        numbers = maps.read().get(maps.read_veths().get(device, 0))
+        return numbers.overlay if numbers else 0
+
+
+def _detach(host: Host, link: Link) -> None:
+    programs.detach(link.index)
+    if not any(list(host.netlink.get_filters(link.index, parent=place)) for place in _PLACES):
+        programs.remove_qdisc(link.index)

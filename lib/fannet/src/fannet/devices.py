@@ -68,7 +68,7 @@ class Devices:
     def remove(self, *, keep_bridge: bool = False) -> None:
         """Remove what `make` made; the tunnel stays while other fans use it."""
         fan = self._fan
-        direct.prune(self._host, {int(fan.overlay.network_address)})
+        direct.prune(self._host, self._host.links().values(), {int(fan.overlay.network_address)})
         port = self._host.find(name_port(fan)) if fan.encapsulation == "vxlan" else None
         if port and read_mark(port.alias):
             self._delete(port)
@@ -196,14 +196,14 @@ class Devices:
             known[slot] = numbers
 
             def replace() -> None:
-                indexes = {link.index for link in self._host.links().values()}
+                links = self._read_links()
                 for place, its in known.items():
                     fresh_maps.write(place, its)
-                veths = direct.list_veths(self._host, known)
+                veths = direct.list_veths(links, known)
                 fresh_maps.set_veths(veths)
                 programs.attach(rx, tunnel.index, "ingress")
                 for its in known.values():
-                    if its.port in indexes:
+                    if its.port in links:
                         programs.attach(tx, its.port, "egress")
                 direct.attach(fresh["fan_direct"], [x for x, slot in veths.items() if slot])
 
@@ -211,9 +211,11 @@ class Devices:
 
     def _shorten(self, program: Program, sender: Program, fans: dict[int, Numbers]) -> None:
         """Let containers that came since the last `up` have the short ways in and out."""
-        veths = direct.list_veths(self._host, fans)
+        links = self._read_links()
+        veths = direct.list_veths(links, fans)
         keep = {device for device, slot in veths.items() if slot}
-        direct.prune(self._host, {its.overlay for its in fans.values()}, keep=keep)
+        overlays = {its.overlay for its in fans.values()}
+        direct.prune(self._host, links.values(), overlays, keep=keep)
         with programs.open_maps(sender) as maps:
             if not maps:
                 return
@@ -282,6 +284,10 @@ class Devices:
             f"route {fan.overlay} through {tunnel.name}",
             lambda: netlink.route("replace", **wanted),
         )
+
+    def _read_links(self) -> dict[int, Link]:
+        """Return the host's devices by number."""
+        return {link.index: link for link in self._host.links().values()}
 
     def _find_new(self, name: str) -> Link | None:
         """Return a device that carries packets of the programs alone, so none of IPv6."""

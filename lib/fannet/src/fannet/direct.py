@@ -6,7 +6,7 @@ come and go between two `up`, and a device that has filters of somebody else's s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from fannet import programs
 from fannet.links import Host, Link
@@ -16,12 +16,14 @@ from fannet.programs import Maps, Numbers, Program
 _PLACES = (0xFFFFFFF2, 0xFFFFFFF3)
 
 
-def list_veths(host: Host, fans: Mapping[int, Numbers]) -> dict[int, int]:
+def list_veths(links: Mapping[int, Link], fans: Mapping[int, Numbers]) -> dict[int, int]:
     """Return the devices that lead from a bridge into containers, with the slots of their fans.
 
     The slot is 0 where no fan has its port in the same bridge.
+
+    Args:
+        links: all devices of the host, by number.
     """
-    links = {link.index: link for link in host.links().values()}
     bridges = {links[its.port].master: slot for slot, its in fans.items() if its.port in links}
     return {
         link.index: bridges.get(link.master, 0)
@@ -46,9 +48,11 @@ def attach(program: Program, devices: Collection[int]) -> None:
         programs.attach_alone(program, device)
 
 
-def prune(host: Host, overlays: Collection[int], *, keep: Collection[int] = ()) -> None:
-    """Take the programs of some fans, and of fans that are gone, from all devices but these."""
-    for link in host.links().values():
+def prune(
+    host: Host, links: Iterable[Link], overlays: Collection[int], *, keep: Collection[int] = ()
+) -> None:
+    """Take the programs of some fans, and of fans that are gone, from devices but for some."""
+    for link in links:
         if link.kind == "veth" and link.index not in keep:
             overlay = _read_overlay(link.index)
             if overlay == 0 or overlay in overlays:

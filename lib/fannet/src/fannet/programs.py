@@ -15,13 +15,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from ipaddress import IPv4Network
+from pathlib import Path
 from typing import Any, Literal
 
 from fannet.drops import BPF_DROPS
 from fannet.errors import ConflictError, KernelError
 
+_OBJECT = Path(__file__).with_name("fan.bpf.o")
 VETHS = 1024  # the most devices that Maps.set_veths takes, as in fan.bpf.c
 SLOTS = range(1, 16)  # FANS in fan.bpf.c; the first place stands for packets that are no fan's
 _FAN = struct.Struct("=12I6sH")  # struct fan
@@ -262,16 +263,15 @@ def load(shared: Maps | None = None) -> Iterator[tuple[dict[str, Program], Maps]
     Raises:
         KernelError: the kernel refused them.
     """
-    name = "fan.bpf.o"
     try:
-        code = (resources.files("fannet") / name).read_bytes()
+        code = _OBJECT.read_bytes()
     except FileNotFoundError as error:
         raise KernelError(
-            f"{name} is missing in this installation; install fannet anew"
+            f"{_OBJECT.name} is missing in this installation; install fannet anew"
         ) from error
     library = _library()
     handle = library.bpf_object__open_mem(code, ctypes.c_size_t(len(code)), None)
-    _check(library.libbpf_get_error(handle), f"reading {name}")
+    _check(library.libbpf_get_error(handle), f"reading {_OBJECT.name}")
     opened = ctypes.c_void_p(handle)
     try:
         for name, file in shared.files.items() if shared else ():

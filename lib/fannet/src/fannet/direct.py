@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from fannet import programs
 from fannet.links import Host, Link
+from fannet.marks import read_mark
 from fannet.programs import Maps, Numbers, Program
 
 # The places of filters in a clsact qdisc: TC_H_CLSACT with TC_H_MIN_INGRESS and TC_H_MIN_EGRESS.
@@ -19,12 +20,18 @@ _PLACES = (0xFFFFFFF2, 0xFFFFFFF3)
 def list_veths(links: Mapping[int, Link], fans: Mapping[int, Numbers]) -> dict[int, int]:
     """Return the devices that lead from a bridge into containers, with the slots of their fans.
 
-    The slot is 0 where no fan has its port in the same bridge.
+    The slot is 0 on a bridge that is no fan's, or that is somebody else's: LXD makes qdiscs of its
+    own on its containers' devices, also while they run, and could not with ours there.
 
     Args:
         links: all devices of the host, by number.
     """
-    bridges = {links[its.port].master: slot for slot, its in fans.items() if its.port in links}
+    ports = ((links[its.port], slot) for slot, its in fans.items() if its.port in links)
+    bridges = {
+        port.master: slot
+        for port, slot in ports
+        if port.master in links and read_mark(links[port.master].alias)
+    }
     return {
         link.index: bridges.get(link.master, 0)
         for link in links.values()
@@ -33,7 +40,7 @@ def list_veths(links: Mapping[int, Link], fans: Mapping[int, Numbers]) -> dict[i
 
 
 def find_missing(program: Program, maps: Maps, veths: Mapping[int, int]) -> list[int]:
-    """Return the devices on fans' bridges that do not have the program with these maps."""
+    """Return the devices on fans' own bridges that do not have the program with these maps."""
     missing = []
     for device in (device for device, slot in veths.items() if slot):
         with programs.find(device, "ingress") as attached:

@@ -146,7 +146,7 @@ struct {
 
 /*
  * The numbers of veth devices whose other end is in another network namespace, and the slot of the
- * fan on whose bridge each is, or 0.
+ * fan on whose own bridge each is, or 0.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -183,3 +183,20 @@ def test_each_of_two_fans_has_its_own_program_on_its_containers(lab: Lab) -> Non
     assert "fan_direct" not in filters(one)
     assert "fan_direct" in filters(second[0])
     transfer(*second)
+
+
+def test_devices_on_somebody_elses_bridge_have_no_program(lab: Lab) -> None:
+    host, other = lab.host("172.30.0.28/16"), lab.host("172.30.0.27/16")
+    fan = host.fan(bridge="lxdbr0", own_bridge=False)
+    host.configure(
+        "link add lxdbr0 mtu 1450 address 02:00:00:00:00:01 type bridge",  # as LXD does
+        f"address add {fan.gateway} dev lxdbr0",
+        "link set lxdbr0 up",
+    )
+    inside = lab.container(host, "250.0.28.5/8", bridge="lxdbr0")
+    inside.route_via("250.0.28.1")
+    other.up()
+    host.up(fan)
+    assert not host.up(fan).steps
+    assert not filters(inside)
+    transfer(inside, lab.container(other, "250.0.27.5/8"))

@@ -154,7 +154,7 @@ def test_a_bridge_that_is_deleted_comes_back_for_containers_that_restart(
 def test_hooks_that_have_nothing_to_change_change_nothing_and_say_little(
     fan: jubilant.Juju, units: dict[int, str]
 ) -> None:
-    run_hook(fan, "update-status", unit=units[0])  # it sees the containers that came since the last
+    run_hook(fan, "update-status", unit=units[0])  # it sees new containers
     before = read_network(fan, 0), run_on(fan, 0, "docker", "network", "inspect", "fan")
     run_hook(fan, "update-status", unit=units[0])
     assert read_network(fan, 0) == before[0]

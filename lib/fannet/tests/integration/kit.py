@@ -107,6 +107,12 @@ class Container(Namespace):
             f"link set {self.outside} master {self._bridge} up",
         )
         self.configure("link set eth0 up", f"address add {self.address} dev eth0")
+        # The kernel tells the bridge a while later that both ends are up.
+        wait_for(self._is_forwarding, f"the bridge forwards to {self.outside}")
+
+    def _is_forwarding(self) -> bool:
+        shown = json.loads(self.host.run("ip", "-j", "-d", "link", "show", self.outside))
+        return shown[0]["linkinfo"]["info_slave_data"]["state"] == "forwarding"
 
     def unplug(self) -> None:
         self.host.run("ip", "link", "delete", self.outside)

@@ -28,6 +28,7 @@ from tools.instance import own_instance
 # What is measured of each way: its name, its unit, and what its values are divided by for that.
 METRICS = {
     "one": ("one TCP stream", "Gbit/s", 1.0),
+    "cubic": ("one TCP stream, cubic", "Gbit/s", 1.0),
     "eight": ("eight TCP streams", "Gbit/s", 1.0),
     "datagrams": (f"{MESSAGE}-byte datagrams", "1000/s", 1000.0),
     "round-trip": ("request and answer", "µs", 1.0),
@@ -159,6 +160,9 @@ def describe(ways: Ways) -> dict[str, Any]:
     return {
         "kernel": platform.release(),
         "cores": os.cpu_count(),
+        "congestion-control": run_on(
+            ways.juju, 0, "cat /proc/sys/net/ipv4/tcp_congestion_control"
+        ).strip(),
         "engine": json.loads(run_on(ways.juju, 0, "docker version --format '{{json .Server}}'")),
         "bridge-nf-call-iptables": run_on(
             ways.juju, 0, "cat /proc/sys/net/bridge/bridge-nf-call-iptables || echo none"

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from socket import AF_INET
 from typing import Any
 
-from fannet import direct, programs
+from fannet import direct, processors, programs
 from fannet.errors import ConflictError, FanError, FannetError, KernelError
 from fannet.fan import OVERHEAD, Fan
 from fannet.links import Host, Link, Work, silence_ipv6
@@ -179,13 +179,16 @@ class Devices:
             programs.load() as (fresh, fresh_maps),
             programs.find(tunnel.index, "ingress") as receiver,
             programs.find(port.index, "egress") as sender,
+            programs.find(port.index, "ingress") as taker,
             programs.open_maps(receiver) as maps,
         ):
             rx, tx = fresh[f"{kind}_rx"], fresh[f"{kind}_tx"]
+            take = fresh["fan_in"] if kind == "fan" else rx  # an ipip fan's port is its tunnel
+            present = ((receiver, rx), (sender, tx), (taker, take))
             known = maps.read() if maps else {}
             numbers = self._choose_numbers(known, bridge, tunnel, port)
             slot = numbers.slot
-            if maps and receiver and sender and receiver.is_like(rx) and sender.is_like(tx, maps):
+            if maps and sender and all(x and x.is_like(own, maps) for x, own in present):
                 if known.get(slot) != numbers:
                     self._work.do(
                         "tell the programs about the fan", lambda: maps.write(slot, numbers)
@@ -205,6 +208,7 @@ class Devices:
                 for its in known.values():
                     if its.port in links:
                         programs.attach(tx, its.port, "egress")
+                        programs.attach(take, its.port, "ingress")
                 direct.attach(fresh["fan_direct"], [x for x, slot in veths.items() if slot])
 
             self._work.do(f"attach the programs to {tunnel.name} and {port.name}", replace)
@@ -242,9 +246,19 @@ class Devices:
             udp_port=fan.port,
             tunnel=tunnel.index,
             port=port.index,
+            cpus=self._count_processors(port, known.get(slot)),
             mac=bytes.fromhex(bridge.mac.replace(":", "")),
             slot=slot,
         )
+
+    def _count_processors(self, port: Link, known: Numbers | None) -> int:
+        """Return to how many processors the port may hand over, after letting it if need be."""
+        if self._fan.encapsulation != "vxlan":
+            return 0
+        found = processors.count(port) if self._work.pretend else processors.spread(port)
+        if found is None:
+            return known.cpus if known else 0
+        return found
 
     def _make_address(self, bridge: Link) -> None:
         """Give the bridge the slice's .1; addresses outside of the overlay are not our matter."""

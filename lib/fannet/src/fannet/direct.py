@@ -60,7 +60,8 @@ def prune(
 ) -> None:
     """Take the programs of some fans, and of fans that are gone, from devices but for some."""
     for link in links:
-        if link.kind == "veth" and link.index not in keep:
+        is_ours = read_mark(link.alias)  # a fan's port has a program of its own
+        if link.kind == "veth" and link.index not in keep and not is_ours:
             overlay = _read_overlay(link.index)
             if overlay == 0 or overlay in overlays:
                 _detach(host, link)

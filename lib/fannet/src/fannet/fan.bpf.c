@@ -5,6 +5,7 @@
  *   container - bridge - port -(fan_tx)-> tunnel -> underlay
  *   container - bridge - port <-(fan_rx)- tunnel <- underlay
  *   container <------------------(fan_rx)
+ *   container <-(fan_in)- port <-(fan_rx)
  *   container -(fan_direct)-----> tunnel
  *
  * The tunnel is a vxlan device in external mode, which takes the remote host from the packet's
@@ -16,6 +17,10 @@
  * br_netfilter attaches to it. It knows the device since fan_tx noted where the answers came from.
  * Past the device, too, into the container itself, if it is in `veths`: whoever loads these programs
  * sees what kind of device it is, and they do not.
+ *
+ * What one processor receives for a container that runs on another, fan_rx hands over to that one,
+ * through the port: the kernel takes a packet's processor from its hash there (RPS). fan_in, on the
+ * port, goes on with it.
  *
  * fan_direct, on such a device, hands a flow's packets straight to the tunnel, once the bridge and
  * br_netfilter have let one through to fan_tx, and for a while. All others go to the bridge.
@@ -84,6 +89,7 @@ struct fan {
 	__u32 udp_port;
 	__u32 tunnel; /* device numbers */
 	__u32 port;
+	__u32 cpus; /* how many processors the port takes packets' from, by their hashes; 0: none */
 	__u8 mac[ETH_ALEN]; /* the bridge's */
 	__u16 slot;
 };
@@ -128,7 +134,6 @@ struct {
 
 /* What a container sends to one port from another. */
 struct flow {
-	__u32 device;
 	__u32 source;
 	__u32 destination;
 	__u32 ports;
@@ -136,12 +141,21 @@ struct flow {
 	__u16 protocol;
 };
 
-/* When the bridge last let a packet of a flow through, in ns. */
+struct way {
+	__u64 since; /* ns; when the bridge last let a packet of the flow through */
+	__u32 device; /* the one that it came from */
+	__u32 sender; /* the processor that it is sent on */
+	__u32 receiver; /* the one that takes in the answers, plus 1; 0: each that gets one */
+	__u32 handed; /* how many answers were handed over to that, */
+	__u32 taken; /* and how many of them it has taken in */
+	__u32 unused;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, FLOWS);
 	__type(key, struct flow);
-	__type(value, __u64);
+	__type(value, struct way);
 } flows SEC(".maps");
 
 /*
@@ -468,14 +482,81 @@ static __always_inline int read_flow(struct __sk_buff *skb, const struct packet 
 static __always_inline void note_flow(struct __sk_buff *skb, const struct ethhdr *eth,
 				      const struct packet *packet)
 {
-	struct flow flow = { .device = skb->ingress_ifindex };
-	__u32 *slot = bpf_map_lookup_elem(&veths, &flow.device);
-	__u64 now;
+	struct way way = { .device = skb->ingress_ifindex }, *known;
+	__u32 *slot = bpf_map_lookup_elem(&veths, &way.device);
+	struct flow flow = {};
 
 	if (!slot || !*slot || !read_flow(skb, packet, eth, &flow))
 		return;
-	now = bpf_ktime_get_ns();
-	bpf_map_update_elem(&flows, &flow, &now, BPF_ANY);
+	way.since = bpf_ktime_get_ns();
+	way.sender = bpf_get_smp_processor_id();
+	known = bpf_map_lookup_elem(&flows, &flow);
+	if (!known || known->device != way.device) {
+		bpf_map_update_elem(&flows, &flow, &way, BPF_ANY);
+		return;
+	}
+	known->since = way.since;
+	known->taken = known->handed; /* those that were lost on the way would never be */
+}
+
+/* Returns the way of the flow that a packet of TCP answers, if it is known. */
+static __always_inline struct way *find_answered(struct __sk_buff *skb, const struct packet *packet,
+						 const struct ethhdr *eth)
+{
+	struct flow flow = {
+		.source = packet->destination,
+		.destination = packet->source,
+		.protocol = packet->protocol,
+	};
+
+	if (packet->protocol != IPPROTO_TCP || !packet->ports_at ||
+	    bpf_skb_load_bytes(skb, packet->ports_at, &flow.ports, sizeof(flow.ports)))
+		return NULL;
+	flow.ports = flow.ports << 16 | flow.ports >> 16;
+	__builtin_memcpy(flow.remote, eth->h_source, ETH_ALEN);
+	return bpf_map_lookup_elem(&flows, &flow);
+}
+
+/*
+ * Chooses the processor that takes in a packet: the one that its container answers on. To hand over
+ * costs both some time, so that it is done for connections that move a lot: of which one packet was
+ * many on the wire. Another one is chosen when nothing is left on the way to the last, so that no
+ * packet overtakes another.
+ */
+static __always_inline __u32 choose_processor(struct __sk_buff *skb, const struct fan *fan,
+					      const struct packet *packet,
+					      const struct ethhdr *eth)
+{
+	__u32 here = bpf_get_smp_processor_id();
+	struct way *way = fan->cpus ? find_answered(skb, packet, eth) : NULL;
+
+	if (!way)
+		return here;
+	if (skb->gso_segs > 1 && (__s32)(way->handed - way->taken) <= 0)
+		way->receiver = way->sender + 1;
+	if (!way->receiver || way->receiver > fan->cpus || way->receiver == here + 1)
+		return here;
+	way->handed++;
+	return way->receiver - 1;
+}
+
+/* Sends a packet to what the port receives, on a processor. */
+static __always_inline int pass_to_port(struct __sk_buff *skb, const struct fan *fan, __u32 cpu)
+{
+	/* A share of all hashes is each processor's; this is the middle of its. */
+	if (cpu < fan->cpus)
+		bpf_set_hash(skb, (2ULL * cpu + 1) * (1ULL << 31) / fan->cpus);
+	return bpf_redirect(fan->port, BPF_F_INGRESS);
+}
+
+/* Sends a packet to the container behind a device. */
+static __always_inline int deliver(struct __sk_buff *skb, __u32 device)
+{
+	if (!bpf_map_lookup_elem(&veths, &device))
+		return bpf_redirect(device, 0);
+	/* It had another address than the tunnel's, which is of no matter there. */
+	bpf_skb_change_type(skb, PACKET_HOST);
+	return bpf_redirect_peer(device, 0);
 }
 
 /*
@@ -547,13 +628,13 @@ int fan_tx(struct __sk_buff *skb)
 SEC("tc")
 int fan_direct(struct __sk_buff *skb)
 {
-	struct flow flow = { .device = skb->ifindex };
-	__u32 *slot = bpf_map_lookup_elem(&veths, &flow.device);
+	__u32 device = skb->ifindex, mtu = 0, here;
+	__u32 *slot = bpf_map_lookup_elem(&veths, &device);
 	struct packet packet = {};
+	struct flow flow = {};
 	struct ethhdr eth;
 	struct fan *fan;
-	__u64 *since;
-	__u32 mtu = 0;
+	struct way *way;
 
 	if (!slot || !*slot || skb->protocol != bpf_htons(ETH_P_IP))
 		return TC_ACT_UNSPEC;
@@ -561,13 +642,16 @@ int fan_direct(struct __sk_buff *skb)
 	if (!fan || read_frame(skb, fan, &eth, &packet) || check_sent(fan, &packet) ||
 	    !read_flow(skb, &packet, &eth, &flow))
 		return TC_ACT_UNSPEC;
-	since = bpf_map_lookup_elem(&flows, &flow);
+	way = bpf_map_lookup_elem(&flows, &flow);
 	/* The bridge drops what is longer than its port takes. */
-	if (!since || bpf_ktime_get_ns() - *since >= LIFETIME ||
+	if (!way || way->device != device || bpf_ktime_get_ns() - way->since >= LIFETIME ||
 	    bpf_check_mtu(skb, fan->port, &mtu, 0, 0) ||
 	    set_remote(skb, fan, host_of(fan, packet.destination)))
 		return TC_ACT_UNSPEC;
-	note_path(fan, flow.device, &eth, packet.source);
+	here = bpf_get_smp_processor_id();
+	if (way->sender != here)
+		way->sender = here;
+	note_path(fan, device, &eth, packet.source);
 	return bpf_redirect(fan->tunnel, 0);
 }
 
@@ -579,7 +663,7 @@ int fan_rx(struct __sk_buff *skb)
 	struct ethhdr eth;
 	struct fan *fan;
 	enum drop reason;
-	__u32 device;
+	__u32 device, cpu;
 
 	if (bpf_skb_get_tunnel_key(skb, (void *)&key, KEY_SIZE, 0))
 		return drop(0, DROP_RX_METADATA);
@@ -594,17 +678,32 @@ int fan_rx(struct __sk_buff *skb)
 	reason = check_received(fan, &packet, key.remote);
 	if (reason)
 		return drop(fan->slot, reason);
-	if (eth.h_proto == bpf_htons(ETH_P_IP)) {
-		device = find_path(skb, fan, &eth);
-		if (device && bpf_map_lookup_elem(&veths, &device)) {
-			/* It had another address than the tunnel's, which is of no matter there. */
-			bpf_skb_change_type(skb, PACKET_HOST);
-			return bpf_redirect_peer(device, 0);
-		}
-		if (device)
-			return bpf_redirect(device, 0);
-	}
-	return bpf_redirect(fan->port, BPF_F_INGRESS);
+	cpu = choose_processor(skb, fan, &packet, &eth);
+	if (cpu != bpf_get_smp_processor_id())
+		return pass_to_port(skb, fan, cpu);
+	device = eth.h_proto == bpf_htons(ETH_P_IP) ? find_path(skb, fan, &eth) : 0;
+	return device ? deliver(skb, device) : pass_to_port(skb, fan, cpu);
+}
+
+/* Only fan_rx sends to what the port receives, so that all there is checked. */
+SEC("tc")
+int fan_in(struct __sk_buff *skb)
+{
+	struct fan *fan = find_by_port(skb->ifindex);
+	struct packet packet = {};
+	struct ethhdr eth;
+	struct way *way;
+	__u32 device;
+
+	if (!fan || !fan->cpus || read_frame(skb, fan, &eth, &packet))
+		return TC_ACT_UNSPEC;
+	bpf_set_hash_invalid(skb);
+	way = find_answered(skb, &packet, &eth);
+	if (!way || way->handed == way->taken)
+		return TC_ACT_UNSPEC;
+	way->taken++;
+	device = find_path(skb, fan, &eth);
+	return device ? deliver(skb, device) : TC_ACT_UNSPEC;
 }
 
 SEC("tc")

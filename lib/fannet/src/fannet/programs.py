@@ -25,7 +25,7 @@ from fannet.errors import ConflictError, KernelError
 _OBJECT = Path(__file__).with_name("fan.bpf.o")
 VETHS = 1024  # the most devices that Maps.set_veths takes, as in fan.bpf.c
 SLOTS = range(1, 16)  # FANS in fan.bpf.c; the first place stands for packets that are no fan's
-_FAN = struct.Struct("=12I6sH")  # struct fan
+_FAN = struct.Struct("=13I6sH")  # struct fan
 _HANDLE = _PRIORITY = 1  # our filter's place among a device's
 _REPLACE = 1  # BPF_TC_F_REPLACE
 # Ubuntu 22.04 has libbpf 0.5; what is used here is the same in all.
@@ -51,6 +51,7 @@ class Numbers:
     udp_port: int
     tunnel: int
     port: int
+    cpus: int
     mac: bytes
     slot: int
 
@@ -279,7 +280,7 @@ def load(shared: Maps | None = None) -> Iterator[tuple[dict[str, Program], Maps]
             _check(library.bpf_map__reuse_fd(ctypes.c_void_p(found), file), "sharing a BPF map")
         _check(library.bpf_object__load(opened), "the kernel does not take the BPF programs")
         programs = {}
-        for program in ("fan_tx", "fan_rx", "fan_direct", "ipip_tx", "ipip_rx"):
+        for program in ("fan_tx", "fan_rx", "fan_in", "fan_direct", "ipip_tx", "ipip_rx"):
             found = library.bpf_object__find_program_by_name(opened, program.encode())
             programs[program] = _describe(library.bpf_program__fd(ctypes.c_void_p(found)))
         names = ("fans", "drops", "veths")

@@ -69,6 +69,16 @@ def test_a_command_in_a_machine_may_ask_its_systemd_for_a_scope(
     assert juju.ssh(0, "systemd-run --quiet --scope echo here") == "here\n"
 
 
+def test_a_machine_may_set_its_own_network_devices_and_none_of_the_hosts(
+    juju: jubilant.Juju, two: tuple[str, str]
+) -> None:
+    tunable = "/sys/class/net/host0/queues/rx-0/rps_cpus"
+    assert juju.ssh(0, f"echo 1 >{tunable} && cat {tunable}").strip("0\n,") == "1"
+    assert "eth0" not in juju.ssh(0, "ls /sys/devices/virtual/net /sys/class/net").split()
+    with pytest.raises(jubilant.CLIError, match="Read-only file system"):
+        juju.ssh(0, "touch /sys/devices/system/cpu/cpu0/online")
+
+
 def test_a_machine_reaches_the_outside_by_name(juju: jubilant.Juju, two: tuple[str, str]) -> None:
     juju.ssh(0, "apt-get update -q -o APT::Update::Error-Mode=any")
 

@@ -32,11 +32,11 @@ PACKAGES = (
     "systemd-sysv",
 )
 
-#: Runs in each machine before its engine: nspawn mounts the cgroup hierarchies of version 1
-#: read-only.
+#: Runs in each machine before its engine: nspawn mounts read-only the cgroup hierarchies of
+#: version 1, and the settings of network devices, which are the machine's own.
 HOST_UNIT = """\
 [Unit]
-Description=Open the control groups to this machine
+Description=Open the control groups and the network devices to this machine
 DefaultDependencies=no
 After=local-fs.target
 Before=sysinit.target docker.service containerd.service
@@ -46,6 +46,8 @@ Type=oneshot
 RemainAfterExit=yes
 ExecStart=/bin/sh -c 'while read -r _ dir type _; do case $type in cgroup) \
 mount -o remount,rw,bind "$dir";; esac; done </proc/mounts'
+ExecStart=/usr/bin/mount --bind /sys/devices/virtual/net /sys/devices/virtual/net
+ExecStart=/usr/bin/mount -o remount,rw /sys/devices/virtual/net
 
 [Install]
 WantedBy=sysinit.target

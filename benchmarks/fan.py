@@ -28,7 +28,6 @@ from tools.instance import own_instance
 # What is measured of each way: its name, its unit, and what its values are divided by for that.
 METRICS = {
     "one": ("one TCP stream", "Gbit/s", 1.0),
-    "cubic": ("one TCP stream, cubic", "Gbit/s", 1.0),
     "eight": ("eight TCP streams", "Gbit/s", 1.0),
     "datagrams": (f"{MESSAGE}-byte datagrams", "1000/s", 1000.0),
     "round-trip": ("request and answer", "µs", 1.0),

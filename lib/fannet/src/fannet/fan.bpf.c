@@ -144,11 +144,10 @@ struct flow {
 struct way {
 	__u64 since; /* ns; when the bridge last let a packet of the flow through */
 	__u32 device; /* the one that it came from */
-	__u32 sender; /* the processor that it is sent on */
-	__u32 receiver; /* the one that takes in the answers, plus 1; 0: each that gets one */
+	__u16 sender; /* the processor that it is sent on */
+	__u16 receiver; /* the one that takes in the answers, plus 1; 0: each that gets one */
 	__u32 handed; /* how many answers were handed over to that, */
 	__u32 taken; /* and how many of them it has taken in */
-	__u32 unused;
 };
 
 struct {

@@ -246,13 +246,13 @@ class Devices:
             udp_port=fan.port,
             tunnel=tunnel.index,
             port=port.index,
-            cpus=self._count_processors(port, known.get(slot)),
             mac=bytes.fromhex(bridge.mac.replace(":", "")),
             slot=slot,
+            cpus=self._count_processors(port, known.get(slot)),
         )
 
     def _count_processors(self, port: Link, known: Numbers | None) -> int:
-        """Return to how many processors the port may hand over, after letting it if need be."""
+        """Return to how many processors the port may hand over, and let it."""
         if self._fan.encapsulation != "vxlan":
             return 0
         found = processors.count(port) if self._work.pretend else processors.spread(port)

@@ -89,9 +89,9 @@ struct fan {
 	__u32 udp_port;
 	__u32 tunnel; /* device numbers */
 	__u32 port;
-	__u32 cpus; /* how many processors the port takes packets' from, by their hashes; 0: none */
 	__u8 mac[ETH_ALEN]; /* the bridge's */
 	__u16 slot;
+	__u32 cpus; /* the port takes packets to so many processors, by their hashes; 0: to none */
 };
 
 struct counters {
@@ -141,11 +141,12 @@ struct flow {
 	__u16 protocol;
 };
 
+/* What is known of a flow. */
 struct way {
 	__u64 since; /* ns; when the bridge last let a packet of the flow through */
 	__u32 device; /* the one that it came from */
-	__u16 sender; /* the processor that it is sent on */
-	__u16 receiver; /* the one that takes in the answers, plus 1; 0: each that gets one */
+	__u16 sender; /* the processor that it was last sent on */
+	__u16 receiver; /* the one that takes in the answers, plus 1; 0: whichever gets one */
 	__u32 handed; /* how many answers were handed over to that, */
 	__u32 taken; /* and how many of them it has taken in */
 };
@@ -517,10 +518,10 @@ static __always_inline struct way *find_answered(struct __sk_buff *skb, const st
 }
 
 /*
- * Chooses the processor that takes in a packet: the one that its container answers on. To hand over
- * costs both some time, so that it is done for connections that move a lot: of which one packet was
- * many on the wire. Another one is chosen when nothing is left on the way to the last, so that no
- * packet overtakes another.
+ * Returns the processor that shall take in a packet: the one that its container last sent on. To
+ * hand over costs both some time, so it is done for connections that move a lot: of which one
+ * packet was many on the wire. Another one is chosen when nothing is left on the way to the last,
+ * so that no packet overtakes another.
  */
 static __always_inline __u32 choose_processor(struct __sk_buff *skb, const struct fan *fan,
 					      const struct packet *packet,
@@ -698,7 +699,7 @@ int fan_in(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	bpf_set_hash_invalid(skb);
 	way = find_answered(skb, &packet, &eth);
-	if (!way || way->handed == way->taken)
+	if (!way || way->handed == way->taken) /* it was not handed over, but is for the bridge */
 		return TC_ACT_UNSPEC;
 	way->taken++;
 	device = find_path(skb, fan, &eth);

@@ -21,8 +21,10 @@ def spread(port: Link) -> int | None:
     None: this process does not see the files of the port's network namespace.
     """
     present = count(port)
+    if present is None:
+        return None
     wanted = _count_online()
-    if present in (None, wanted):
+    if present == wanted:
         return present
     file = _find_file(port)
     try:

@@ -25,7 +25,7 @@ from fannet.errors import ConflictError, KernelError
 _OBJECT = Path(__file__).with_name("fan.bpf.o")
 VETHS = 1024  # the most devices that Maps.set_veths takes, as in fan.bpf.c
 SLOTS = range(1, 16)  # FANS in fan.bpf.c; the first place stands for packets that are no fan's
-_FAN = struct.Struct("=13I6sH")  # struct fan
+_FAN = struct.Struct("=12I6sHI")  # struct fan
 _HANDLE = _PRIORITY = 1  # our filter's place among a device's
 _REPLACE = 1  # BPF_TC_F_REPLACE
 # Ubuntu 22.04 has libbpf 0.5; what is used here is the same in all.
@@ -51,9 +51,9 @@ class Numbers:
     udp_port: int
     tunnel: int
     port: int
-    cpus: int
     mac: bytes
     slot: int
+    cpus: int  # the last: older programs don't know it, and their fans are read with 0 here
 
     def pack(self) -> bytes:
         return _FAN.pack(*self.__dict__.values())

@@ -134,9 +134,9 @@ def test_numbers_take_as_much_room_as_in_the_programs() -> None:
     fan = make_fan()
     constants = vars(MAPPING.constants(HOST))
     numbers = Numbers(
-        **constants, vni=1, udp_port=2, tunnel=3, port=4, cpus=2, mac=bytes(6), slot=5
+        **constants, vni=1, udp_port=2, tunnel=3, port=4, mac=bytes(6), slot=5, cpus=2
     )
-    assert len(numbers.pack()) == 13 * 4 + 6 + 2
+    assert len(numbers.pack()) == 12 * 4 + 6 + 2 + 4
     assert find_slot({5: numbers}, fan.overlay) == 5
     assert find_slot({5: numbers}, IPv4Network("99.0.0.0/8")) is None
     assert 0 not in SLOTS  # the place of packets that are no fan's

@@ -46,7 +46,11 @@ def test_every_round_measures_all_ways_and_begins_with_another() -> None:
     rounds = list(fan.measure_rounds(cast("Ways", fake), 5, lambda _: None))
     assert [set(found) for found in rounds] == [{*WAYS, AGAIN}] * 5
     assert len({next(iter(found)) for found in rounds}) == 5
-    assert fake.measured.count(FAN) == 10
+    assert fake.measured.count(FAN) == 2 * 5 * fan.TURNS
+
+
+def test_of_the_turns_in_a_round_the_median_counts() -> None:
+    assert fan.take_medians([{"one": 9.0}, {"one": 1.0}, {"one": 2.0}]) == {"one": 2.0}
 
 
 @pytest.mark.parametrize(("way", "least"), [(SWARM, 1.05), (VXLAN, 1.0), (ROUTED, 0.8)])

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Address, IPv4Network
+from itertools import count
 from pathlib import Path
 
 from pyroute2 import netns
@@ -120,10 +121,10 @@ def count_objects() -> int:
     return found + len(maps)
 
 
-def join_fan(hosts: int) -> tuple[float, int]:
+def join_fan(name: str, hosts: int) -> tuple[float, int]:
     """Make a host part of a fan; return the seconds that took, and the objects it has since."""
     fan = make_fan(hosts)
-    with make_host(0, choose_prefix(hosts)) as name, entered(name):
+    with entered(name):
         before = count_objects()
         began = time.monotonic()
         fannet.up(fan)
@@ -131,11 +132,11 @@ def join_fan(hosts: int) -> tuple[float, int]:
         return took, count_objects() - before
 
 
-def join_vxlan(hosts: int) -> tuple[float, int]:
+def join_vxlan(name: str, hosts: int) -> tuple[float, int]:
     """The same with a static vxlan, its entries sent by iproute2 in batches."""
     neighbours, entries = list_peers(hosts)
     device = "".join(f"{line}\n" for line in VXLAN)
-    with make_host(0, choose_prefix(hosts)) as name, entered(name):
+    with entered(name):
         before = count_objects()
         began = time.monotonic()
         run(IP, "-batch", "-", stdin=device + neighbours)
@@ -150,13 +151,15 @@ def measure_scale(rounds: int, report: Callable[[str], None]) -> Joined:
         "fan": {hosts: [] for hosts in NETWORKS},
         "vxlan": {hosts: [] for hosts in VXLAN_NETWORKS},
     }
-    for number in range(rounds):
-        # Not counted: it waits for the kernel, which clears away what the last large vxlan had.
-        join_fan(FEW)
-        for way, join in (("fan", join_fan), ("vxlan", join_vxlan)):
-            for hosts in found[way]:
-                report(f"joining a network: round {number + 1} of {rounds}, {hosts:,} hosts")
-                found[way][hosts].append(join(hosts))
+    numbers = count()
+    # All stay until the end: to clear one away keeps the kernel from what the next asks for.
+    with ExitStack() as stack:
+        for number in range(rounds):
+            for way, join in (("fan", join_fan), ("vxlan", join_vxlan)):
+                for hosts in found[way]:
+                    report(f"joining a network: round {number + 1} of {rounds}, {hosts:,} hosts")
+                    host = make_host(next(numbers), choose_prefix(hosts))
+                    found[way][hosts].append(join(stack.enter_context(host), hosts))
     return found
 
 

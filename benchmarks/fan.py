@@ -45,7 +45,7 @@ Rounds = list[dict[str, dict[str, float]]]
 
 
 def measure(rounds: int, report: Callable[[str], None]) -> Outcome:
-    """Measure in a local model of its own, and in network namespaces; about fifteen minutes."""
+    """Measure in a local model of its own, and in network namespaces; about twenty minutes."""
     report("making a local model")
     with own_instance("localmodel-bench"), make_ways(report) as ways:
         circumstances = describe(ways)

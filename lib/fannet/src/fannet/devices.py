@@ -121,7 +121,10 @@ class Devices:
             )
         mac = (_MAC_PREFIX + self._fan.gateway.ip.packed).hex(":")
         if not link:
-            self._add(f"make bridge {name}", ifname=name, kind="bridge", address=mac)
+            # A bridge that snoops joins a multicast group itself (RFC 4286) and reports it through
+            # the fan, which carries no multicast and would count that as a drop.
+            settings = {"kind": "bridge", "address": mac, "br_mcast_snooping": 0}
+            self._add(f"make bridge {name}", ifname=name, **settings)
             link = self._host.find(name)
         return self._mend(link, mtu=mtu, mac=mac, alias=alias)
 

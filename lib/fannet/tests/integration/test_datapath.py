@@ -119,6 +119,13 @@ def test_a_deleted_bridge_is_made_again(lab: Lab) -> None:
     ping(host, "250.0.27.5")
 
 
+def test_the_fans_own_devices_join_no_multicast_group(lab: Lab) -> None:
+    """The kernel would report it through the fan, where each report counts as a drop."""
+    host = lab.pair()[0].host
+    groups = [line.split() for line in host.run("ip", "-4", "maddress").splitlines()]
+    assert {words[1] for words in groups if words[0] == "inet"} == {"224.0.0.1"}  # never reported
+
+
 def test_a_program_of_another_kind_in_our_place_is_replaced(lab: Lab) -> None:
     one, _ = lab.pair()
     tc = (

@@ -16,12 +16,12 @@ class CustomBuildHook(BuildHookInterface[Any]):
     """Runs clang before the files are gathered."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        package = Path(self.root) / "src" / "fannet"
+        programs = Path(self.root) / "src" / "fannet" / "bpf"
         # Debian keeps <asm/types.h>, which the kernel's headers include, below the machine's name.
         headers = f"/usr/include/{platform.machine()}-linux-gnu"
         flags = ["-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-mcpu=v2", "-I", headers]
-        made = package / "fan.bpf.o.new"
-        command = [CLANG, *flags, "-c", str(package / "fan.bpf.c"), "-o", str(made)]
+        made = programs / "fan.bpf.o.new"
+        command = [CLANG, *flags, "-c", str(programs / "fan.bpf.c"), "-o", str(made)]
         try:
             done = subprocess.run(command, check=False, capture_output=True, text=True)
         except FileNotFoundError:
@@ -31,4 +31,4 @@ class CustomBuildHook(BuildHookInterface[Any]):
             ) from None
         if done.returncode:
             raise RuntimeError(f"clang could not compile fan.bpf.c:\n{done.stderr}")
-        made.replace(package / "fan.bpf.o")
+        made.replace(programs / "fan.bpf.o")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# In the order of `enum drop` in fan.bpf.c.
+# In the order of `enum drop` in bpf/drops.h.
 BPF_DROPS = {
     "rx_metadata": "came without a tunnel's key",
     "rx_vni": "came with a VNI that is no fan's on this port",

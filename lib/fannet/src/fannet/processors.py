@@ -1,6 +1,6 @@
 """The processors that a fan's port may hand packets over to: its `rps_cpus`.
 
-The kernel's Documentation/networking/scaling.rst (RPS) explains the file, and fan.bpf.c what the
+The kernel's Documentation/networking/scaling.rst (RPS) explains the file, and bpf/ what the
 fan has of it. All works without: where the file can't be written, nothing is handed over.
 """
 

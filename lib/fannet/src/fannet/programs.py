@@ -1,4 +1,4 @@
-"""The BPF programs of fan.bpf.c: loading, attaching, and what their maps hold.
+"""The BPF programs of bpf/fan.bpf.c: loading, attaching, and what their maps hold.
 
 libbpf does the work, through ctypes: iproute2 depends on it, so it is on every Debian and Ubuntu
 host, and it needs neither a compiler nor a mounted bpf file system. What is loaded is found again
@@ -22,9 +22,9 @@ from typing import Any, Literal
 from fannet.drops import BPF_DROPS
 from fannet.errors import ConflictError, KernelError
 
-_OBJECT = Path(__file__).with_name("fan.bpf.o")
-VETHS = 1024  # the most devices that Maps.set_veths takes, as in fan.bpf.c
-SLOTS = range(1, 16)  # FANS in fan.bpf.c; the first place stands for packets that are no fan's
+_OBJECT = Path(__file__).parent / "bpf" / "fan.bpf.o"
+VETHS = 1024  # the most devices that Maps.set_veths takes, as in bpf/ways.h
+SLOTS = range(1, 16)  # FANS in bpf/mapping.h; the first place stands for packets that are no fan's
 _FAN = struct.Struct("=12I6sHI")  # struct fan
 _HANDLE = _PRIORITY = 1  # our filter's place among a device's
 _REPLACE = 1  # BPF_TC_F_REPLACE

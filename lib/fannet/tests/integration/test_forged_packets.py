@@ -309,6 +309,6 @@ def test_a_container_cannot_forge_and_each_drop_is_counted(lab: Lab) -> None:
 
 
 def test_every_reason_of_the_programs_has_a_name() -> None:
-    source = (Path(__file__).parents[2] / "src" / "fannet" / "fan.bpf.c").read_text()
+    source = (Path(__file__).parents[2] / "src" / "fannet" / "bpf" / "drops.h").read_text()
     names = re.findall(r"^\tDROP_([A-Z0-9_]+),$", source, re.MULTILINE)
     assert [name.lower() for name in names] == list(BPF_DROPS)

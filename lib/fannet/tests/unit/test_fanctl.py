@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fannet import addresses, boot, datapath, dhcp, fanfile
+from fannet import addresses, datapath, dhcp, fanfile
 from fannet.addresses import Address
 from fannet.cli import commands, main
 from fannet.cli.parser import parse
@@ -388,65 +388,6 @@ def test_help_teaches_every_verb(verb: str, capsys: pytest.CaptureFixture[str]) 
 def test_help_is_a_verb_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["help"]) == 0
     assert "fanctl up 250.0.0.0/8 eth0/16 dhcp" in capsys.readouterr().out
-
-
-def test_the_unit_names_this_python_and_comes_before_engines() -> None:
-    unit = boot.render_unit()
-    assert f'ExecStart="{sys.executable}" -m fannet up -a --wait' in unit
-    assert str(Path(fanfile.__file__).parent.parent) in unit
-    before = next(line for line in unit.splitlines() if line.startswith("Before="))
-    assert "docker.service" in before
-
-
-@pytest.fixture
-def booted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Commands that a systemd was given; it takes them all."""
-    given: list[list[str]] = []
-
-    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        given.append(command[1:])
-        known = ["enable", boot.UNIT.name] in given
-        code = 0 if command[1] != "is-enabled" or known else 1
-        return subprocess.CompletedProcess(command, code, "", "")
-
-    monkeypatch.setattr(boot, "UNIT", tmp_path / "fanctl.service")
-    monkeypatch.setattr(boot, "SYSTEMD", tmp_path)
-    monkeypatch.setattr(boot.subprocess, "run", run)
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    return given
-
-
-def test_boot_is_enabled_once_and_disabled_without_a_trace(
-    booted: list[list[str]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["boot", "enable"]) == 0
-    assert ["daemon-reload"] in booted
-    assert boot.UNIT.read_text() == boot.render_unit()
-    main(["boot", "status"])
-    assert capsys.readouterr().out.splitlines()[-1] == "enabled"
-    booted_before = [words for words in booted if words[0] != "is-enabled"]
-    assert main(["boot", "enable"]) == 0
-    assert [words for words in booted if words[0] != "is-enabled"] == booted_before
-    assert capsys.readouterr().out == ""
-    assert main(["boot", "disable"]) == 0
-    assert not boot.UNIT.exists()
-    assert ["disable", "--now", "fanctl.service"] in booted
-    capsys.readouterr()
-    main(["boot", "status", "--format", "json"])
-    assert json.loads(capsys.readouterr().out) == {"enabled": False}
-    assert main(["boot", "disable"]) == 0
-
-
-def test_boot_without_systemd_says_what_to_do_instead(
-    booted: list[list[str]],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(boot, "SYSTEMD", tmp_path / "none")
-    assert main(["boot", "enable"]) == 1
-    assert "call fanctl up -a" in capsys.readouterr().err
-    assert not booted
 
 
 def test_what_up_does_not_need_is_not_imported() -> None:

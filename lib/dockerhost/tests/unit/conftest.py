@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+import pytest
+
+from lib.dockerhost.tests.unit.api import Api
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Api:
+    api = Api()
+    monkeypatch.setattr("docker.APIClient", lambda **_: api)
+    return api

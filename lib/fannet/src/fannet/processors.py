@@ -6,34 +6,30 @@ fan has of it. All works without: where the file can't be written, nothing is ha
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from pathlib import Path
 
 from fannet.links import Link
 
 _DEVICES = Path("/sys/class/net")
-_ONLINE = Path("/sys/devices/system/cpu/online")
+_PROCESSORS = Path("/sys/devices/system/cpu")
 _WORD = 32  # bits of a mask between two commas
 
 
 def spread(port: Link) -> int | None:
-    """Let a port hand over to every processor; return to how many it may, 0 if to none.
+    """Let a port hand over to all processors that may do such work; return to how many.
 
-    None: this process does not see the files of the port's network namespace.
+    0: to none, as where there is one only, or where their numbers have gaps. None: this process
+    does not see the files of the port's network namespace.
     """
     present = count(port)
     if present is None:
         return None
-    wanted = _count_online()
-    if present == wanted:
-        return present
-    file = _find_file(port)
-    try:
-        file.write_text(format_mask(wanted))
-        present = count(port)
-        if present != wanted:  # some are kept from such work (isolcpus)
-            file.write_text(format_mask(0))
-    except OSError:  # such as in a container that may only read it
-        return present
+    wanted = _count_allowed()
+    if present != wanted:
+        with suppress(OSError):  # such as in a container that may only read it
+            _find_file(port).write_text(format_mask(wanted))
     return count(port)
 
 
@@ -63,10 +59,23 @@ def format_mask(processors: int) -> str:
     return ",".join(reversed(words))
 
 
-def _count_online() -> int:
-    """Return how many processors there are; 0 if there is one, or their numbers have gaps."""
-    first, _, last = _ONLINE.read_text().strip().partition("-")
-    return int(last) + 1 if first == "0" and last.isdigit() else 0
+def _count_allowed() -> int:
+    """Return how many processors may do the network's work; 0 as of `spread`."""
+    kept = _read_list("isolated") | _read_list("nohz_full")  # the kernel takes none of these
+    allowed = _read_list("online") - kept
+    return len(allowed) if len(allowed) > 1 and allowed == set(range(len(allowed))) else 0
+
+
+def _read_list(name: str) -> set[int]:
+    """Return a list of processors, such as 0-3,5; the kernel has several words for none."""
+    try:
+        text = (_PROCESSORS / name).read_text()
+    except FileNotFoundError:
+        return set()
+    numbers: set[int] = set()
+    for first, last in re.findall(r"(\d+)(?:-(\d+))?", text):
+        numbers |= set(range(int(first), int(last or first) + 1))
+    return numbers
 
 
 def _find_file(port: Link) -> Path:

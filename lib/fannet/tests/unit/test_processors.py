@@ -29,9 +29,9 @@ PORT = Link(
 @pytest.fixture
 def mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A host with four processors, as its files show it; the port's mask is empty."""
-    online = tmp_path / "online"
-    online.write_text("0-3\n")
-    monkeypatch.setattr(processors, "_ONLINE", online)
+    for name, text in {"online": "0-3", "isolated": "", "nohz_full": "(null)"}.items():
+        (tmp_path / name).write_text(f"{text}\n")
+    monkeypatch.setattr(processors, "_PROCESSORS", tmp_path)
     monkeypatch.setattr(processors, "_DEVICES", tmp_path)
     file = tmp_path / PORT.name / "queues/rx-0/rps_cpus"
     file.parent.mkdir(parents=True)
@@ -82,19 +82,23 @@ def test_a_file_that_may_only_be_read_hands_over_nothing(
     assert processors.spread(PORT) == 0
 
 
-def test_what_the_kernel_keeps_from_such_work_hands_over_nothing(
-    mask: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("isolated", "nohz_full", "number"),
+    [("3", "(null)", 3), ("", "2-3", 2), ("2", "3", 2), ("1", "(null)", 0), ("1-3", "1-3", 0)],
+)
+def test_processors_that_are_kept_from_such_work_are_left_out(
+    mask: Path, isolated: str, nohz_full: str, number: int
 ) -> None:
-    written = []
+    (mask.parents[3] / "isolated").write_text(f"{isolated}\n")
+    (mask.parents[3] / "nohz_full").write_text(f"{nohz_full}\n")
+    assert processors.spread(PORT) == number
+    assert processors.count(PORT) == number
 
-    def write(file: Path, text: str) -> int:
-        written.append(text)
-        with file.open("w") as opened:  # as with isolcpus=1
-            return opened.write(f"{int(text, 16) & ~2:08x}")
 
-    monkeypatch.setattr(Path, "write_text", write)
-    assert processors.spread(PORT) == 0
-    assert written == ["0000000f", "00000000"]
+def test_a_kernel_that_keeps_none_may_lack_the_files(mask: Path) -> None:
+    (mask.parents[3] / "isolated").unlink()
+    (mask.parents[3] / "nohz_full").unlink()
+    assert processors.spread(PORT) == 4
 
 
 def test_a_device_of_another_namespace_with_the_same_name_is_left_alone(mask: Path) -> None:

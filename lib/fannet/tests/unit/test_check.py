@@ -230,8 +230,11 @@ def test_iptables_that_drop_bridged_packets_are_told(
     assert check.check_all().fans[0].findings == ()
     (tmp_path / "bridged").write_text("1\n")
     assert "nothing in fan-250 but containers of Docker's reaches another host" in explain("")
-    rules = DOCKER + "-A DOCKER-USER -i fan-250 -o fan-250 -j ACCEPT\n"
-    assert check.check_all().fans[0].findings == ()
+    rules = DOCKER + "-A DOCKER-FORWARD -i docker0 -j ACCEPT\n-A DOCKER ! -i fan-250 -j DROP\n"
+    assert "nothing in fan-250 but containers of Docker's reaches another host" in explain("")
+    for rule in ("DOCKER-USER -i fan-250 -o fan-250", "DOCKER-FORWARD -i fan-250"):
+        rules = f"{DOCKER}-A {rule} -j ACCEPT\n"
+        assert check.check_all().fans[0].findings == ()
     rules = DOCKER.replace("DROP", "ACCEPT")
     assert check.check_all().fans[0].findings == ()
 

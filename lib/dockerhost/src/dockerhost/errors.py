@@ -59,7 +59,8 @@ _NOISE = tuple(
     for pattern in (
         r"^Error response from daemon: ",
         r"^[^:]+ for http\S+: \w[\w ]+ \(\"(?=.*\"\)$)",
-        r"^(error pulling image configuration|failed to resolve reference \"[^\"]*\"): ",
+        r"^error pulling image configuration: ",
+        r"^failed to resolve reference \"([^\"]*)\": (?:\1: )?",
         r"^failed to do request: ",
         r"^(Get|Head|Post) \"?\S+?\"?: ",
         r"^dial (tcp|unix) \S+: ",

@@ -29,6 +29,11 @@ from dockerhost.errors import explain
             "manifest unknown",
         ),
         (
+            'failed to resolve reference "172.30.0.3:5000/mlucas:2": 172.30.0.3:5000/mlucas:2: '
+            "not found",
+            "not found",
+        ),
+        (
             'Get "https://registry-1.docker.io/v2/": dial tcp: '
             "lookup registry-1.docker.io on 10.255.255.53:53: no such host",
             "registry-1.docker.io: no such host",

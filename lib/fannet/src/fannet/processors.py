@@ -27,9 +27,10 @@ def spread(port: Link) -> int | None:
     if present is None:
         return None
     wanted = _count_allowed()
-    if present != wanted:
-        with suppress(OSError):  # such as in a container that may only read it
-            _find_file(port).write_text(format_mask(wanted))
+    if present == wanted:
+        return present
+    with suppress(OSError):  # such as in a container that may only read it
+        _find_file(port).write_text(format_mask(wanted))
     return count(port)
 
 

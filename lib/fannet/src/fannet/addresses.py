@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
-from pathlib import Path
-from typing import NamedTuple
 
-from fannet.errors import FanError, KernelError, MappingError, UnderlayError
+from fannet.errors import FanError, MappingError, UnderlayError
+from fannet.links import Address, open_host
 
-# It answers in a tenth of the time that importing pyroute2 takes, and `fanctl up` is in a hurry.
-IP = "/usr/sbin/ip"
 FORM = "give DEVICE/PREFIX, ADDRESS/PREFIX or NETWORK/PREFIX, such as eth0/16"
-
-
-class Address(NamedTuple):
-    """An IPv4 address of this host.
-
-    Attributes:
-        prefixlen: of the network that the device is on, as far as its address tells.
-        secondary: whether the device has another address of the same network, which comes first.
-    """
-
-    device: str
-    address: IPv4Address
-    prefixlen: int
-    secondary: bool
-
-    def __str__(self) -> str:
-        return f"{self.address} on {self.device}"
 
 
 def read_addresses() -> list[Address]:
@@ -38,24 +16,8 @@ def read_addresses() -> list[Address]:
     Raises:
         KernelError: they could not be read.
     """
-    if not Path(IP).exists():
-        raise KernelError(f"{IP} is missing; install the package iproute2")
-    done = subprocess.run(
-        [IP, "-json", "-4", "address", "show"], check=False, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise KernelError(f"the addresses of this host could not be read: {done.stderr.strip()}")
-    return [
-        Address(
-            link["ifname"],
-            IPv4Address(info["local"]),
-            info["prefixlen"],
-            info.get("secondary", False),
-        )
-        for link in json.loads(done.stdout)
-        for info in link.get("addr_info", ())
-        if info["scope"] == "global"
-    ]
+    with open_host() as host:
+        return [each for each in host.list_addresses() if each.is_global]
 
 
 def find_underlay(text: str) -> tuple[IPv4Address, IPv4Network]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from dataclasses import asdict
-from socket import AF_INET
 from typing import Any
 
 from fannet import direct, processors, programs
@@ -12,6 +11,7 @@ from fannet.errors import ConflictError, FanError, FannetError, KernelError
 from fannet.fan import OVERHEAD, Fan
 from fannet.links import Host, Link, Work, silence_ipv6
 from fannet.marks import TUNNEL_MARK, Mark, find_marks, read_mark
+from fannet.netlink import Attributes, nest
 from fannet.programs import Numbers, Program
 
 # The tunnel's MTU limits nothing: that of the bridge and its port does. So several fans, whose
@@ -123,8 +123,8 @@ class Devices:
         if not link:
             # A bridge that snoops joins a multicast group itself (RFC 4286) and reports it through
             # the fan, which carries no multicast and would count that as a drop.
-            settings = {"kind": "bridge", "address": mac, "br_mcast_snooping": 0}
-            self._add(f"make bridge {name}", ifname=name, **settings)
+            data = {"IFLA_BR_MCAST_SNOOPING": 0}
+            self._add(f"make bridge {name}", name, "bridge", data, IFLA_ADDRESS=mac)
             link = self._host.find(name)
         return self._mend(link, mtu=mtu, mac=mac, alias=alias)
 
@@ -145,14 +145,14 @@ class Devices:
             self._delete(link)
             link = None
         if not link:
-            settings: dict[str, Any] = {"ipip_collect_metadata": True}
+            data: dict[str, Any] = {"IFLA_IPIP_COLLECT_METADATA": True}
             if vxlan:
-                settings = {
-                    "vxlan_port": fan.port,
-                    "vxlan_collect_metadata": 1,
-                    "vxlan_learning": 0,
+                data = {
+                    "IFLA_VXLAN_PORT": fan.port,
+                    "IFLA_VXLAN_COLLECT_METADATA": 1,
+                    "IFLA_VXLAN_LEARNING": 0,
                 }
-            self._add(f"make tunnel {name}", ifname=name, kind=fan.encapsulation, **settings)
+            self._add(f"make tunnel {name}", name, fan.encapsulation, data)
             link = self._find_new(name)
         try:
             return self._mend(link, mtu=_TUNNEL_MTU if vxlan else mtu, alias=TUNNEL_MARK)
@@ -166,7 +166,8 @@ class Devices:
         name, end = name_port(self._fan), _name_end(self._fan)
         link = self._host.find(name)
         if not link:
-            self._add(f"make port {name}", ifname=name, kind="veth", peer={"ifname": end})
+            data = {"VETH_INFO_PEER": nest({"IFLA_IFNAME": end})}
+            self._add(f"make port {name}", name, "veth", data)
             link = self._find_new(name)
         self._mend(self._find_new(end))
         return self._mend(link, mtu=mtu, alias=alias, master=bridge.index)
@@ -265,42 +266,27 @@ class Devices:
 
     def _make_address(self, bridge: Link) -> None:
         """Give the bridge the slice's .1; addresses outside of the overlay are not our matter."""
-        netlink, gateway = self._host.netlink, self._fan.gateway
+        gateway = self._fan.gateway
         present = self._host.addresses(bridge)
         stale = {a for a in present if a.ip in self._fan.overlay and a != gateway}
         for address in sorted(stale):
             self._work.do(
                 f"remove address {address} from {bridge.name}",
-                lambda address=address: netlink.addr(
-                    "del",
-                    index=bridge.index,
-                    address=str(address.ip),
-                    prefixlen=address.network.prefixlen,
-                ),
+                lambda address=address: self._host.delete_address(bridge, address),
             )
         if gateway not in present:
             self._work.do(
                 f"give {bridge.name} the address {gateway}",
-                lambda: netlink.addr(
-                    "add",
-                    index=bridge.index,
-                    address=str(gateway.ip),
-                    prefixlen=gateway.network.prefixlen,
-                ),
+                lambda: self._host.add_address(bridge, gateway),
             )
 
     def _make_route(self, tunnel: Link) -> None:
-        netlink, fan = self._host.netlink, self._fan
-        wanted = {"dst": str(fan.overlay), "oif": tunnel.index, "prefsrc": str(fan.gateway.ip)}
-        network, length = str(fan.overlay.network_address), fan.overlay.prefixlen
-        for route in netlink.get_routes(family=AF_INET, oif=tunnel.index, dst_len=length):
-            found = (route.get_attr("RTA_DST"), route.get_attr("RTA_PREFSRC"))
-            if found == (network, wanted["prefsrc"]):
-                return
-        self._work.do(
-            f"route {fan.overlay} through {tunnel.name}",
-            lambda: netlink.route("replace", **wanted),
-        )
+        overlay, source = self._fan.overlay, self._fan.gateway.ip
+        if not self._host.has_route(tunnel, overlay, source):
+            self._work.do(
+                f"route {overlay} through {tunnel.name}",
+                lambda: self._host.set_route(tunnel, overlay, source),
+            )
 
     def _read_links(self) -> dict[int, Link]:
         """Return the host's devices by number."""
@@ -312,35 +298,37 @@ class Devices:
             silence_ipv6(name)
         return self._host.find(name)
 
-    def _add(self, step: str, **settings: Any) -> None:
+    def _add(self, step: str, name: str, kind: str, data: Attributes, **others: Any) -> None:
         try:
-            self._work.do(step, lambda: self._host.netlink.link("add", **settings))
+            self._work.do(step, lambda: self._host.add_link(name, kind, data, **others))
         except KernelError as error:
             raise _explain(error, self._fan) from error
 
     def _delete(self, link: Link) -> None:
-        netlink = self._host.netlink
-        self._work.do(
-            f"remove {link.kind} {link.name}", lambda: netlink.link("del", index=link.index)
-        )
+        self._work.do(f"remove {link.kind} {link.name}", lambda: self._host.delete_link(link))
 
     def _mend(self, link: Link | None, **wanted: Any) -> Link | None:
         """Set what differs of a device's mtu, mac, alias and master, and that it is up."""
         if not link:
             return None  # only pretended
         differing = {name: value for name, value in wanted.items() if getattr(link, name) != value}
-        if not link.is_up:
-            differing["state"] = "up"
-        if not differing:
+        if not differing and link.is_up:
             return link
-        keys = {"mac": "address", "alias": "ifalias"}
-        settings = {keys.get(name, name): value for name, value in differing.items()}
-        words = {"alias": "mark it", "master": "plug it in", "state": "set it up"}
-        what = ", ".join(words.get(n, f"set its {n} to {v}") for n, v in differing.items())
+        keys = {
+            "mtu": "IFLA_MTU",
+            "mac": "IFLA_ADDRESS",
+            "alias": "IFLA_IFALIAS",
+            "master": "IFLA_MASTER",
+        }
+        attributes = {keys[name]: value for name, value in differing.items()}
+        words = {"alias": "mark it", "master": "plug it in"}
+        what = [words.get(name, f"set its {name} to {value}") for name, value in differing.items()]
+        if not link.is_up:
+            what.append("set it up")
         try:
             self._work.do(
-                f"{link.name}: {what}",
-                lambda: self._host.netlink.link("set", index=link.index, **settings),
+                f"{link.name}: {', '.join(what)}",
+                lambda: self._host.set_link(link, up=not link.is_up, **attributes),
             )
         except KernelError as error:
             raise _explain(error, self._fan) from error

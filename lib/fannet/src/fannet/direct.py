@@ -13,9 +13,6 @@ from fannet.links import Host, Link
 from fannet.marks import read_mark
 from fannet.programs import Maps, Numbers, Program
 
-# The places of filters in a clsact qdisc: TC_H_CLSACT with TC_H_MIN_INGRESS and TC_H_MIN_EGRESS.
-_PLACES = (0xFFFFFFF2, 0xFFFFFFF3)
-
 
 def list_veths(links: Mapping[int, Link], fans: Mapping[int, Numbers]) -> dict[int, int]:
     """Return the devices that lead from a bridge into containers, with the slots of their fans.
@@ -78,5 +75,5 @@ def _read_overlay(device: int) -> int | None:
 
 def _detach(host: Host, link: Link) -> None:
     programs.detach(link.index)
-    if not any(list(host.netlink.get_filters(link.index, parent=place)) for place in _PLACES):
+    if not host.has_filters(link):
         programs.remove_qdisc(link.index)

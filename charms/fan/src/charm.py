@@ -20,7 +20,7 @@ from fannet import check
 
 logger = logging.getLogger(__name__)
 # Each line that reaches Juju's log costs a process, and these say nothing new.
-for client in ("asyncio", "docker", "pyroute2", "urllib3"):
+for client in ("docker", "urllib3"):
     logging.getLogger(client).setLevel(logging.WARNING)
 
 HOSTS = "hosts"

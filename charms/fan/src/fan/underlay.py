@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from typing import NamedTuple
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
+from fannet import KernelError
+from fannet.links import Address, WayOut, open_host
 
 # What the fan's first users have: 16 bits that tell machines apart.
 PREFIX = 16
-_SECONDARY = 0x01  # IFA_F_SECONDARY, <linux/if_addr.h>
-_LOOPBACK = 1  # the device's number, always
-_UNIVERSE = 0  # RT_SCOPE_UNIVERSE, <linux/rtnetlink.h>
+_LOOPBACK = "lo"
 
 
 class UnderlayError(Exception):
@@ -34,12 +30,6 @@ class Host:
     mtu: int
 
 
-class _Address(NamedTuple):
-    device: int
-    address: IPv4Address
-    secondary: bool
-
-
 def find_host(underlay: IPv4Network | None) -> Host:
     """Return this machine's address on the underlay, and what goes with it.
 
@@ -51,23 +41,22 @@ def find_host(underlay: IPv4Network | None) -> Host:
         UnderlayError: there is no such address, or no default route.
     """
     try:
-        with IPRoute() as netlink:
-            addresses = _list_addresses(netlink)
-            way_out = _find_way_out(netlink)
-            ours = _choose(addresses, way_out, underlay)
-            (link,) = netlink.get_links(ours.device)
-    except (NetlinkError, OSError) as error:
+        with open_host() as host:
+            addresses = [each for each in host.list_addresses() if each.is_global]
+            ours = _choose(addresses, host.find_way_out(), underlay)
+            mtu = host.links()[ours.device].mtu
+    except KernelError as error:
         raise UnderlayError(f"this machine's addresses can't be read: {error}") from error
     network = underlay or IPv4Interface((ours.address, PREFIX)).network
-    return Host(ours.address, network, link.get("mtu"))
+    return Host(ours.address, network, mtu)
 
 
 def _choose(
-    addresses: list[_Address],
-    way_out: tuple[int, IPv4Address | None],
+    addresses: list[Address],
+    way_out: WayOut | None,
     underlay: IPv4Network | None,
-) -> _Address:
-    device, preferred = way_out
+) -> Address:
+    device, preferred = way_out or (None, None)
     fit = [
         each
         for each in addresses
@@ -93,25 +82,3 @@ def _choose(
         "this machine has no default route that would tell its address; "
         "set the option underlay to the network that the machines are in"
     )
-
-
-def _list_addresses(netlink: IPRoute) -> list[_Address]:
-    return [
-        _Address(
-            each["index"],
-            IPv4Address(each.get("local") or each.get("address")),
-            bool(each["flags"] & _SECONDARY),
-        )
-        for each in netlink.get_addr(family=socket.AF_INET)
-        if each["scope"] == _UNIVERSE
-    ]
-
-
-def _find_way_out(netlink: IPRoute) -> tuple[int, IPv4Address | None]:
-    """Return the default route's device, 0 if there is none, and the address that it prefers."""
-    routes = [r for r in netlink.get_default_routes(family=socket.AF_INET) if r.get("oif")]
-    best = min(routes, key=lambda route: route.get("priority") or 0, default=None)
-    if best is None:
-        return 0, None
-    source = best.get("prefsrc")
-    return best.get("oif"), IPv4Address(source) if source else None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Network
-from types import TracebackType
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
-from pyroute2.netlink.exceptions import NetlinkError
 
 import fannet
 from charms.fan.tests.unit.fake_host import Host
@@ -15,56 +15,45 @@ from fan import host as machine
 from fan.claims import Claim, write_claim
 from fan.config import Config
 from fan.underlay import UnderlayError, find_host
+from fannet.links import Address, WayOut
 
 
-class Message(dict[str, Any]):
-    """A netlink message, whose attributes are there by their short names."""
-
-
-class Netlink:
-    """Stands in for pyroute2's IPRoute."""
+class Machine:
+    """Stands in for the host that netlink tells of."""
 
     def __init__(self) -> None:
         self.addresses = [
-            Message(index=1, local="127.0.0.1", scope=254, flags=128),
-            Message(index=2, local="172.30.0.28", scope=0, flags=128),
-            Message(index=2, local="172.30.0.99", scope=0, flags=128 | 1),
-            Message(index=3, local="10.5.0.7", scope=0, flags=128),
+            Address("lo", IPv4Address("127.0.0.1"), 8, is_global=False),
+            Address("eth0", IPv4Address("172.30.0.28"), 16),
+            Address("eth0", IPv4Address("172.30.0.99"), 16, secondary=True),
+            Address("eth1", IPv4Address("10.5.0.7"), 8),
         ]
-        self.routes = [
-            Message(oif=3, priority=200),
-            Message(oif=2, priority=100),
-        ]
+        self.way_out: WayOut | None = WayOut("eth0", None)
         self.fault: Exception | None = None
 
-    def __enter__(self) -> Netlink:
-        if self.fault:
-            raise self.fault
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        return None
-
-    def get_addr(self, **_: Any) -> list[Message]:
+    def list_addresses(self) -> list[Address]:
         return self.addresses
 
-    def get_default_routes(self, **_: Any) -> list[Message]:
-        return self.routes
+    def find_way_out(self) -> WayOut | None:
+        return self.way_out
 
-    def get_links(self, index: int) -> list[Message]:
-        return [Message(mtu={1: 65536, 2: 1500, 3: 9000}[index])]
+    def links(self) -> dict[str, SimpleNamespace]:
+        mtus = {"lo": 65536, "eth0": 1500, "eth1": 9000}
+        return {name: SimpleNamespace(mtu=mtu) for name, mtu in mtus.items()}
 
 
 @pytest.fixture
-def netlink(monkeypatch: pytest.MonkeyPatch) -> Netlink:
-    netlink = Netlink()
-    monkeypatch.setattr("fan.underlay.IPRoute", lambda: netlink)
-    return netlink
+def here(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    here = Machine()
+
+    @contextmanager
+    def open_host() -> Iterator[Machine]:
+        if here.fault:
+            raise here.fault
+        yield here
+
+    monkeypatch.setattr("fan.underlay.open_host", open_host)
+    return here
 
 
 def find(underlay: str = "") -> tuple[str, str, int]:
@@ -72,35 +61,35 @@ def find(underlay: str = "") -> tuple[str, str, int]:
     return str(found.address), str(found.underlay), found.mtu
 
 
-def test_the_best_default_routes_address_is_the_machines(netlink: Netlink) -> None:
+def test_the_best_default_routes_address_is_the_machines(here: Machine) -> None:
     assert find() == ("172.30.0.28", "172.30.0.0/16", 1500)
 
 
-def test_the_address_that_the_route_prefers_wins(netlink: Netlink) -> None:
-    netlink.addresses.append(Message(index=2, local="172.31.0.5", scope=0, flags=128))
-    netlink.routes[1]["prefsrc"] = "172.31.0.5"
+def test_the_address_that_the_route_prefers_wins(here: Machine) -> None:
+    here.addresses.append(Address("eth0", IPv4Address("172.31.0.5"), 16))
+    here.way_out = WayOut("eth0", IPv4Address("172.31.0.5"))
     assert find() == ("172.31.0.5", "172.31.0.0/16", 1500)
 
 
 def test_the_address_that_the_route_prefers_can_be_the_devices_second_one(
-    netlink: Netlink,
+    here: Machine,
 ) -> None:
-    netlink.routes[1]["prefsrc"] = "172.30.0.99"
+    here.way_out = WayOut("eth0", IPv4Address("172.30.0.99"))
     assert find()[0] == "172.30.0.99"
 
 
-def test_an_underlay_picks_the_address_in_it(netlink: Netlink) -> None:
+def test_an_underlay_picks_the_address_in_it(here: Machine) -> None:
     assert find("10.0.0.0/8") == ("10.5.0.7", "10.0.0.0/8", 9000)
 
 
-def test_an_underlay_s_address_can_be_on_the_loopback_device(netlink: Netlink) -> None:
-    netlink.addresses.insert(0, Message(index=1, local="10.9.0.1", scope=0, flags=128))
+def test_an_underlay_s_address_can_be_on_the_loopback_device(here: Machine) -> None:
+    here.addresses.insert(0, Address("lo", IPv4Address("10.9.0.1"), 32))
     assert find("10.9.0.0/16")[0] == "10.9.0.1"
     assert find("10.0.0.0/8")[0] == "10.5.0.7"
 
 
 def test_an_underlay_that_the_machine_is_not_in_is_told_with_what_there_is(
-    netlink: Netlink,
+    here: Machine,
 ) -> None:
     with pytest.raises(
         UnderlayError, match=r"in 192\.168\.0\.0/16; it has: 172\.30\.0\.28, 172\."
@@ -108,14 +97,14 @@ def test_an_underlay_that_the_machine_is_not_in_is_told_with_what_there_is(
         find("192.168.0.0/16")
 
 
-def test_a_machine_without_a_default_route_is_told_to_name_its_underlay(netlink: Netlink) -> None:
-    netlink.routes.clear()
+def test_a_machine_without_a_default_route_is_told_to_name_its_underlay(here: Machine) -> None:
+    here.way_out = None
     with pytest.raises(UnderlayError, match=r"no default route .* set the option underlay"):
         find()
 
 
-def test_what_netlink_refuses_is_told(netlink: Netlink) -> None:
-    netlink.fault = NetlinkError(1, "Operation not permitted")
+def test_what_netlink_refuses_is_told(here: Machine) -> None:
+    here.fault = fannet.KernelError("netlink: Operation not permitted")
     with pytest.raises(UnderlayError, match=r"addresses can't be read: .*not permitted"):
         find()
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from collections.abc import Mapping
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -50,9 +51,16 @@ def test_what_a_project_depends_on_is_pinned(project: Path) -> None:
     assert read_dependencies(project) - OURS <= read_pins()
 
 
+@pytest.fixture(scope="module")
+def providers() -> Mapping[str, list[str]]:
+    """The distributions that have each module; to find that out reads all that is installed."""
+    return packages_distributions()
+
+
 @pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project.name)
-def test_what_a_project_imports_it_depends_on(project: Path) -> None:
-    providers = packages_distributions()
+def test_what_a_project_imports_it_depends_on(
+    project: Path, providers: Mapping[str, list[str]]
+) -> None:
     missing = {
         module
         for module in find_imports(project)

@@ -120,6 +120,7 @@ def test_no_file_content_breaks_a_parser(text: str, exponent: int) -> None:
 json_values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=16,
 )
 
 

@@ -30,7 +30,9 @@ def charms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One folder for all stores: charms in it are named by their content, and read once."""
-    return tmp_path_factory.mktemp("home")
+    home = tmp_path_factory.mktemp("home")
+    (home / "charms").mkdir()
+    return home
 
 
 @pytest.fixture(scope="session")

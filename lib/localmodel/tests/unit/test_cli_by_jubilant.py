@@ -131,7 +131,7 @@ class Recorder(jubilant.Juju):
         if include_model:
             args = (args[0], "--model", "m", *args[1:])
         self.lines.append(list(args))
-        self.called.add(inspect.stack()[1].function)
+        self.called.add(inspect.currentframe().f_back.f_code.co_name)  # type: ignore[union-attr]
         raise RecordedError
 
 

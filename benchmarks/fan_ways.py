@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -183,11 +182,7 @@ def prepare(juju: jubilant.Juju, machine: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "fannet.tar"
         with tarfile.open(archive, "w") as tar:
-            for name in ("fannet", "pyroute2"):
-                spec = importlib.util.find_spec(name)
-                if not spec or not spec.origin:
-                    raise MeasureError(f"{name} is not installed; use: sudo ./run bench fan")
-                tar.add(Path(spec.origin).parent, name)
+            tar.add(Path(fannet.__file__).parent, "fannet")
         copy(juju, archive, machine)
     run_on(juju, machine, f"tar -x -C {FOLDER} -f {FOLDER}/fannet.tar")
     run_on(juju, machine, IMAGE)

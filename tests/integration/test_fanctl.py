@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import tarfile
 from pathlib import Path
 
 import jubilant
 import pytest
 
+import fannet
 from tests.integration.kit import reboot_machine
 
 PACKAGES = "nftables dnsmasq-base udhcpc"
@@ -34,11 +34,7 @@ def juju(shared_juju: jubilant.Juju, tmp_path_factory: pytest.TempPathFactory) -
     """Two machines with `fanctl`."""
     archive = tmp_path_factory.mktemp("fanctl") / "fanctl.tar"
     with tarfile.open(archive, "w") as tar:
-        for name in ("fannet", "pyroute2"):
-            spec = importlib.util.find_spec(name)
-            assert spec
-            assert spec.origin
-            tar.add(Path(spec.origin).parent, name)
+        tar.add(Path(fannet.__file__).parent, "fannet")
     command = archive.with_name("fanctl")
     command.write_text(COMMAND)
     shared_juju.cli("add-machine", "-n", "2")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from fannet.fanfile import FANFILE
 UNIT = Path("/etc/systemd/system/fanctl.service")
 SYSTEMCTL = "/usr/bin/systemctl"
 SYSTEMD = Path("/run/systemd/system")  # sd_booted(3)
+_FOLDER = Path(__file__).resolve().parents[1]  # a charm's Python does not find it by itself
 # How long the engines below wait for the fans, in seconds. An engine that started earlier would
 # make a bridge of the fan's name itself, for a network that it has laid over the fan's.
 _PATIENCE = 60
@@ -77,7 +77,7 @@ def is_boot_enabled() -> bool:
 
 
 def render_unit() -> str:
-    """Return the unit's text; it names this Python, and the folders of what it must import."""
+    """Return the unit's text; it names this Python, and the folder that it finds fannet in."""
     return f"""\
 # Made by `fanctl boot enable`; `fanctl boot disable` removes it.
 [Unit]
@@ -91,7 +91,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-Environment="PYTHONPATH={":".join(_import_folders())}"
+Environment="PYTHONPATH={_FOLDER}"
 ExecStart="{sys.executable}" -m fannet up -a --wait {_PATIENCE}
 Restart=on-failure
 RestartSec=10
@@ -99,18 +99,6 @@ RestartSec=10
 [Install]
 WantedBy=multi-user.target
 """
-
-
-def _import_folders() -> list[str]:
-    """Where fannet and what it depends on were found: a charm's Python does not know by itself."""
-    folders = []
-    for name in ("fannet", "pyroute2"):
-        spec = importlib.util.find_spec(name)
-        if spec and spec.origin:
-            folder = str(Path(spec.origin).resolve().parent.parent)
-            if folder not in folders:
-                folders.append(folder)
-    return folders
 
 
 def _systemctl(*words: str) -> None:

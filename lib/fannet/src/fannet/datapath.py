@@ -13,8 +13,9 @@ from fannet.devices import Devices, name_port, name_tunnel
 from fannet.drops import DROPS
 from fannet.errors import ConflictError, FannetError
 from fannet.fan import Change, Fan, FanState
-from fannet.links import FORWARDING, Host, Link, Work, open_host
+from fannet.links import FORWARDING, Host, Link, open_host
 from fannet.marks import Mark, find_marks
+from fannet.work import Work
 
 _LOCK = Path("/run/lock/fannet.lock")
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from fannet import direct, processors, programs
 from fannet.errors import ConflictError, FanError, FannetError, KernelError
 from fannet.fan import OVERHEAD, Fan
-from fannet.links import Host, Link, Work, silence_ipv6
+from fannet.links import Host, Link, silence_ipv6
 from fannet.marks import TUNNEL_MARK, Mark, find_marks, read_mark
-from fannet.netlink import Attributes, nest
 from fannet.programs import Numbers, Program
+from fannet.work import Work
 
 # The tunnel's MTU limits nothing: that of the bridge and its port does. So several fans, whose
 # underlay devices may differ, share one.
@@ -122,10 +123,9 @@ class Devices:
         mac = (_MAC_PREFIX + self._fan.gateway.ip.packed).hex(":")
         if not link:
             # A bridge that snoops joins a multicast group itself (RFC 4286) and reports it through
-            # the fan, which carries no multicast and would count that as a drop.
-            data = {"IFLA_BR_MCAST_SNOOPING": 0}
-            self._add(f"make bridge {name}", name, "bridge", data, IFLA_ADDRESS=mac)
-            link = self._host.find(name)
+            # the fan, as it does with IPv6; the fan carries neither, and would count drops.
+            self._add(f"make bridge {name}", lambda: self._host.add_bridge(name, mac))
+            link = self._find_new(name)
         return self._mend(link, mtu=mtu, mac=mac, alias=alias)
 
     def _make_tunnel(self, mtu: int) -> Link | None:
@@ -145,14 +145,12 @@ class Devices:
             self._delete(link)
             link = None
         if not link:
-            data: dict[str, Any] = {"IFLA_IPIP_COLLECT_METADATA": True}
-            if vxlan:
-                data = {
-                    "IFLA_VXLAN_PORT": fan.port,
-                    "IFLA_VXLAN_COLLECT_METADATA": 1,
-                    "IFLA_VXLAN_LEARNING": 0,
-                }
-            self._add(f"make tunnel {name}", name, fan.encapsulation, data)
+            self._add(
+                f"make tunnel {name}",
+                lambda: (
+                    self._host.add_vxlan(name, fan.port) if vxlan else self._host.add_ipip(name)
+                ),
+            )
             link = self._find_new(name)
         try:
             return self._mend(link, mtu=_TUNNEL_MTU if vxlan else mtu, alias=TUNNEL_MARK)
@@ -166,8 +164,7 @@ class Devices:
         name, end = name_port(self._fan), _name_end(self._fan)
         link = self._host.find(name)
         if not link:
-            data = {"VETH_INFO_PEER": nest({"IFLA_IFNAME": end})}
-            self._add(f"make port {name}", name, "veth", data)
+            self._add(f"make port {name}", lambda: self._host.add_veth(name, end))
             link = self._find_new(name)
         self._mend(self._find_new(end))
         return self._mend(link, mtu=mtu, alias=alias, master=bridge.index)
@@ -267,7 +264,8 @@ class Devices:
     def _make_address(self, bridge: Link) -> None:
         """Give the bridge the slice's .1; addresses outside of the overlay are not our matter."""
         gateway = self._fan.gateway
-        present = self._host.addresses(bridge)
+        addresses = self._host.list_addresses()
+        present = {each.interface for each in addresses if each.device == bridge.name}
         stale = {a for a in present if a.ip in self._fan.overlay and a != gateway}
         for address in sorted(stale):
             self._work.do(
@@ -293,14 +291,14 @@ class Devices:
         return {link.index: link for link in self._host.links().values()}
 
     def _find_new(self, name: str) -> Link | None:
-        """Return a device that carries packets of the programs alone, so none of IPv6."""
+        """Return a device of the fan's, which carries no IPv6."""
         if not self._work.pretend:
             silence_ipv6(name)
         return self._host.find(name)
 
-    def _add(self, step: str, name: str, kind: str, data: Attributes, **others: Any) -> None:
+    def _add(self, step: str, action: Callable[[], None]) -> None:
         try:
-            self._work.do(step, lambda: self._host.add_link(name, kind, data, **others))
+            self._work.do(step, action)
         except KernelError as error:
             raise _explain(error, self._fan) from error
 
@@ -314,13 +312,6 @@ class Devices:
         differing = {name: value for name, value in wanted.items() if getattr(link, name) != value}
         if not differing and link.is_up:
             return link
-        keys = {
-            "mtu": "IFLA_MTU",
-            "mac": "IFLA_ADDRESS",
-            "alias": "IFLA_IFALIAS",
-            "master": "IFLA_MASTER",
-        }
-        attributes = {keys[name]: value for name, value in differing.items()}
         words = {"alias": "mark it", "master": "plug it in"}
         what = [words.get(name, f"set its {name} to {value}") for name, value in differing.items()]
         if not link.is_up:
@@ -328,7 +319,7 @@ class Devices:
         try:
             self._work.do(
                 f"{link.name}: {', '.join(what)}",
-                lambda: self._host.set_link(link, up=not link.is_up, **attributes),
+                lambda: self._host.set_link(link, up=not link.is_up, **differing),
             )
         except KernelError as error:
             raise _explain(error, self._fan) from error
@@ -337,7 +328,7 @@ class Devices:
 
 def _explain(error: KernelError, fan: Fan) -> FannetError:
     """Turn the kernel's refusals that have a plain cause into errors that name it."""
-    code = getattr(error.__cause__, "code", None)
+    code = getattr(error.__cause__, "errno", None)
     if code in (errno.EADDRINUSE, errno.EEXIST) and fan.encapsulation == "vxlan":
         return ConflictError(
             f"UDP port {fan.port} is in use on this host, such as by another vxlan device; "

@@ -3,42 +3,45 @@
 from __future__ import annotations
 
 import errno
-import os
-from collections.abc import Callable, Iterator
+import struct
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from socket import AF_INET
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from fannet import netlink
 from fannet.errors import KernelError, UnderlayError
 from fannet.mapping import Mapping
-from fannet.netlink import (
-    CREATE,
-    DUMP,
-    EXCLUSIVE,
-    REPLACE,
-    Attributes,
-    Netlink,
-    NetlinkError,
-    ifaddrmsg,
-    ifinfmsg,
-    nest,
-    rtmsg,
-    rtnl,
-)
+from fannet.netlink import Answer, Attributes, IfAddr, IfInfo, Netlink, NetlinkError, Route, Tc
 
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _IPV6 = Path("/proc/sys/net/ipv6/conf")
-_LOOPBACK = 1 << 3  # IFF_LOOPBACK
-_UP = 1 << 0  # IFF_UP
-# The places of filters in a clsact qdisc: TC_H_CLSACT with TC_H_MIN_INGRESS and TC_H_MIN_EGRESS.
+
+# <linux/if.h> and <linux/if_link.h>: flags and attributes of devices, and those of some kinds
+_IFF_UP, _IFF_LOOPBACK = 1 << 0, 1 << 3
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 10, 18
+_IFLA_IFALIAS, _IFLA_STATS64, _IFLA_LINK_NETNSID = 20, 23, 37
+_IFLA_INFO_KIND, _IFLA_INFO_DATA = 1, 2
+_IFLA_BR_MCAST_SNOOPING = 23
+_IFLA_VXLAN_LEARNING, _IFLA_VXLAN_PORT, _IFLA_VXLAN_COLLECT_METADATA = 7, 15, 25
+_IFLA_IPTUN_COLLECT_METADATA = 19  # <linux/if_tunnel.h>
+_VETH_INFO_PEER = 1  # <linux/veth.h>
+_RX_ERRORS = 32  # offset in struct rtnl_link_stats64
+
+# <linux/if_addr.h> and <linux/rtnetlink.h>: of addresses and routes
+_IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_IFA_F_SECONDARY = 0x01
+_RT_SCOPE_UNIVERSE = 0
+_RTA_DST, _RTA_OIF, _RTA_PRIORITY, _RTA_PREFSRC = 1, 4, 6, 7
+_RT_TABLE_MAIN, _RTPROT_STATIC, _RTN_UNICAST = 254, 4, 1
+
+# <linux/pkt_sched.h>: the places of filters in a clsact qdisc, which are TC_H_CLSACT with
+# TC_H_MIN_INGRESS and TC_H_MIN_EGRESS
 _PLACES = (0xFFFFFFF2, 0xFFFFFFF3)
-# Of addresses, <linux/if_addr.h>: IFA_F_SECONDARY, and RT_SCOPE_UNIVERSE.
-_SECONDARY, _UNIVERSE = 0x01, 0
-# Of routes, <linux/rtnetlink.h>: RT_TABLE_MAIN, RTPROT_STATIC and RTN_UNICAST.
-_MAIN_TABLE, _STATIC, _UNICAST = 254, 4, 1
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,10 @@ class Address(NamedTuple):
     secondary: bool = False
     is_global: bool = True
 
+    @property
+    def interface(self) -> IPv4Interface:
+        return IPv4Interface((self.address, self.prefixlen))
+
     def __str__(self) -> str:
         return f"{self.address} on {self.device}"
 
@@ -105,93 +112,111 @@ class WayOut(NamedTuple):
 class Host:
     """The devices and addresses of this host, read afresh each time."""
 
-    def __init__(self, netlink: Netlink):
-        self._netlink = netlink
+    def __init__(self, socket: Netlink):
+        self._socket = socket
 
     def links(self) -> dict[str, Link]:
-        found = self._netlink.request(rtnl.RTM_GETLINK, ifinfmsg, DUMP)
+        found = self._socket.request(netlink.RTM_GETLINK, IfInfo(), modifiers=netlink.NLM_F_DUMP)
         return {link.name: link for link in map(_read_link, found)}
 
     def find(self, name: str) -> Link | None:
         try:
-            (found,) = self._netlink.request(
-                rtnl.RTM_GETLINK, ifinfmsg, attributes={"IFLA_IFNAME": name}
-            )
+            (found,) = self._socket.request(netlink.RTM_GETLINK, IfInfo(), {_IFLA_IFNAME: name})
         except NetlinkError as error:
-            if error.code == errno.ENODEV:
+            if error.errno == errno.ENODEV:
                 return None
             raise
         return _read_link(found)
 
-    def add_link(self, name: str, kind: str, data: Attributes, **attributes: Any) -> None:
-        """Make a device, of which <linux/if_link.h> has all names.
+    def add_bridge(self, name: str, mac: str) -> None:
+        """Make a bridge that does not snoop on multicast."""
+        address = {_IFLA_ADDRESS: bytes.fromhex(mac.replace(":", ""))}
+        self._add(name, "bridge", {_IFLA_BR_MCAST_SNOOPING: b"\0"}, address)
 
-        Args:
-            data: what devices of the kind have besides, such as IFLA_VXLAN_PORT.
-            attributes: what all devices have, such as IFLA_ADDRESS.
-        """
-        info = {"IFLA_INFO_KIND": kind, "IFLA_INFO_DATA": nest(data)}
-        attributes |= {"IFLA_IFNAME": name, "IFLA_LINKINFO": nest(info)}
-        self._netlink.request(
-            rtnl.RTM_NEWLINK, ifinfmsg, CREATE | EXCLUSIVE, attributes=attributes
-        )
+    def add_vxlan(self, name: str, port: int) -> None:
+        """Make a vxlan device that takes each packet's remote host from a tunnel key."""
+        data = {
+            _IFLA_VXLAN_PORT: port.to_bytes(2, "big"),
+            _IFLA_VXLAN_COLLECT_METADATA: b"\1",
+            _IFLA_VXLAN_LEARNING: b"\0",
+        }
+        self._add(name, "vxlan", data)
 
-    def set_link(self, link: Link, *, up: bool = False, **attributes: Any) -> None:
-        """Change attributes of a device, such as IFLA_MTU, and set it up if so wanted."""
-        flags = _UP if up else 0
-        self._netlink.request(
-            rtnl.RTM_NEWLINK,
-            ifinfmsg,
-            attributes=attributes,
-            index=link.index,
-            flags=flags,
-            change=flags,
+    def add_ipip(self, name: str) -> None:
+        """Make an ipip device that takes each packet's remote host from a tunnel key."""
+        self._add(name, "ipip", {_IFLA_IPTUN_COLLECT_METADATA: b""})
+
+    def add_veth(self, name: str, end: str) -> None:
+        """Make a pair of devices."""
+        peer = bytes(IfInfo()) + netlink.encode({_IFLA_IFNAME: end})
+        self._add(name, "veth", {_VETH_INFO_PEER: peer})
+
+    def set_link(
+        self,
+        link: Link,
+        *,
+        mtu: int | None = None,
+        mac: str | None = None,
+        alias: str | None = None,
+        master: int | None = None,
+        up: bool = False,
+    ) -> None:
+        """Change what is given of a device."""
+        values = {
+            _IFLA_MTU: mtu,
+            _IFLA_ADDRESS: bytes.fromhex(mac.replace(":", "")) if mac else None,
+            _IFLA_IFALIAS: alias,
+            _IFLA_MASTER: master,
+        }
+        flags = _IFF_UP if up else 0
+        self._socket.request(
+            netlink.RTM_NEWLINK,
+            IfInfo(index=link.index, flags=flags, change=flags),
+            {kind: value for kind, value in values.items() if value is not None},
         )
 
     def delete_link(self, link: Link) -> None:
-        self._netlink.request(rtnl.RTM_DELLINK, ifinfmsg, index=link.index)
+        self._socket.request(netlink.RTM_DELLINK, IfInfo(index=link.index))
 
     def plugged(self, bridge: Link) -> tuple[str, ...]:
         return tuple(sorted(x.name for x in self.links().values() if x.master == bridge.index))
 
     def has_filters(self, link: Link) -> bool:
         """Return whether anybody has a filter in a device's clsact qdisc."""
-        # Nothing else needs it, and it brings the formats of all kinds of filters along.
-        from pyroute2.netlink.rtnl.tcmsg import tcmsg
-
         return any(
-            self._netlink.request(rtnl.RTM_GETTFILTER, tcmsg, DUMP, index=link.index, parent=place)
+            self._socket.request(
+                netlink.RTM_GETTFILTER,
+                Tc(index=link.index, parent=place),
+                modifiers=netlink.NLM_F_DUMP,
+            )
             for place in _PLACES
         )
 
     def list_addresses(self) -> list[Address]:
         """Return the IPv4 addresses of all devices."""
         names = {link.index: link.name for link in self.links().values()}
+        answers = self._socket.request(
+            netlink.RTM_GETADDR, IfAddr(family=AF_INET), modifiers=netlink.NLM_F_DUMP
+        )
         return [
             Address(
-                names[message["index"]],
-                IPv4Address(message.get_attr("IFA_LOCAL")),
-                message["prefixlen"],
-                secondary=bool(message["flags"] & _SECONDARY),
-                is_global=message["scope"] == _UNIVERSE,
+                names[header.index],
+                IPv4Address(attributes[_IFA_LOCAL]),
+                header.prefixlen,
+                secondary=bool(header.flags & _IFA_F_SECONDARY),
+                is_global=header.scope == _RT_SCOPE_UNIVERSE,
             )
-            for message in self._read_addresses()
-            if message["index"] in names
+            for header, attributes in answers
+            if header.index in names and _IFA_LOCAL in attributes
         ]
 
-    def addresses(self, link: Link) -> set[IPv4Interface]:
-        """Return the IPv4 addresses of a device."""
-        return {
-            IPv4Interface((message.get_attr("IFA_LOCAL"), message["prefixlen"]))
-            for message in self._read_addresses()
-            if message["index"] == link.index
-        }
-
     def add_address(self, link: Link, address: IPv4Interface) -> None:
-        self._write_address(rtnl.RTM_NEWADDR, link, address, CREATE | EXCLUSIVE)
+        self._write_address(
+            netlink.RTM_NEWADDR, link, address, netlink.NLM_F_CREATE | netlink.NLM_F_EXCL
+        )
 
     def delete_address(self, link: Link, address: IPv4Interface) -> None:
-        self._write_address(rtnl.RTM_DELADDR, link, address)
+        self._write_address(netlink.RTM_DELADDR, link, address)
 
     def find_underlay(self, mapping: Mapping, host: IPv4Address) -> Link:
         """Return the device that holds an underlay address.
@@ -201,108 +226,109 @@ class Host:
         Raises:
             UnderlayError: there is none.
         """
-        holders = {
-            message["index"]
-            for message in self._read_addresses()
-            if message.get_attr("IFA_LOCAL") == str(host)
-        }
+        links = self.links()
+        names = {each.device for each in self.list_addresses() if each.address == host}
+        holders = [link for link in links.values() if link.name in names]
         if not holders:
             raise UnderlayError(
                 f"no device of this host has the address {host}; give one that it has in "
                 f"{mapping.underlay}, or wait until it is configured"
             )
-        links = {link.index: link for link in self.links().values()}
-        device = links[min(holders)]
+        device = min(holders, key=lambda link: link.index)
         if not device.is_loopback:
             return device
         peer = next(peer for peer in mapping.underlay.hosts() if peer != host)
-        try:
-            (route,) = self._netlink.request(
-                rtnl.RTM_GETROUTE,
-                rtmsg,
-                family=AF_INET,
-                dst_len=32,
-                attributes={"RTA_DST": str(peer)},
-            )
-        except NetlinkError as error:
-            raise UnderlayError(
-                f"{host} is on {device.name} only, and no route leads to {mapping.underlay}"
-            ) from error
-        return links[route.get_attr("RTA_OIF")]
+        leading = self._find_leading(peer)
+        for link in links.values():
+            if link.index == leading:
+                return link
+        raise UnderlayError(
+            f"{host} is on {device.name} only, and no route leads to {mapping.underlay}"
+        )
 
     def find_way_out(self) -> WayOut | None:
         """Return what the best default route tells; None without one."""
-        routes = [
-            route
-            for route in self._read_routes()
-            if (route["table"], route["dst_len"]) == (_MAIN_TABLE, 0) and route.get_attr("RTA_OIF")
-        ]
-        if not routes:
-            return None
-        best = min(routes, key=lambda route: route.get_attr("RTA_PRIORITY") or 0)
         names = {link.index: link.name for link in self.links().values()}
-        source = best.get_attr("RTA_PREFSRC")
-        return WayOut(names[best.get_attr("RTA_OIF")], IPv4Address(source) if source else None)
+        found = [
+            (_read_number(route.get(_RTA_PRIORITY)), names[device], route.get(_RTA_PREFSRC))
+            for header, route in self._read_routes()
+            if (header.table, header.dst_len) == (_RT_TABLE_MAIN, 0)
+            and (device := _read_number(route.get(_RTA_OIF))) in names
+        ]
+        if not found:
+            return None
+        _, device, source = min(found, key=lambda each: each[0])
+        return WayOut(device, IPv4Address(source) if source else None)
 
     def has_route(self, link: Link, network: IPv4Network, source: IPv4Address) -> bool:
         """Return whether a network is routed through a device, with that address as a source."""
-        wanted = (str(network[0]), network.prefixlen, link.index, str(source))
-        return wanted in (
-            (
-                route.get_attr("RTA_DST"),
-                route["dst_len"],
-                route.get_attr("RTA_OIF"),
-                route.get_attr("RTA_PREFSRC"),
-            )
-            for route in self._read_routes()
+        wanted = (network[0].packed, link.index, source.packed)
+        return any(
+            (route.get(_RTA_DST), _read_number(route.get(_RTA_OIF)), route.get(_RTA_PREFSRC))
+            == wanted
+            for header, route in self._read_routes()
+            if header.dst_len == network.prefixlen
         )
 
     def set_route(self, link: Link, network: IPv4Network, source: IPv4Address) -> None:
         """Route a network through a device, with that address as a source."""
-        self._netlink.request(
-            rtnl.RTM_NEWROUTE,
-            rtmsg,
-            CREATE | REPLACE,
+        header = Route(
             family=AF_INET,
             dst_len=network.prefixlen,
-            table=_MAIN_TABLE,
-            proto=_STATIC,
-            type=_UNICAST,
-            attributes={
-                "RTA_DST": str(network[0]),
-                "RTA_OIF": link.index,
-                "RTA_PREFSRC": str(source),
-            },
+            table=_RT_TABLE_MAIN,
+            protocol=_RTPROT_STATIC,
+            type=_RTN_UNICAST,
+        )
+        self._socket.request(
+            netlink.RTM_NEWROUTE,
+            header,
+            {_RTA_DST: network[0].packed, _RTA_OIF: link.index, _RTA_PREFSRC: source.packed},
+            netlink.NLM_F_CREATE | netlink.NLM_F_REPLACE,
         )
 
-    def _read_addresses(self) -> list[Any]:
-        return self._netlink.request(rtnl.RTM_GETADDR, ifaddrmsg, DUMP, family=AF_INET)
-
-    def _read_routes(self) -> list[Any]:
-        return self._netlink.request(rtnl.RTM_GETROUTE, rtmsg, DUMP, family=AF_INET)
+    def _add(
+        self, name: str, kind: str, data: Attributes, others: Attributes | None = None
+    ) -> None:
+        info = {_IFLA_INFO_KIND: kind, _IFLA_INFO_DATA: data}
+        self._socket.request(
+            netlink.RTM_NEWLINK,
+            IfInfo(),
+            {_IFLA_IFNAME: name, _IFLA_LINKINFO: info, **(others or {})},
+            netlink.NLM_F_CREATE | netlink.NLM_F_EXCL,
+        )
 
     def _write_address(
-        self, kind: int, link: Link, address: IPv4Interface, flags: int = 0
+        self, kind: int, link: Link, address: IPv4Interface, modifiers: int = 0
     ) -> None:
-        self._netlink.request(
-            kind,
-            ifaddrmsg,
-            flags,
-            family=AF_INET,
-            index=link.index,
-            prefixlen=address.network.prefixlen,
-            attributes={"IFA_LOCAL": str(address.ip), "IFA_ADDRESS": str(address.ip)},
-        )
+        length = address.network.prefixlen
+        header = IfAddr(family=AF_INET, prefixlen=length, index=link.index)
+        values = {_IFA_LOCAL: address.ip.packed, _IFA_ADDRESS: address.ip.packed}
+        self._socket.request(kind, header, values, modifiers)
+
+    def _read_routes(self) -> list[Answer]:
+        header = Route(family=AF_INET)
+        return self._socket.request(netlink.RTM_GETROUTE, header, modifiers=netlink.NLM_F_DUMP)
+
+    def _find_leading(self, peer: IPv4Address) -> int | None:
+        """Return the number of the device through which packets to a peer go."""
+        header = Route(family=AF_INET, dst_len=peer.max_prefixlen)
+        try:
+            ((_, route),) = self._socket.request(
+                netlink.RTM_GETROUTE, header, {_RTA_DST: peer.packed}
+            )
+        except NetlinkError:
+            return None
+        return _read_number(route.get(_RTA_OIF))
 
 
 @contextmanager
 def open_host() -> Iterator[Host]:
     """Open netlink; what the kernel refuses there becomes a KernelError."""
     try:
-        with Netlink() as netlink:
-            yield Host(netlink)
+        with Netlink() as socket:
+            yield Host(socket)
     except NetlinkError as error:
-        raise KernelError(f"netlink: {os.strerror(error.code)}") from error
+        raise KernelError(f"netlink: {error.strerror}") from error
 
 
 def silence_ipv6(name: str) -> None:
@@ -312,53 +338,36 @@ def silence_ipv6(name: str) -> None:
         switch.write_text("1")
 
 
-class Work:
-    """Takes note of what is to be done, and does it, unless it is only to be told.
-
-    Attributes:
-        steps: what was done, or would be, in words.
-    """
-
-    def __init__(self, *, pretend: bool = False):
-        self.pretend = pretend
-        self.steps: list[str] = []
-
-    def do(self, step: str, action: Callable[[], Any]) -> None:
-        """Do one thing.
-
-        Raises:
-            KernelError: the kernel refused it.
-        """
-        self.steps.append(step)
-        if self.pretend:
-            return
-        try:
-            action()
-        except NetlinkError as error:
-            raise KernelError(f"could not {step}: {os.strerror(error.code)}") from error
-
-
-def _read_link(message: Any) -> Link:
-    info = message.get_attr("IFLA_LINKINFO")
-    kind = (info.get_attr("IFLA_INFO_KIND") if info else None) or ""
-    external: Any = False
-    udp_port = 0
-    if info and kind in ("vxlan", "ipip"):
-        data = info.get_attr("IFLA_INFO_DATA")
-        external = data.get_attr(f"IFLA_{kind.upper()}_COLLECT_METADATA")
-        udp_port = data.get_attr("IFLA_VXLAN_PORT") or 0
+def _read_link(answer: Answer) -> Link:
+    header, attributes = answer
+    info = netlink.decode(attributes.get(_IFLA_LINKINFO, b""))
+    kind = _read_text(info.get(_IFLA_INFO_KIND))
+    data = netlink.decode(info.get(_IFLA_INFO_DATA, b"")) if kind in ("vxlan", "ipip") else {}
+    external = data.get(_IFLA_VXLAN_COLLECT_METADATA) == b"\1"
+    if kind == "ipip":
+        external = _IFLA_IPTUN_COLLECT_METADATA in data  # a flag, whose presence says all
     return Link(
-        index=message["index"],
-        name=message.get_attr("IFLA_IFNAME"),
+        index=header.index,
+        name=_read_text(attributes.get(_IFLA_IFNAME)),
         kind=kind,
-        mtu=message.get_attr("IFLA_MTU"),
-        mac=message.get_attr("IFLA_ADDRESS") or "",
-        alias=message.get_attr("IFLA_IFALIAS") or "",
-        master=message.get_attr("IFLA_MASTER") or 0,
-        is_up=bool(message["flags"] & _UP),
-        is_loopback=bool(message["flags"] & _LOOPBACK),
-        external=bool(external),
-        udp_port=udp_port,
-        rx_errors=message.get_attr("IFLA_STATS64")["rx_errors"],
-        leads_away=message.get_attr("IFLA_LINK_NETNSID") is not None,
+        mtu=_read_number(attributes.get(_IFLA_MTU)),
+        mac=attributes.get(_IFLA_ADDRESS, b"").hex(":"),
+        alias=_read_text(attributes.get(_IFLA_IFALIAS)),
+        master=_read_number(attributes.get(_IFLA_MASTER)),
+        is_up=bool(header.flags & _IFF_UP),
+        is_loopback=bool(header.flags & _IFF_LOOPBACK),
+        external=external,
+        udp_port=int.from_bytes(
+            data.get(_IFLA_VXLAN_PORT, b"") if kind == "vxlan" else b"", "big"
+        ),
+        rx_errors=struct.unpack_from("=Q", attributes[_IFLA_STATS64], _RX_ERRORS)[0],
+        leads_away=_IFLA_LINK_NETNSID in attributes,
     )
+
+
+def _read_text(value: bytes | None) -> str:
+    return (value or b"").rstrip(b"\0").decode(errors="replace")
+
+
+def _read_number(value: bytes | None) -> int:
+    return int.from_bytes(value or b"", sys.byteorder)

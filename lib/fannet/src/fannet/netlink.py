@@ -1,81 +1,108 @@
 """Route netlink, rtnetlink(7): what the kernel is asked, and what it answers.
 
-The messages' formats are pyroute2's. The exchange is not: pyroute2's is built on asyncio, and to
-import both takes longer than all else that `fanctl up` does.
+It is the fan's own, of the little that a fan takes: to import a library that knows all of netlink
+takes longer than all else that `fanctl up` does. Names are those of the kernel's headers.
 """
 
 from __future__ import annotations
 
-import importlib
+import ctypes
 import itertools
+import os
 import socket
 import struct
 import sys
 from collections.abc import Mapping
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec, module_from_spec
-from types import ModuleType
-from typing import Any
+from ctypes import c_int32, c_uint8, c_uint16, c_uint32
+from typing import NamedTuple
 
-_PACKAGE = "pyroute2"
+# <linux/rtnetlink.h>: kinds of requests
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_NEWROUTE, RTM_GETROUTE = 24, 26
+RTM_GETTFILTER = 46
 
+# <linux/netlink.h>: modifiers of requests; what else is in an answer's flags; kinds of answers
+NLM_F_DUMP = 0x300  # all there is
+NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
+_NLM_F_REQUEST, _NLM_F_ACK = 0x1, 0x4
+_NLM_F_DUMP_INTR = 0x10  # what was read changed meanwhile
+_NLMSG_ERROR, _NLMSG_DONE = 2, 3
 
-def _defer(spec: ModuleSpec) -> ModuleType:
-    """Return a package whose parts can be imported, and whose own code runs when it is needed.
-
-    The package itself imports all that it has.
-    """
-    module = module_from_spec(spec)
-
-    def find(name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if find_spec(f"{_PACKAGE}.{name}"):
-            return importlib.import_module(f"{_PACKAGE}.{name}")
-        if vars(module).pop("__getattr__", None) and spec.loader:
-            spec.loader.exec_module(module)
-        return getattr(module, name)
-
-    vars(module)["__getattr__"] = find  # PEP 562: asked for what the module does not have
-    return module
+_MESSAGE = struct.Struct("=IHHII")  # struct nlmsghdr: length, kind, flags, sequence, port
+_ERROR = struct.Struct("=i")  # what _NLMSG_ERROR and _NLMSG_DONE hold: 0, or an errno below it
+_ATTRIBUTE = struct.Struct("=HH")  # struct nlattr: length, kind
+_NLA_TYPE_MASK = 0x3FFF
+_LARGEST = 1 << 16  # bytes that are read at once; the kernel fills half at most
 
 
-_spec = find_spec(_PACKAGE) if _PACKAGE not in sys.modules else None
-if _spec:
-    sys.modules[_PACKAGE] = _defer(_spec)
+class IfInfo(ctypes.Structure):
+    """What messages of links begin with: struct ifinfomsg."""
 
-from pyroute2.netlink import rtnl  # noqa: E402 - it is deferred before
-from pyroute2.netlink.exceptions import NetlinkError  # noqa: E402
-from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg  # noqa: E402
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg  # noqa: E402
-from pyroute2.netlink.rtnl.rtmsg import rtmsg  # noqa: E402
+    _fields_ = (
+        ("family", c_uint8),
+        ("pad", c_uint8),
+        ("type", c_uint16),
+        ("index", c_int32),
+        ("flags", c_uint32),
+        ("change", c_uint32),
+    )
 
-# <linux/netlink.h>
-DUMP = 0x300  # of requests that read: all there is
-REPLACE, EXCLUSIVE, CREATE = 0x100, 0x200, 0x400  # of requests that make something
-_REQUEST, _ACKNOWLEDGE = 0x1, 0x4
-_INTERRUPTED = 0x10  # of answers: what was read changed meanwhile
-_ERROR, _DONE = 2, 3  # kinds of answers
-_HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, kind, flags, number, port
-_CODE = struct.Struct("=i")  # what answers of these two kinds begin with
-_LARGEST = 1 << 16  # bytes, of which the kernel fills half at most
 
-Attributes = Mapping[str, Any]  # by name, such as IFLA_MTU
+class IfAddr(ctypes.Structure):
+    """What messages of addresses begin with: struct ifaddrmsg."""
 
-__all__ = [
-    "CREATE",
-    "DUMP",
-    "EXCLUSIVE",
-    "REPLACE",
-    "Attributes",
-    "Netlink",
-    "NetlinkError",
-    "ifaddrmsg",
-    "ifinfmsg",
-    "nest",
-    "rtmsg",
-    "rtnl",
-]
+    _fields_ = (
+        ("family", c_uint8),
+        ("prefixlen", c_uint8),
+        ("flags", c_uint8),
+        ("scope", c_uint8),
+        ("index", c_uint32),
+    )
+
+
+class Route(ctypes.Structure):
+    """What messages of routes begin with: struct rtmsg."""
+
+    _fields_ = (
+        ("family", c_uint8),
+        ("dst_len", c_uint8),
+        ("src_len", c_uint8),
+        ("tos", c_uint8),
+        ("table", c_uint8),
+        ("protocol", c_uint8),
+        ("scope", c_uint8),
+        ("type", c_uint8),
+        ("flags", c_uint32),
+    )
+
+
+class Tc(ctypes.Structure):
+    """What messages of traffic control begin with: struct tcmsg."""
+
+    _fields_ = (
+        ("family", c_uint8),
+        ("pad", c_uint8 * 3),
+        ("index", c_int32),
+        ("handle", c_uint32),
+        ("parent", c_uint32),
+        ("info", c_uint32),
+    )
+
+
+Header = IfInfo | IfAddr | Route | Tc
+Attributes = Mapping[int, "bytes | str | int | Attributes"]
+
+
+class Answer(NamedTuple):
+    """A message of the kernel's; of attributes that are there twice, it has the last."""
+
+    header: Header
+    attributes: dict[int, bytes]
+
+
+class NetlinkError(OSError):
+    """The kernel refused a request."""
 
 
 class Netlink:
@@ -93,45 +120,24 @@ class Netlink:
         self._socket.close()
 
     def request(
-        self,
-        kind: int,
-        form: type,
-        modifiers: int = 0,
-        attributes: Attributes | None = None,
-        **fields: int,
-    ) -> list[Any]:
-        """Ask the kernel for something.
-
-        Args:
-            kind: an RTM_ constant of <linux/rtnetlink.h>.
-            form: what messages of this kind look like: a class of pyroute2's.
-            modifiers: DUMP, or others of the above together.
-            attributes: of the message.
-            fields: what the message begins with.
-
-        Returns:
-            The kernel's answers, of the same form; none if it had only to do something.
+        self, kind: int, header: Header, attributes: Attributes | None = None, modifiers: int = 0
+    ) -> list[Answer]:
+        """Ask the kernel for something, and return its answers, which begin as the request does.
 
         Raises:
-            NetlinkError: the kernel refused; `code` is its errno.
+            NetlinkError: the kernel refused.
         """
         number = next(self._numbers)
-        message = form()
-        message.update(fields)
-        message.update(nest(attributes or {}))
-        message["header"] = {
-            "type": kind,
-            "flags": _REQUEST | _ACKNOWLEDGE | modifiers,
-            "sequence_number": number,
-        }
-        message.encode()
+        body = bytes(header) + encode(attributes or {})
+        flags = _NLM_F_REQUEST | _NLM_F_ACK | modifiers
+        message = _MESSAGE.pack(_MESSAGE.size + len(body), kind, flags, number, 0) + body
         answers = None
         while answers is None:
-            self._socket.send(message.data)
-            answers = self._receive(number, form)
+            self._socket.send(message)
+            answers = self._receive(number, type(header))
         return answers
 
-    def _receive(self, number: int, form: type) -> list[Any] | None:
+    def _receive(self, number: int, form: type[Header]) -> list[Answer] | None:
         """Return the answers to a request; None if they don't belong together."""
         answers = []
         is_whole = True
@@ -139,22 +145,50 @@ class Netlink:
             data = self._socket.recv(_LARGEST)
             offset = 0
             while offset < len(data):
-                length, kind, flags, answered, _ = _HEADER.unpack_from(data, offset)
-                part = data[offset : offset + length]
-                offset += (length + 3) & ~3
+                length, kind, flags, answered, _ = _MESSAGE.unpack_from(data, offset)
+                body = data[offset + _MESSAGE.size : offset + length]
+                offset += _align(length)
                 if answered != number:
                     continue
-                is_whole &= not flags & _INTERRUPTED
-                if kind in (_ERROR, _DONE):
-                    (code,) = _CODE.unpack_from(part, _HEADER.size)
+                is_whole &= not flags & _NLM_F_DUMP_INTR
+                if kind in (_NLMSG_ERROR, _NLMSG_DONE):
+                    (code,) = _ERROR.unpack_from(body)
                     if code:
-                        raise NetlinkError(-code)
+                        raise NetlinkError(-code, os.strerror(-code))
                     return answers if is_whole else None
-                answer = form(part)
-                answer.decode()
-                answers.append(answer)
+                attributes = decode(body[ctypes.sizeof(form) :])
+                answers.append(Answer(form.from_buffer_copy(body), attributes))
 
 
-def nest(attributes: Attributes) -> dict[str, Any]:
-    """Return attributes as the value of another, which holds them."""
-    return {"attrs": list(attributes.items())}
+def encode(attributes: Attributes) -> bytes:
+    """Return attributes as they are in a message.
+
+    Args:
+        attributes: by their kinds; numbers take four bytes, and texts end with a zero.
+    """
+    found = b""
+    for kind, value in attributes.items():
+        if isinstance(value, Mapping):
+            value = encode(value)
+        elif isinstance(value, int):
+            value = value.to_bytes(4, sys.byteorder)
+        elif isinstance(value, str):
+            value = value.encode() + b"\0"
+        length = _ATTRIBUTE.size + len(value)
+        found += _ATTRIBUTE.pack(length, kind) + value + bytes(_align(length) - length)
+    return found
+
+
+def decode(data: bytes) -> dict[int, bytes]:
+    """Return the attributes in a part of a message, by their kinds."""
+    found = {}
+    while len(data) >= _ATTRIBUTE.size:
+        length, kind = _ATTRIBUTE.unpack_from(data)
+        found[kind & _NLA_TYPE_MASK] = data[_ATTRIBUTE.size : length]
+        data = data[max(_align(length), _ATTRIBUTE.size) :]
+    return found
+
+
+def _align(length: int) -> int:
+    """Return where the next message or attribute begins."""
+    return (length + 3) & ~3

@@ -126,6 +126,16 @@ def test_the_fans_own_devices_join_no_multicast_group(lab: Lab) -> None:
     assert {words[1] for words in groups if words[0] == "inet"} == {"224.0.0.1"}  # never reported
 
 
+def test_the_fans_own_devices_have_no_ipv6(lab: Lab) -> None:
+    """Or the kernel would look for neighbours and routers through the fan, each time a drop."""
+    host = lab.host("172.30.0.28/16")
+    switches = "net.ipv6.conf.{}.disable_ipv6"
+    host.run("sysctl", "-qw", *(f"{switches.format(name)}=0" for name in ("all", "default")))
+    host.up()
+    for device in ("fan-250", "fan-fa000000-p", "fan-fa000000-e", "fan-vx8472"):
+        assert host.run("sysctl", "-n", switches.format(device)).strip() == "1", device
+
+
 def test_a_program_of_another_kind_in_our_place_is_replaced(lab: Lab) -> None:
     one, _ = lab.pair()
     tc = (

@@ -79,24 +79,27 @@ def judge(
 
 
 def measure_rounds(ways: Ways, rounds: int, report: Callable[[str], None]) -> Iterator[Any]:
-    """Measure every way in each round, each time beginning with another, and the fan twice."""
-    names = list(WAYS)
-    # Its two places are apart, and what is between them changes with the turns.
-    order = [*names, AGAIN]
+    """Measure every way in each round, each time beginning with another, and the fan twice.
+
+    What is compared is measured within seconds, since a machine changes from minute to minute.
+    """
+    # The fan's two places are apart, and what is between them changes with the turns.
+    order = [*WAYS, AGAIN]
     for number in range(rounds):
-        found: dict[str, list[dict[str, float]]] = {}
+        found: dict[str, dict[str, list[float]]] = {
+            name: {metric: [] for metric in METRICS} for name in order
+        }
         for turn in range(TURNS):
             first = (number + 2 * turn) % len(order)
-            for name in order[first:] + order[:first]:
-                way = FAN if name == AGAIN else name
-                report(f"between machines: round {number + 1} of {rounds}, {WAYS[way]}")
-                found.setdefault(name, []).append(ways.measure(way))
-        yield {name: take_medians(turns) for name, turns in found.items()}
-
-
-def take_medians(turns: list[dict[str, float]]) -> dict[str, float]:
-    """Return the median of each metric."""
-    return {metric: statistics.median(turn[metric] for turn in turns) for metric in turns[0]}
+            for metric, (label, *_) in METRICS.items():
+                report(f"between machines: round {number + 1} of {rounds}, {label}")
+                for name in order[first:] + order[:first]:
+                    way = FAN if name == AGAIN else name
+                    found[name][metric].append(ways.measure(way, metric))
+        yield {
+            name: {metric: statistics.median(values) for metric, values in metrics.items()}
+            for name, metrics in found.items()
+        }
 
 
 def compare(samples: Rounds, metric: str, way: str, other: str) -> tuple[float, ...]:

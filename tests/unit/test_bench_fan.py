@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import fan, fan_host
-from benchmarks.fan_ways import AGAIN, FAN, ROUTED, SWARM, VXLAN, WAYS, Ways, read_sockperf
+from benchmarks.fan_ways import AGAIN, BARE, FAN, ROUTED, SWARM, VXLAN, WAYS, Ways, read_sockperf
 from benchmarks.figures import Figure, MeasureError
 
 SOCKPERF = """\
@@ -23,11 +23,11 @@ class FakeWays:
     """Remembers in which order it was measured."""
 
     def __init__(self) -> None:
-        self.measured: list[str] = []
+        self.measured: list[tuple[str, str]] = []
 
-    def measure(self, way: str) -> dict[str, float]:
-        self.measured.append(way)
-        return {"one": float(len(self.measured))}
+    def measure(self, way: str, metric: str) -> float:
+        self.measured.append((metric, way))
+        return float(len(self.measured))
 
 
 def make_samples(again: float = 1.0, **ways: float) -> fan.Rounds:
@@ -45,12 +45,25 @@ def test_every_round_measures_all_ways_and_begins_with_another() -> None:
     fake = FakeWays()
     rounds = list(fan.measure_rounds(cast("Ways", fake), 5, lambda _: None))
     assert [set(found) for found in rounds] == [{*WAYS, AGAIN}] * 5
-    assert len({next(iter(found)) for found in rounds}) == 5
-    assert fake.measured.count(FAN) == 2 * 5 * fan.TURNS
+    once = len(WAYS) + 1
+    every = once * len(fan.METRICS) * fan.TURNS
+    assert len({way for _, way in fake.measured[::every]}) == 5
+    assert fake.measured.count(("one", FAN)) == 2 * 5 * fan.TURNS
+
+
+def test_one_thing_is_measured_of_all_ways_before_the_next_is() -> None:
+    fake = FakeWays()
+    list(fan.measure_rounds(cast("Ways", fake), 1, lambda _: None))
+    once = len(WAYS) + 1
+    for first in range(0, len(fake.measured), once):
+        assert len({metric for metric, _ in fake.measured[first : first + once]}) == 1
+        assert {way for _, way in fake.measured[first : first + once]} == {*WAYS}
 
 
 def test_of_the_turns_in_a_round_the_median_counts() -> None:
-    assert fan.take_medians([{"one": 9.0}, {"one": 1.0}, {"one": 2.0}]) == {"one": 2.0}
+    (found,) = fan.measure_rounds(cast("Ways", FakeWays()), 1, lambda _: None)
+    later = (len(WAYS) + 1) * len(fan.METRICS)
+    assert found[BARE]["one"] == pytest.approx(1 + later, abs=len(WAYS))  # not that of turn 1 or 3
 
 
 @pytest.mark.parametrize(("way", "least"), [(SWARM, 1.05), (VXLAN, 1.0), (ROUTED, 0.8)])

@@ -45,7 +45,7 @@ def find_host(underlay: IPv4Network | None) -> Host:
             addresses = [each for each in host.list_addresses() if each.is_global]
             ours = _choose(addresses, host.find_way_out(), underlay)
             mtu = host.links()[ours.device].mtu
-    except KernelError as error:
+    except (KernelError, OSError) as error:  # OSError: there is no netlink here
         raise UnderlayError(f"this machine's addresses can't be read: {error}") from error
     network = underlay or IPv4Interface((ours.address, PREFIX)).network
     return Host(ours.address, network, mtu)

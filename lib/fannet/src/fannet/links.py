@@ -50,7 +50,7 @@ class Link:
 
     Attributes:
         kind: such as bridge or vxlan; empty for hardware.
-        mac: its link-layer address, such as 02:fa:fa:00:1c:01; empty for tunnels over IP.
+        mac: its link-layer address, such as 02:fa:fa:00:1c:01; empty if it has none.
         master: the number of the bridge that it is plugged into; 0 if none.
         external: whether it is a tunnel that takes each packet's remote host from a tunnel key.
         udp_port: of a vxlan device; 0 for others.

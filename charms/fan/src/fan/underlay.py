@@ -44,11 +44,13 @@ def find_host(underlay: IPv4Network | None) -> Host:
         with open_host() as host:
             addresses = [each for each in host.list_addresses() if each.is_global]
             ours = _choose(addresses, host.find_way_out(), underlay)
-            mtu = host.links()[ours.device].mtu
+            link = host.find(ours.device)
     except (KernelError, OSError) as error:  # OSError: there is no netlink here
         raise UnderlayError(f"this machine's addresses can't be read: {error}") from error
+    if not link:
+        raise UnderlayError(f"{ours} went away just now; the next hook looks again")
     network = underlay or IPv4Interface((ours.address, PREFIX)).network
-    return Host(ours.address, network, mtu)
+    return Host(ours.address, network, link.mtu)
 
 
 def _choose(

@@ -29,6 +29,7 @@ class Machine:
             Address("eth1", IPv4Address("10.5.0.7"), 8),
         ]
         self.way_out: WayOut | None = WayOut("eth0", None)
+        self.mtus = {"lo": 65536, "eth0": 1500, "eth1": 9000}
         self.fault: Exception | None = None
 
     def list_addresses(self) -> list[Address]:
@@ -37,9 +38,8 @@ class Machine:
     def find_way_out(self) -> WayOut | None:
         return self.way_out
 
-    def links(self) -> dict[str, SimpleNamespace]:
-        mtus = {"lo": 65536, "eth0": 1500, "eth1": 9000}
-        return {name: SimpleNamespace(mtu=mtu) for name, mtu in mtus.items()}
+    def find(self, name: str) -> SimpleNamespace | None:
+        return SimpleNamespace(mtu=self.mtus[name]) if name in self.mtus else None
 
 
 @pytest.fixture
@@ -107,6 +107,12 @@ def test_a_machine_without_a_default_route_is_told_to_name_its_underlay(here: Ma
 def test_what_netlink_refuses_is_told(here: Machine, fault: type[Exception]) -> None:
     here.fault = fault("netlink: Operation not permitted")
     with pytest.raises(UnderlayError, match=r"addresses can't be read: .*not permitted"):
+        find()
+
+
+def test_a_device_that_went_away_meanwhile_is_told(here: Machine) -> None:
+    del here.mtus["eth0"]
+    with pytest.raises(UnderlayError, match=r"172\.30\.0\.28 on eth0 went away"):
         find()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from fannet import direct, processors, programs
 from fannet.errors import ConflictError, FanError, FannetError, KernelError
 from fannet.fan import OVERHEAD, Fan
-from fannet.links import Host, Link, silence_ipv6
+from fannet.links import Host, Link, pack_mac, silence_ipv6
 from fannet.marks import TUNNEL_MARK, Mark, find_marks, read_mark
 from fannet.programs import Numbers, Program
 from fannet.work import Work
@@ -247,7 +247,7 @@ class Devices:
             udp_port=fan.port,
             tunnel=tunnel.index,
             port=port.index,
-            mac=bytes.fromhex(bridge.mac.replace(":", "")),
+            mac=pack_mac(bridge.mac),
             slot=slot,
             cpus=self._count_processors(port, known.get(slot)),
         )
@@ -264,8 +264,7 @@ class Devices:
     def _make_address(self, bridge: Link) -> None:
         """Give the bridge the slice's .1; addresses outside of the overlay are not our matter."""
         gateway = self._fan.gateway
-        addresses = self._host.list_addresses()
-        present = {each.interface for each in addresses if each.device == bridge.name}
+        present = self._host.addresses(bridge)
         stale = {a for a in present if a.ip in self._fan.overlay and a != gateway}
         for address in sorted(stale):
             self._work.do(

@@ -89,10 +89,6 @@ class Address(NamedTuple):
     secondary: bool = False
     is_global: bool = True
 
-    @property
-    def interface(self) -> IPv4Interface:
-        return IPv4Interface((self.address, self.prefixlen))
-
     def __str__(self) -> str:
         return f"{self.address} on {self.device}"
 
@@ -130,7 +126,7 @@ class Host:
 
     def add_bridge(self, name: str, mac: str) -> None:
         """Make a bridge that does not snoop on multicast."""
-        address = {_IFLA_ADDRESS: bytes.fromhex(mac.replace(":", ""))}
+        address = {_IFLA_ADDRESS: pack_mac(mac)}
         self._add(name, "bridge", {_IFLA_BR_MCAST_SNOOPING: b"\0"}, address)
 
     def add_vxlan(self, name: str, port: int) -> None:
@@ -164,7 +160,7 @@ class Host:
         """Change what is given of a device."""
         values = {
             _IFLA_MTU: mtu,
-            _IFLA_ADDRESS: bytes.fromhex(mac.replace(":", "")) if mac else None,
+            _IFLA_ADDRESS: pack_mac(mac) if mac else None,
             _IFLA_IFALIAS: alias,
             _IFLA_MASTER: master,
         }
@@ -195,9 +191,6 @@ class Host:
     def list_addresses(self) -> list[Address]:
         """Return the IPv4 addresses of all devices."""
         names = {link.index: link.name for link in self.links().values()}
-        answers = self._socket.request(
-            netlink.RTM_GETADDR, IfAddr(family=AF_INET), modifiers=netlink.NLM_F_DUMP
-        )
         return [
             Address(
                 names[header.index],
@@ -206,9 +199,17 @@ class Host:
                 secondary=bool(header.flags & _IFA_F_SECONDARY),
                 is_global=header.scope == _RT_SCOPE_UNIVERSE,
             )
-            for header, attributes in answers
-            if header.index in names and _IFA_LOCAL in attributes
+            for header, attributes in self._read_addresses()
+            if header.index in names
         ]
+
+    def addresses(self, link: Link) -> set[IPv4Interface]:
+        """Return the IPv4 addresses of a device."""
+        return {
+            IPv4Interface((attributes[_IFA_LOCAL], header.prefixlen))
+            for header, attributes in self._read_addresses()
+            if header.index == link.index
+        }
 
     def add_address(self, link: Link, address: IPv4Interface) -> None:
         self._write_address(
@@ -226,25 +227,27 @@ class Host:
         Raises:
             UnderlayError: there is none.
         """
-        links = self.links()
-        names = {each.device for each in self.list_addresses() if each.address == host}
-        holders = [link for link in links.values() if link.name in names]
+        links = {link.index: link for link in self.links().values()}
+        holders = {
+            header.index
+            for header, attributes in self._read_addresses()
+            if header.index in links and attributes[_IFA_LOCAL] == host.packed
+        }
         if not holders:
             raise UnderlayError(
                 f"no device of this host has the address {host}; give one that it has in "
                 f"{mapping.underlay}, or wait until it is configured"
             )
-        device = min(holders, key=lambda link: link.index)
+        device = links[min(holders)]
         if not device.is_loopback:
             return device
         peer = next(peer for peer in mapping.underlay.hosts() if peer != host)
-        leading = self._find_leading(peer)
-        for link in links.values():
-            if link.index == leading:
-                return link
-        raise UnderlayError(
-            f"{host} is on {device.name} only, and no route leads to {mapping.underlay}"
-        )
+        leading = links.get(self._find_leading(peer))
+        if not leading:
+            raise UnderlayError(
+                f"{host} is on {device.name} only, and no route leads to {mapping.underlay}"
+            )
+        return leading
 
     def find_way_out(self) -> WayOut | None:
         """Return what the best default route tells; None without one."""
@@ -305,19 +308,24 @@ class Host:
         values = {_IFA_LOCAL: address.ip.packed, _IFA_ADDRESS: address.ip.packed}
         self._socket.request(kind, header, values, modifiers)
 
+    def _read_addresses(self) -> list[Answer]:
+        header = IfAddr(family=AF_INET)
+        found = self._socket.request(netlink.RTM_GETADDR, header, modifiers=netlink.NLM_F_DUMP)
+        return [answer for answer in found if _IFA_LOCAL in answer.attributes]
+
     def _read_routes(self) -> list[Answer]:
         header = Route(family=AF_INET)
         return self._socket.request(netlink.RTM_GETROUTE, header, modifiers=netlink.NLM_F_DUMP)
 
-    def _find_leading(self, peer: IPv4Address) -> int | None:
-        """Return the number of the device through which packets to a peer go."""
+    def _find_leading(self, peer: IPv4Address) -> int:
+        """Return the number of the device through which packets to a peer go; 0 without one."""
         header = Route(family=AF_INET, dst_len=peer.max_prefixlen)
         try:
             ((_, route),) = self._socket.request(
                 netlink.RTM_GETROUTE, header, {_RTA_DST: peer.packed}
             )
         except NetlinkError:
-            return None
+            return 0
         return _read_number(route.get(_RTA_OIF))
 
 
@@ -336,6 +344,11 @@ def silence_ipv6(name: str) -> None:
     switch = _IPV6 / name / "disable_ipv6"
     if switch.exists():
         switch.write_text("1")
+
+
+def pack_mac(mac: str) -> bytes:
+    """Return a link-layer address as the kernel has it."""
+    return bytes.fromhex(mac.replace(":", ""))
 
 
 def _read_link(answer: Answer) -> Link:

@@ -128,7 +128,6 @@ def test_relation_data_is_removed_by_an_empty_value(leader: Running) -> None:
 
 @settings(
     max_examples=40,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.dictionaries(st.text(min_size=1), st.text(min_size=1), max_size=4))

@@ -261,13 +261,14 @@ def serve(context: HookContext, path: Path) -> Iterator[list[Callable[[], None]]
                 reply = run_tool(context, name, argv, stdin)
             else:
                 reply = Answer(1, stderr=f"ERROR {name}: this hook has ended\n")
+            if context.wants_reboot == "now":
+                # Before the tool is answered, or the charm would go on after its call.
+                for stop in stop_now:
+                    stop()
             try:
                 connection.sendall(_pack([str(reply.code), reply.stdout, reply.stderr]))
             except BrokenPipeError:
                 return
-        if context.wants_reboot == "now":
-            for stop in stop_now:
-                stop()
 
     def accept(listener: socket.socket) -> None:
         while True:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from localmodel import paths
+from localmodel.errors import LocalModelError
 from localmodel.host.processes import wait_until
 
 ROOT = Path("/sys/fs/cgroup")
@@ -31,9 +32,17 @@ def is_unified() -> bool:
 
 
 def make_groups(name: str) -> list[Path]:
-    """A machine's group in each hierarchy of version 1; a starter writes its process into them."""
+    """A machine's group in each hierarchy of version 1; a starter writes its process into them.
+
+    Raises: LocalModelError if a hierarchy can't be reached.
+    """
     groups = []
     for hierarchy in hierarchies():
+        if not hierarchy.is_mount():
+            raise LocalModelError(
+                f"the control groups of {hierarchy} are hidden by what was mounted over them:"
+                " findmnt /sys and findmnt /sys/fs/cgroup list it, and umount takes it away"
+            )
         parent = hierarchy / OURS
         parent.mkdir(exist_ok=True)
         if (parent / "cpuset.cpus").exists():

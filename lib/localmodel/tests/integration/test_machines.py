@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ import jubilant
 import pytest
 
 from lib.localmodel.tests.integration import kit
+from localmodel.host import cgroups
 from localmodel.host.processes import command_lines, with_environment
 
 
@@ -63,6 +66,21 @@ def test_a_machine_has_a_docker_engine_that_runs_containers(
     assert juju.ssh(1, "docker images --quiet") == ""
 
 
+@pytest.mark.skipif(cgroups.is_unified(), reason="the host's systemd makes groups of version 2")
+def test_hidden_control_groups_are_named_and_the_machine_boots_once_they_are_back(
+    two: tuple[str, str],
+) -> None:
+    with jubilant.temp_model() as juju:
+        # In a mount namespace of its own, where they are hidden as by a careless mount.
+        add = f"mount -t tmpfs none /sys/fs/cgroup && juju add-machine --model {juju.model}"
+        unshare = ["/usr/bin/unshare", "--mount", "/bin/sh", "-c", add]
+        hidden = subprocess.run(unshare, capture_output=True, text=True, check=False)
+        assert hidden.returncode == 1
+        assert re.search("^ERROR the control groups of /sys/fs/cgroup/", hidden.stderr, re.M)
+        assert "Traceback" not in hidden.stderr
+        assert juju.status().machines["0"].juju_status.current == "started"
+
+
 def test_a_command_in_a_machine_may_ask_its_systemd_for_a_scope(
     juju: jubilant.Juju, two: tuple[str, str]
 ) -> None:
@@ -88,6 +106,16 @@ def test_machines_reach_each_other(juju: jubilant.Juju, two: tuple[str, str]) ->
     assert " 0% packet loss" in juju.ssh(0, f"ping -c 1 -W 5 {one}")
     assert " 0% packet loss" in juju.ssh(1, f"ping -c 1 -W 5 {zero}")
     assert juju.ssh(0, "hostname -I").split()[0] == zero
+
+
+def test_no_iptables_see_what_machines_send_each_other(
+    juju: jubilant.Juju, two: tuple[str, str]
+) -> None:
+    zero, one = two
+    netns = f"/run/netns/{os.environ['LOCALMODEL_NAME']}"
+    rule = ["/usr/sbin/iptables", "-w", "-A", "FORWARD", "-s", zero, "-d", one, "-j", "DROP"]
+    output("/usr/bin/nsenter", f"--net={netns}", *rule)
+    assert " 0% packet loss" in juju.ssh(0, f"ping -c 1 -W 5 {one}")
 
 
 def test_what_listens_on_the_hosts_loopback_is_out_of_reach(

@@ -29,6 +29,9 @@ NSENTER = "/usr/bin/nsenter"
 SLIRP_NETWORK = "10.0.2.0/24"
 NAMESERVER = "10.0.2.3"
 
+#: What shows a bridge's packets to iptables and its like, where the kernel has br_netfilter.
+BRIDGE_FILTERS = [f"net.bridge.bridge-nf-call-{name}tables" for name in ("ip", "ip6", "arp")]
+
 NETNS = Path("/run/netns") / NAMESPACE
 
 
@@ -82,6 +85,8 @@ def ensure_underlay(network: ipaddress.IPv4Network) -> None:
     run(IP, "-n", NAMESPACE, "address", "replace", address, "dev", BRIDGE)
     run(IP, "-n", NAMESPACE, "link", "set", BRIDGE, "up")
     inside("/usr/sbin/sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+    # The bridge stands for a switch, whose packets no iptables sees.
+    inside("/usr/sbin/sysctl", "-q", "-e", "-w", *(f"{key}=0" for key in BRIDGE_FILTERS))
     # fmt: off
     nat = ["POSTROUTING", "-s", str(network), "-o", TAP, "-j", "MASQUERADE"]
     # fmt: on

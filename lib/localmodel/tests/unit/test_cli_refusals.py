@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import uuid
 from pathlib import Path
 
@@ -211,6 +212,18 @@ def test_whoever_is_not_root_is_told_so(cli: CommandLine, monkeypatch: pytest.Mo
     monkeypatch.setattr("localmodel.cli.session.os.geteuid", lambda: 1000)
     assert "takes root: use sudo" in cli.refusal("status")
     assert not cli.paths.database.exists()
+
+
+def test_what_the_host_refuses_is_told_in_one_line(
+    cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("LOCALMODEL_HOME", str(home))
+    (home / "state.db").mkdir(parents=True)
+    assert "unable to open database file: mend that on this host" in cli.refusal("status")
+    shutil.rmtree(home)
+    home.touch()
+    assert f"'{home}': mend that on this host" in cli.refusal("status")
 
 
 def test_a_model_that_is_down_takes_no_changes(model: CommandLine) -> None:

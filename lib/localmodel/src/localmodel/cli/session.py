@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -153,6 +154,10 @@ def guarded(main: Callable[[], int]) -> int:
     except BrokenPipeError:
         # The reader has seen enough; nothing is left to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (OSError, sqlite3.OperationalError) as e:
+        # Such as a full disk. What was done so far is stored.
+        print(f"ERROR {e}: mend that on this host, and run the command again", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(

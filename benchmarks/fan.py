@@ -13,7 +13,7 @@ from benchmarks import fan_host
 from benchmarks.fan_ways import (
     AGAIN,
     FAN,
-    MESSAGE,
+    METRICS,
     ROUTED,
     SWARM,
     VXLAN,
@@ -25,23 +25,13 @@ from benchmarks.fan_ways import (
 from benchmarks.figures import Figure, Outcome, Panel
 from tools.instance import own_instance
 
-# What is measured of each way: its name, its unit, and what its values are divided by for that.
-METRICS = {
-    "one": ("one TCP stream", "Gbit/s", 1.0),
-    "eight": ("eight TCP streams", "Gbit/s", 1.0),
-    "datagrams": (f"{MESSAGE}-byte datagrams", "1000/s", 1000.0),
-    "round-trip": ("request and answer", "µs", 1.0),
-}
 # What one stream must have of what other ways have.
 STREAM_BARS = {SWARM: 1.05, VXLAN: 1.0, ROUTED: 0.8}
-# How often each way is measured in a round. The median counts, since for seconds at a time the
-# machine may be slower than else.
-TURNS = 3
 # A noise above that leaves nothing to be told.
 MOST_NOISE = 0.1
 
-# All that was found of each way in each round.
-Rounds = list[dict[str, dict[str, float]]]
+# What was found in each round: by way and metric, the value of each turn.
+Rounds = list[dict[str, dict[str, list[float]]]]
 
 
 def measure(rounds: int, report: Callable[[str], None]) -> Outcome:
@@ -86,32 +76,41 @@ def measure_rounds(ways: Ways, rounds: int, report: Callable[[str], None]) -> It
     # The fan's two places are apart, and what is between them changes with the turns.
     order = [*WAYS, AGAIN]
     for number in range(rounds):
-        found: dict[str, dict[str, list[float]]] = {
-            name: {metric: [] for metric in METRICS} for name in order
-        }
-        for turn in range(TURNS):
-            first = (number + 2 * turn) % len(order)
-            for metric, (label, *_) in METRICS.items():
-                report(f"between machines: round {number + 1} of {rounds}, {label}")
-                for name in order[first:] + order[:first]:
-                    way = FAN if name == AGAIN else name
-                    found[name][metric].append(ways.measure(way, metric))
-        yield {
-            name: {metric: statistics.median(values) for metric, values in metrics.items()}
-            for name, metrics in found.items()
-        }
+        found: dict[str, dict[str, list[float]]] = {way: {} for way in order}
+        for key, metric in METRICS.items():
+            for turn in range(metric.turns):
+                report(
+                    f"between machines: round {number + 1} of {rounds}, {metric.name},"
+                    f" turn {turn + 1} of {metric.turns}"
+                )
+                first = (number + turn) % len(order)
+                names = order[first:] + order[:first]
+                values = ways.measure([FAN if n == AGAIN else n for n in names], metric)
+                for name, value in zip(names, values, strict=True):
+                    found[name].setdefault(key, []).append(value)
+        yield found
+
+
+def find_medians(samples: Rounds, metric: str, way: str) -> tuple[float, ...]:
+    """Return what a way has, as the median of the turns of each round."""
+    return tuple(statistics.median(found[way][metric]) for found in samples)
 
 
 def compare(samples: Rounds, metric: str, way: str, other: str) -> tuple[float, ...]:
-    """Return what a way has of what another has, in each round."""
-    return tuple(found[way][metric] / found[other][metric] for found in samples)
+    """Return what a way has of what another has in the same turn, as the median of each round."""
+    return tuple(
+        statistics.median(
+            one / two for one, two in zip(found[way][metric], found[other][metric], strict=True)
+        )
+        for found in samples
+    )
 
 
 def list_values(samples: Rounds) -> tuple[Figure, ...]:
     """Return what each way has, which no bar is for: it depends on the machine."""
     return tuple(
-        Figure(f"{name}: {label}", unit, tuple(found[way][metric] / divisor for found in samples))
-        for metric, (name, unit, divisor) in METRICS.items()
+        Figure(f"{metric.name}: {label}", metric.unit, find_medians(samples, key, way))
+        for key, metric in METRICS.items()
         for way, label in WAYS.items()
     )
 
@@ -120,13 +119,13 @@ def judge_noise(samples: Rounds) -> tuple[Figure, ...]:
     """Return how far two measurements of the fan in one round are apart."""
     return tuple(
         Figure(
-            f"{name}: noise",
+            f"{metric.name}: noise",
             "of the fan",
-            tuple(abs(ratio - 1) for ratio in compare(samples, metric, AGAIN, FAN)),
+            tuple(abs(ratio - 1) for ratio in compare(samples, key, AGAIN, FAN)),
             at_most=MOST_NOISE,
             consequence="the fan differs that much from itself, so no comparison tells much",
         )
-        for metric, (name, _, _) in METRICS.items()
+        for key, metric in METRICS.items()
     )
 
 
@@ -135,23 +134,20 @@ def judge_ways(samples: Rounds) -> tuple[Figure, ...]:
 
     Where it must be no worse than another, it may be by as much as it differs from itself.
     """
-    noise = {
-        metric: statistics.median(figure.values)
-        for metric, figure in zip(METRICS, judge_noise(samples), strict=True)
-    }
+    noise = {key: figure.median for key, figure in zip(METRICS, judge_noise(samples), strict=True)}
     figures = []
-    for metric, (name, _, _) in METRICS.items():
+    for key, metric in METRICS.items():
         for other in (SWARM, VXLAN, ROUTED):
             at_least = at_most = None
-            if metric == "one":
+            if key == "one":
                 at_least = STREAM_BARS[other]
-            elif metric == "datagrams" and other != ROUTED:
-                at_least = 1 - noise[metric]
-            elif metric == "round-trip" and other != ROUTED:
-                at_most = 1 + noise[metric]
-            values = compare(samples, metric, FAN, other)
+            elif key == "datagrams" and other != ROUTED:
+                at_least = 1 - noise[key]
+            elif key == "round-trip" and other != ROUTED:
+                at_most = 1 + noise[key]
+            values = compare(samples, key, FAN, other)
             unit = f"x {WAYS[other]}"
-            figures.append(Figure(f"{name}: fan", unit, values, at_most, at_least))
+            figures.append(Figure(f"{metric.name}: fan", unit, values, at_most, at_least))
     return tuple(figures)
 
 
@@ -159,10 +155,10 @@ def make_panels(samples: Rounds) -> tuple[Panel, ...]:
     """Return the plot of what each way has."""
     return tuple(
         Panel(
-            f"{name}, {unit}",
-            {way: tuple(found[way][metric] / divisor for found in samples) for way in WAYS},
+            f"{metric.name}, {metric.unit}",
+            {way: find_medians(samples, key, way) for way in WAYS},
         )
-        for metric, (name, unit, divisor) in METRICS.items()
+        for key, metric in METRICS.items()
     )
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
-from typing import Any
 
 import jubilant
 
@@ -31,8 +31,6 @@ WAYS = {
 # Measured again in each round, so that the benchmark knows its own noise.
 AGAIN = "fan-again"
 
-# Seconds of each measurement.
-STREAM, DATAGRAMS, REQUESTS = 2, 2, 2
 MESSAGE = 64  # bytes of payload, of datagrams and of requests
 
 PACKAGES = "curl iperf3 nftables sockperf"
@@ -90,6 +88,80 @@ FAN_NETWORK = """
 JOIN = "/usr/bin/curl --fail --silent --show-error --unix-socket /run/docker.sock"
 
 
+def read_streams(said: str) -> float:
+    """Return the Gbit/s of TCP streams that iperf3's server got."""
+    return json.loads(said)["end"]["sum_received"]["bits_per_second"] / 1e9
+
+
+def read_datagrams(said: str) -> float:
+    """Return how many thousand datagrams iperf3's server got in a second."""
+    found = json.loads(said)["end"]["sum"]
+    return (found["packets"] - found["lost_packets"]) / found["seconds"] / 1e3
+
+
+def read_round_trip(said: str) -> float:
+    """Return the median round trip that sockperf reports, in microseconds.
+
+    Raises:
+        MeasureError: it reports none.
+    """
+    found = re.search(r"percentile 50\.0+ *= *([\d.]+)", said)
+    if not found:
+        raise MeasureError(f"sockperf: {said}")
+    return float(found[1])
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One thing that is measured of each way.
+
+    Attributes:
+        program: what a client runs, but for the server's address at its end.
+        read: returns what the program found, in `unit`.
+        turns: how often each way is measured in a round.
+    """
+
+    name: str
+    unit: str
+    program: str
+    read: Callable[[str], float]
+    turns: int
+
+
+# A machine may be slower than else for seconds at a time, so each measurement is short, and there
+# are many. Turns are multiples of six: each of the five ways, and the fan again, is as often the
+# first. Before sockperf measures for one second it sleeps for two, so it has fewer.
+METRICS = {
+    "one": Metric(
+        "one TCP stream", "Gbit/s", "iperf3 --json --bytes 1G --client", read_streams, 12
+    ),
+    "eight": Metric(
+        "eight TCP streams",
+        "Gbit/s",
+        "iperf3 --json --parallel 8 --bytes 1G --client",
+        read_streams,
+        12,
+    ),
+    "datagrams": Metric(
+        f"{MESSAGE}-byte datagrams",
+        "1000/s",
+        f"iperf3 --json --udp --length {MESSAGE} --bitrate 0 --bytes 4M --client",
+        read_datagrams,
+        12,
+    ),
+    "round-trip": Metric(
+        "request and answer",
+        "µs",
+        f"sockperf ping-pong --tcp --msg-size {MESSAGE} --time 1 --full-rtt --ip",
+        read_round_trip,
+        6,
+    ),
+}
+
+# A line between what one client printed and what the next did.
+NEXT = "=== next ==="
+
+
 @dataclass(frozen=True)
 class Ways:
     """Machine 0 with clients, machine 1 with servers, and a container of each way on both."""
@@ -97,38 +169,14 @@ class Ways:
     juju: jubilant.Juju
     servers: dict[str, IPv4Address]
 
-    def stream(self, way: str, streams: int) -> float:
-        """Return the Gbit/s that TCP streams move to a server."""
-        found = self._iperf(way, "--parallel", streams, "--time", STREAM)
-        return found["end"]["sum_received"]["bits_per_second"] / 1e9
-
-    def count_datagrams(self, way: str) -> float:
-        """Return how many datagrams a server gets in a second, sent as fast as they can be."""
-        options = ("--udp", "--length", MESSAGE, "--bitrate", 0, "--time", DATAGRAMS)
-        found = self._iperf(way, *options)["end"]["sum"]
-        return (found["packets"] - found["lost_packets"]) / found["seconds"]
-
-    def ask(self, way: str) -> float:
-        """Return the median round trip of a request and its answer over TCP, in microseconds."""
-        options = (
-            f"--tcp --msg-size {MESSAGE} --time {REQUESTS} --full-rtt --ip {self.servers[way]}"
-        )
-        return read_sockperf(self._run(way, "sockperf", "ping-pong", *options.split()))
-
-    def measure(self, way: str, metric: str) -> float:
-        """Measure one thing of a way once."""
-        if metric == "datagrams":
-            return self.count_datagrams(way)
-        if metric == "round-trip":
-            return self.ask(way)
-        return self.stream(way, {"one": 1, "eight": 8}[metric])
-
-    def _iperf(self, way: str, *options: object) -> dict[str, Any]:
-        server = ("--client", self.servers[way])
-        return json.loads(self._run(way, "iperf3", "--json", *server, *options))
-
-    def _run(self, way: str, *command: object) -> str:
-        return run_on(self.juju, 0, "docker", "exec", way, *map(str, command))
+    def measure(self, ways: Sequence[str], metric: Metric) -> list[float]:
+        """Measure one thing of several ways, each right after the other."""
+        program = shlex.split(metric.program)
+        commands = [
+            shlex.join(["docker", "exec", way, *program, str(self.servers[way])]) for way in ways
+        ]
+        script = "\n".join(["set -e", f"\necho '{NEXT}'\n".join(commands)])
+        return [metric.read(said) for said in run_on(self.juju, 0, script).split(NEXT)]
 
 
 def run_on(juju: jubilant.Juju, machine: int, *command: str) -> str:
@@ -263,15 +311,3 @@ def start_containers(
         told = run_on(juju, 1, "docker", "inspect", "--format", template, way).strip()
         servers[way] = IPv4Address(told) if told else addresses[1].ip
     return servers
-
-
-def read_sockperf(said: str) -> float:
-    """Return the median round trip that sockperf reports, in microseconds.
-
-    Raises:
-        MeasureError: it reports none.
-    """
-    found = re.search(r"percentile 50\.0+ *= *([\d.]+)", said)
-    if not found:
-        raise MeasureError(f"sockperf: {said}")
-    return float(found[1])

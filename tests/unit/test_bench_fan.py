@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -7,7 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import fan, fan_host
-from benchmarks.fan_ways import AGAIN, BARE, FAN, ROUTED, SWARM, VXLAN, WAYS, Ways, read_sockperf
+from benchmarks.fan_ways import (
+    AGAIN,
+    BARE,
+    FAN,
+    METRICS,
+    ROUTED,
+    SWARM,
+    VXLAN,
+    WAYS,
+    Metric,
+    Ways,
+    read_datagrams,
+    read_round_trip,
+    read_streams,
+)
 from benchmarks.figures import Figure, MeasureError
 
 SOCKPERF = """\
@@ -19,21 +36,25 @@ sockperf: ---> percentile 50.000 =   26.311
 MEMINFO = "MemFree: 9 kB\nSlab: 100 kB\nVmallocUsed: 20 kB\nPercpu: 3 kB\nHugePages_Total: 0\n"
 
 
+# Rounds, and for each turn what was measured of which ways.
+Measured = tuple[fan.Rounds, list[tuple[str, list[str]]]]
+
+
 class FakeWays:
-    """Remembers in which order it was measured."""
+    """Remembers in which order it was measured, and grows faster from time to time."""
 
     def __init__(self) -> None:
-        self.measured: list[tuple[str, str]] = []
+        self.measured: list[tuple[str, list[str]]] = []
 
-    def measure(self, way: str, metric: str) -> float:
-        self.measured.append((metric, way))
-        return float(len(self.measured))
+    def measure(self, ways: Sequence[str], metric: Metric) -> list[float]:
+        self.measured.append((metric.name, list(ways)))
+        return [float(len(self.measured) * (1 + list(WAYS).index(way))) for way in ways]
 
 
 def make_samples(again: float = 1.0, **ways: float) -> fan.Rounds:
     """Five rounds in which the ways named differ from the rest in everything."""
     values = dict.fromkeys(WAYS, 1.0) | ways | {AGAIN: ways.get(FAN, 1.0) * again}
-    return [{way: dict.fromkeys(fan.METRICS, value) for way, value in values.items()}] * 5
+    return [{way: dict.fromkeys(METRICS, [value] * 3) for way, value in values.items()}] * 5
 
 
 def find(figures: tuple[Figure, ...], name: str, unit: str = "") -> Figure:
@@ -41,29 +62,40 @@ def find(figures: tuple[Figure, ...], name: str, unit: str = "") -> Figure:
     return found
 
 
-def test_every_round_measures_all_ways_and_begins_with_another() -> None:
+@pytest.fixture(scope="module")
+def measured() -> Measured:
+    """Five rounds, and what was measured for them."""
     fake = FakeWays()
-    rounds = list(fan.measure_rounds(cast("Ways", fake), 5, lambda _: None))
+    return list(fan.measure_rounds(cast("Ways", fake), 5, lambda _: None)), fake.measured
+
+
+def test_every_round_measures_all_ways_in_every_turn_and_the_fan_twice(
+    measured: Measured,
+) -> None:
+    rounds, turns = measured
     assert [set(found) for found in rounds] == [{*WAYS, AGAIN}] * 5
-    once = len(WAYS) + 1
-    every = once * len(fan.METRICS) * fan.TURNS
-    assert len({way for _, way in fake.measured[::every]}) == 5
-    assert fake.measured.count(("one", FAN)) == 2 * 5 * fan.TURNS
+    for found in rounds:
+        assert all(len(found[way][key]) == m.turns for way in found for key, m in METRICS.items())
+    assert all(sorted(ways) == sorted([*WAYS, FAN]) for _, ways in turns)
 
 
-def test_one_thing_is_measured_of_all_ways_before_the_next_is() -> None:
-    fake = FakeWays()
-    list(fan.measure_rounds(cast("Ways", fake), 1, lambda _: None))
-    once = len(WAYS) + 1
-    for first in range(0, len(fake.measured), once):
-        assert len({metric for metric, _ in fake.measured[first : first + once]}) == 1
-        assert {way for _, way in fake.measured[first : first + once]} == {*WAYS}
+def test_each_way_is_as_often_the_first_as_any_other_and_the_fan_twice_as_often(
+    measured: Measured,
+) -> None:
+    _, turns = measured
+    for metric in METRICS.values():
+        first = Counter(ways[0] for name, ways in turns if name == metric.name)
+        once = 5 * metric.turns / 6
+        assert first == {way: 2 * once if way == FAN else once for way in WAYS}
 
 
-def test_of_the_turns_in_a_round_the_median_counts() -> None:
-    (found,) = fan.measure_rounds(cast("Ways", FakeWays()), 1, lambda _: None)
-    later = (len(WAYS) + 1) * len(fan.METRICS)
-    assert found[BARE]["one"] == pytest.approx(1 + later, abs=len(WAYS))  # not that of turn 1 or 3
+def test_ways_are_compared_within_a_turn_however_much_the_machine_changes(
+    measured: Measured,
+) -> None:
+    rounds, _ = measured
+    assert len(set(fan.find_medians(rounds, "one", FAN))) == 5
+    assert fan.compare(rounds, "one", FAN, BARE) == pytest.approx([3] * 5)
+    assert fan.compare(rounds, "one", FAN, ROUTED) == pytest.approx([1.5] * 5)
 
 
 @pytest.mark.parametrize(("way", "least"), [(SWARM, 1.05), (VXLAN, 1.0), (ROUTED, 0.8)])
@@ -91,14 +123,18 @@ def test_a_noise_that_hides_everything_is_a_miss() -> None:
 
 def test_every_way_is_shown_and_plotted_for_every_metric() -> None:
     samples = make_samples()
-    assert len(fan.list_values(samples)) == len(WAYS) * len(fan.METRICS)
+    assert len(fan.list_values(samples)) == len(WAYS) * len(METRICS)
     assert [list(panel.settings) for panel in fan.make_panels(samples)] == [list(WAYS)] * 4
 
 
-def test_the_median_round_trip_is_read() -> None:
-    assert read_sockperf(SOCKPERF) == 26.311
+def test_what_the_programs_print_is_read() -> None:
+    assert read_round_trip(SOCKPERF) == 26.311
     with pytest.raises(MeasureError, match="Connection refused"):
-        read_sockperf("sockperf: ERROR: Connection refused")
+        read_round_trip("sockperf: ERROR: Connection refused")
+    received = {"bits_per_second": 13.5e9}
+    assert read_streams(json.dumps({"end": {"sum_received": received}})) == 13.5
+    datagrams = {"packets": 65000, "lost_packets": 5000, "seconds": 0.5}
+    assert read_datagrams(json.dumps({"end": {"sum": datagrams}})) == 120
 
 
 @given(st.integers(2, 65534))

@@ -40,7 +40,14 @@ def main() -> int:
     except (jubilant.CLIError, subprocess.CalledProcessError) as error:
         print(f"run bench: {error}: {error.stderr}", file=sys.stderr)
         return 1
-    except (PackError, ImageError, MeasureError, jubilant.WaitError, TimeoutError) as error:
+    except (
+        PackError,
+        ImageError,
+        MeasureError,
+        jubilant.TaskError,
+        jubilant.WaitError,
+        TimeoutError,
+    ) as error:
         print(f"run bench: {error}", file=sys.stderr)
         return 1
     Console().print(make_table(outcome.figures))

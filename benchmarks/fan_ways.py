@@ -89,14 +89,28 @@ JOIN = "/usr/bin/curl --fail --silent --show-error --unix-socket /run/docker.soc
 
 
 def read_streams(said: str) -> float:
-    """Return the Gbit/s of TCP streams that iperf3's server got."""
-    return json.loads(said)["end"]["sum_received"]["bits_per_second"] / 1e9
+    """Return the Gbit/s of TCP streams that iperf3's server got.
+
+    Raises:
+        MeasureError: it reports none.
+    """
+    try:
+        return json.loads(said)["end"]["sum_received"]["bits_per_second"] / 1e9
+    except (KeyError, ValueError) as e:
+        raise MeasureError(f"iperf3: {said}") from e
 
 
 def read_datagrams(said: str) -> float:
-    """Return how many thousand datagrams iperf3's server got in a second."""
-    found = json.loads(said)["end"]["sum"]
-    return (found["packets"] - found["lost_packets"]) / found["seconds"] / 1e3
+    """Return how many thousand datagrams iperf3's server got in a second.
+
+    Raises:
+        MeasureError: it reports none.
+    """
+    try:
+        found = json.loads(said)["end"]["sum"]
+        return (found["packets"] - found["lost_packets"]) / found["seconds"] / 1e3
+    except (KeyError, ValueError) as e:
+        raise MeasureError(f"iperf3: {said}") from e
 
 
 def read_round_trip(said: str) -> float:

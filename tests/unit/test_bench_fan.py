@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import pytest
@@ -129,12 +129,21 @@ def test_every_way_is_shown_and_plotted_for_every_metric() -> None:
 
 def test_what_the_programs_print_is_read() -> None:
     assert read_round_trip(SOCKPERF) == 26.311
-    with pytest.raises(MeasureError, match="Connection refused"):
-        read_round_trip("sockperf: ERROR: Connection refused")
     received = {"bits_per_second": 13.5e9}
     assert read_streams(json.dumps({"end": {"sum_received": received}})) == 13.5
     datagrams = {"packets": 65000, "lost_packets": 5000, "seconds": 0.5}
     assert read_datagrams(json.dumps({"end": {"sum": datagrams}})) == 120
+
+
+@pytest.mark.parametrize("read", [read_streams, read_datagrams, read_round_trip])
+@pytest.mark.parametrize(
+    "said", ["Connection refused", '{"end": {}, "error": "Connection refused"}']
+)
+def test_a_program_that_measured_nothing_is_quoted(
+    read: Callable[[str], float], said: str
+) -> None:
+    with pytest.raises(MeasureError, match="Connection refused"):
+        read(said)
 
 
 @given(st.integers(2, 65534))

@@ -17,11 +17,19 @@ JOIN = 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"'
 
 
 def hierarchies() -> list[Path]:
-    """Where the kernel's hierarchies are mounted: several with version 1, one with version 2."""
+    """Where the kernel's hierarchies are mounted: several with version 1, one with version 2.
+
+    Raises: LocalModelError if one can't be reached.
+    """
     found = []
     for line in Path("/proc/mounts").read_text().splitlines():
         _, folder, kind, *_ = line.split()
         if kind in ("cgroup", "cgroup2") and Path(folder).is_relative_to(ROOT):
+            if not Path(folder, "cgroup.procs").exists():
+                raise LocalModelError(
+                    f"the control groups of {folder} are hidden by what was mounted over them:"
+                    " findmnt /sys and findmnt /sys/fs/cgroup list it, and umount takes it away"
+                )
             found.append(Path(folder))
     return found
 
@@ -32,17 +40,9 @@ def is_unified() -> bool:
 
 
 def make_groups(name: str) -> list[Path]:
-    """A machine's group in each hierarchy of version 1; a starter writes its process into them.
-
-    Raises: LocalModelError if a hierarchy can't be reached.
-    """
+    """A machine's group in each hierarchy of version 1; a starter writes its process into them."""
     groups = []
     for hierarchy in hierarchies():
-        if not hierarchy.is_mount():
-            raise LocalModelError(
-                f"the control groups of {hierarchy} are hidden by what was mounted over them:"
-                " findmnt /sys and findmnt /sys/fs/cgroup list it, and umount takes it away"
-            )
         parent = hierarchy / OURS
         parent.mkdir(exist_ok=True)
         if (parent / "cpuset.cpus").exists():

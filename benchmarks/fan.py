@@ -35,7 +35,7 @@ Rounds = list[dict[str, dict[str, list[float]]]]
 
 
 def measure(rounds: int, report: Callable[[str], None]) -> Outcome:
-    """Measure in a local model of its own, and in network namespaces; about twenty minutes."""
+    """Measure in a local model of its own, and in network namespaces; in 15 minutes or so."""
     report("making a local model")
     with own_instance("localmodel-bench"), make_ways(report) as ways:
         circumstances = describe(ways)

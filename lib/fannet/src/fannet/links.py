@@ -333,7 +333,11 @@ class Host:
 def open_host() -> Iterator[Host]:
     """Open netlink; what the kernel refuses there becomes a KernelError."""
     try:
-        with Netlink() as socket:
+        opened = Netlink()
+    except OSError as error:
+        raise KernelError(f"netlink can't be opened here: {error.strerror}") from error
+    try:
+        with opened as socket:
             yield Host(socket)
     except NetlinkError as error:
         raise KernelError(f"netlink: {error.strerror}") from error

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fannet.errors import KernelError
 from fannet.links import open_host
 from fannet.netlink import (
     NLM_F_DUMP,
@@ -93,6 +94,18 @@ def test_the_loopback_device_is_found_by_its_name() -> None:
 def test_a_device_that_is_not_there_is_none() -> None:
     with open_host() as host:
         assert host.find("nobody-has-me") is None
+
+
+def test_a_place_without_netlink_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    monkeypatch.setattr("fannet.netlink.socket.socket", refuse)
+    with (
+        pytest.raises(KernelError, match=r"netlink can't be opened here: Address family not"),
+        open_host(),
+    ):
+        pass
 
 
 def test_what_the_kernel_refuses_is_told_by_its_code() -> None:

@@ -3,9 +3,9 @@
  * ping-pong serve: answers messages, one connection after the other.
  * ping-pong ADDRESS: prints the median round trip to a server, in microseconds.
  *
- * It takes a twentieth of a second, since a machine's speed changes within one. Of the usual
- * programs, sockperf sleeps for two seconds and measures for one, qperf measures for one at least,
- * and iperf takes an address such as 250.0.1.2 for multicast.
+ * It takes a twentieth of a second, since a virtual machine's speed changes within a second. Of the
+ * usual programs, sockperf sleeps for two seconds and measures for one, qperf measures for one at
+ * least, and iperf takes an address such as 250.0.1.2 for multicast.
  */
 
 #include <arpa/inet.h>

@@ -45,7 +45,7 @@ def find_host(underlay: IPv4Network | None) -> Host:
             addresses = [each for each in host.list_addresses() if each.is_global]
             ours = _choose(addresses, host.find_way_out(), underlay)
             link = host.find(ours.device)
-    except KernelError as error:
+    except (KernelError, OSError) as error:  # OSError: netlink broke off, as without memory
         raise UnderlayError(f"this machine's addresses can't be read: {error}") from error
     if not link:
         raise UnderlayError(f"{ours} went away just now; the next hook looks again")

@@ -103,8 +103,9 @@ def test_a_machine_without_a_default_route_is_told_to_name_its_underlay(here: Ma
         find()
 
 
-def test_what_netlink_refuses_is_told(here: Machine) -> None:
-    here.fault = fannet.KernelError("netlink: Operation not permitted")
+@pytest.mark.parametrize("fault", [fannet.KernelError, PermissionError])
+def test_what_netlink_refuses_is_told(here: Machine, fault: type[Exception]) -> None:
+    here.fault = fault("netlink: Operation not permitted")
     with pytest.raises(UnderlayError, match=r"addresses can't be read: .*not permitted"):
         find()
 

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.fan_host import IP, make_host, run
 from benchmarks.fan_ways import compile_ping_pong, read_round_trip
+from lib.fannet.tests.integration.kit import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +36,9 @@ def test_round_trips_are_made_and_their_median_is_printed(
 ) -> None:
     with subprocess.Popen([*inside, ping_pong, "serve"]) as server:
         try:
-            while not run(*inside, "/usr/bin/ss", "--no-header", "--listening", "--tcp"):
-                assert server.poll() is None
+            listeners = (*inside, "/usr/bin/ss", "--no-header", "--listening", "--tcp")
+            wait_for(lambda: bool(run(*listeners)), "a server that listens")
+            assert server.poll() is None
             for _ in range(2):  # a server has one client after the other
                 before = count_segments(inside)
                 assert 0 < read_round_trip(run(*inside, ping_pong, "127.0.0.1")) < 1e6

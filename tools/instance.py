@@ -35,6 +35,14 @@ def localmodel(*words: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stderr
 
 
+def share_templates(home: Path) -> None:
+    """Let a new instance take the root file system from where every user's own instance has it."""
+    templates = Path("/var/lib/localmodel/templates")
+    templates.mkdir(parents=True, exist_ok=True)
+    home.mkdir()
+    (home / "templates").symlink_to(templates)
+
+
 @contextmanager
 def own_instance(name: str) -> Iterator[None]:
     """Let `juju` on the PATH be a fresh local model of this name; remove it with all it has."""
@@ -51,6 +59,7 @@ def own_instance(name: str) -> Iterator[None]:
         try:
             # One that was killed may have left its own behind.
             localmodel("down", "--purge")
+            share_templates(Path("/var/lib") / name)
             localmodel("up")
             yield
         finally:

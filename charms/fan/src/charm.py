@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import time
 from dataclasses import dataclass
 
@@ -12,11 +14,12 @@ import ops
 import fannet
 from cosagent import service
 from cosagent.service import Service
-from fan import host, peers, texts, throughput
-from fan.claims import lives_here, write_known_peers
+from fan import host, peers, removal, texts, throughput
+from fan.claims import write_known_peers
 from fan.config import ConfigError, parse_config
 from fan.peers import Peer, Verification
 from fannet import check
+from hostkit import agents
 
 logger = logging.getLogger(__name__)
 # Each line that reaches Juju's log costs a process, and these say nothing new.
@@ -76,6 +79,7 @@ class FanCharm(ops.CharmBase):
             framework.observe(event, self._on_change)
         framework.observe(collector.relation_broken, self._on_collector_broken)
         framework.observe(self.on.update_status, self._on_update_status)
+        framework.observe(principal.relation_broken, self._on_principal_broken)
         framework.observe(self.on.stop, self._on_stop)
         framework.observe(self.on.collect_unit_status, self._on_collect_status)
         for action in ("show", "verify", "measure", "listen", "drops"):
@@ -85,9 +89,7 @@ class FanCharm(ops.CharmBase):
     def _on_change(self, event: ops.EventBase) -> None:
         # One that goes is still in the relation while its departure is told.
         gone = event.departing_unit if isinstance(event, ops.RelationDepartedEvent) else None
-        if (
-            gone is None or gone.name != self.unit.name
-        ):  # else it is on its way out: stop takes the fan down
+        if gone is None or gone.name != self.unit.name:  # else this unit is on its way out
             self._reconcile(but=gone.name if gone else "")
 
     def _on_update_status(self, _: ops.UpdateStatusEvent) -> None:
@@ -155,8 +157,8 @@ class FanCharm(ops.CharmBase):
             return []
         found = (
             peers.read_peer(unit.name, relation.data[unit])
-            for unit in sorted(relation.units, key=_order)
-            if not lives_here(unit.name)
+            for unit in sorted(relation.units, key=lambda unit: agents.order(unit.name))
+            if not agents.lives_here(unit.name)
         )
         return [peer for peer in found if peer]
 
@@ -165,7 +167,13 @@ class FanCharm(ops.CharmBase):
         """Return the peers that have a slice of their own in this fan."""
         return [peer for peer in known if not peers.find_conflicts(fan, [peer])]
 
-    def _on_stop(self, _: ops.StopEvent) -> None:
+    def _on_principal_broken(self, event: ops.RelationBrokenEvent) -> None:
+        # It may be another application's; and after that of this unit's own no hook may come.
+        others = (each.app for each in self.model.relations["juju-info"] if each.active)
+        if not agents.has_principal(app.name for app in others if app):
+            self._on_stop(event)
+
+    def _on_stop(self, _: ops.EventBase) -> None:
         self._stop_serving()
         try:
             host.release(self.unit.name)
@@ -269,10 +277,11 @@ def _choose_status(
     return ops.ActiveStatus(text)
 
 
-def _order(unit: ops.Unit) -> tuple[str, int]:
-    application, _, number = unit.name.partition("/")
-    return application, int(number)
-
-
 if __name__ == "__main__":  # pragma: nocover
-    ops.main(FanCharm)
+    try:
+        ops.main(FanCharm)
+    except ops.ModelError:
+        # Juju 4.0.15 may run stop when every hook tool fails already, and ops needs some itself.
+        if os.environ.get("JUJU_HOOK_NAME") != "stop":
+            raise
+        sys.exit(removal.release(os.environ["JUJU_UNIT_NAME"]))

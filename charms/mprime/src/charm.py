@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import ops
 
 import mprime
 import parameters
+import removal
 import tasks
 import texts
 from config import Config, ConfigError, parse_config
@@ -24,6 +26,7 @@ from cosagent import service
 from cosagent.service import Service
 from cpu import NotInForceError
 from dockerhost import Proxies
+from hostkit import agents
 from image import RESOURCE
 
 logger = logging.getLogger(__name__)
@@ -59,6 +62,7 @@ class MprimeCharm(ops.CharmBase):
         ):
             framework.observe(event, self._on_change)
         framework.observe(collector.relation_broken, self._on_collector_broken)
+        framework.observe(principal.relation_broken, self._on_principal_broken)
         framework.observe(self.on.stop, self._on_stop)
         framework.observe(self.on.collect_unit_status, self._on_collect_status)
         for action, handler in (
@@ -98,7 +102,7 @@ class MprimeCharm(ops.CharmBase):
         return mprime.Desired(
             self.unit.name,
             self._read_config(),
-            self.charm_dir / "images",
+            self.charm_dir,
             *self._fetch_archive(),
             _read_proxies(),
             self._show_step,
@@ -160,7 +164,13 @@ class MprimeCharm(ops.CharmBase):
             # Juju says this of one that was never attached, too.
             return None, " ".join(str(error).split())
 
-    def _on_stop(self, _: ops.StopEvent) -> None:
+    def _on_principal_broken(self, event: ops.RelationBrokenEvent) -> None:
+        # It may be another application's; and after that of this unit's own no hook may come.
+        others = (each.app for each in self.model.relations["juju-info"] if each.active)
+        if not agents.has_principal(app.name for app in others if app):
+            self._on_stop(event)
+
+    def _on_stop(self, _: ops.EventBase) -> None:
         try:
             mprime.remove(self.unit.name, work=bool(self.config["remove-work"]))
         except (mprime.DockerHostError, OSError) as error:
@@ -272,4 +282,10 @@ def _choose_status(observed: mprime.Observed) -> ops.StatusBase:
 
 if __name__ == "__main__":  # pragma: nocover
     tracing.load_if_related()
-    ops.main(MprimeCharm)
+    try:
+        ops.main(MprimeCharm)
+    except ops.ModelError:
+        # Juju 4.0.15 may run stop when every hook tool fails already, and ops needs some itself.
+        if os.environ.get("JUJU_HOOK_NAME") != "stop":
+            raise
+        sys.exit(removal.release(os.environ["JUJU_UNIT_NAME"]))

@@ -15,8 +15,8 @@ from enum import Enum
 from pathlib import Path
 
 import cgroups
-import systemd
 from dockerhost import Cgroups, ContainerSpec
+from hostkit import systemd
 from limits import parse_cpuset
 
 _LOWEST_IO = "1"
@@ -158,7 +158,7 @@ class Parent:
 
     def _settle_slice(self, policy: Policy) -> None:
         settings = self._choose_settings(policy)
-        systemd.settle(self._name, _SLICE.format(unit=self.unit, settings=settings))
+        systemd.ensure(self._name, _SLICE.format(unit=self.unit, settings=settings))
 
     def _choose_settings(self, policy: Policy) -> str:
         _, weights = _WEIGHTS[self.cgroups.version]

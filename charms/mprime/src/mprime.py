@@ -9,6 +9,7 @@ import dockerhost
 from cpu import NotInForceError, remove_parent
 from dockerhost import Credentials, DockerHostError, Engine
 from engines import ADAPTERS, ENGINE_LABEL, VERSION_LABEL, Progress, Results
+from hostkit import orphans
 from image import Source, obtain, sweep
 from limits import explain_excess
 from neighbours import find_worker
@@ -153,6 +154,7 @@ def remove(unit: str, *, work: bool = False) -> None:
     if work:
         find_orders(unit).unlink(missing_ok=True)
         find_work(unit).remove()
+    orphans.remove_watch(unit)
 
 
 def _give_way(unit: str, engine: Engine) -> None:
@@ -166,6 +168,7 @@ def _give_way(unit: str, engine: Engine) -> None:
 def _advance(desired: Desired, engine: Engine) -> str:
     """Bring the search about; return what is wrong with it nevertheless."""
     config, kind = desired.config, engine.read_cgroups()
+    orphans.ensure_watch(desired.unit, desired.charm, ["--work"] if config.remove_work else [])
     excess = explain_excess(config.cpus, config.memory_limit, config.cpuset, kind.version)
     if excess:
         return excess
@@ -235,7 +238,7 @@ def _choose_source(desired: Desired, work: WorkDirectory) -> Source:
     begun = (name for name, adapter in ADAPTERS.items() if adapter.owns(work))
     return Source(
         owner=desired.name,
-        context=desired.images,
+        context=desired.charm / "images",
         reference=config.image,
         archive=desired.archive,
         no_archive=desired.no_archive,

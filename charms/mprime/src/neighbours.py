@@ -8,13 +8,9 @@ gives way.
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 from dockerhost import Engine
+from hostkit.agents import lives_here, order
 
-# Each unit of this machine has a directory here for as long as it lives.
-AGENTS = Path("/var/lib/juju/agents")
 UNIT_LABEL = "mprime.unit"
 
 
@@ -36,17 +32,7 @@ def find_worker(engine: Engine, unit: str) -> str | None:
             rivals.append(owner)
         else:
             engine.remove(container.name)
-    first = min(rivals, key=_order, default=None)
-    if first and (unit not in owners or _order(first) < _order(unit)):
+    first = min(rivals, key=order, default=None)
+    if first and (unit not in owners or order(first) < order(unit)):
         return first
     return None
-
-
-def lives_here(unit: str) -> bool:
-    """Return whether a unit, such as mprime/0, exists on this machine."""
-    return (AGENTS / f"unit-{unit.replace('/', '-')}").is_dir()
-
-
-def _order(unit: str) -> tuple[str, int]:
-    application, _, number = unit.partition("/")
-    return application, int(number) if re.fullmatch(r"[0-9]{1,18}", number) else 0

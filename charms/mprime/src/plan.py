@@ -28,7 +28,7 @@ class Desired:
 
     Attributes:
         unit: the unit's name, such as mprime/0.
-        images: where the Dockerfiles are that the charm carries.
+        charm: the charm's directory, with the Dockerfiles in it.
         archive: an image that docker save wrote, if the operator gave one.
         no_archive: why Juju handed out none; empty if it did.
         proxies: what to fetch an image through.
@@ -37,7 +37,7 @@ class Desired:
 
     unit: str
     config: Config
-    images: Path
+    charm: Path
     archive: Path | None = None
     no_archive: str = ""
     proxies: Proxies = field(default_factory=Proxies)

@@ -16,7 +16,7 @@ from itertools import count
 import plan as plans
 from dockerhost import Container, ContainerSpec, Engine, Mount
 from engines import Composite, Progress, Results
-from neighbours import lives_here
+from hostkit.agents import lives_here
 from plan import (
     Desired,
     Plan,

@@ -5,12 +5,9 @@ An engine that started earlier would make a bridge of the fan's name itself.
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
-UNITS = Path("/etc/systemd/system")
-_SYSTEMCTL = "/usr/bin/systemctl"
-_TIMEOUT = 60  # seconds
+from hostkit import systemd
 
 _SERVICE = """\
 # Made by the charm of {unit}. A change made here is undone.
@@ -36,21 +33,12 @@ def enable(unit: str, charm: Path) -> None:
     Raises:
         OSError: systemd failed, or the file can't be written.
     """
-    file = _locate(unit)
     text = _SERVICE.format(
         unit=unit,
         python=charm / "venv/bin/python",
         program=charm / "src/boot.py",
     )
-    if not file.exists() or file.read_text() != text:
-        draft = file.with_suffix(".new")
-        draft.write_text(text)
-        draft.chmod(0o644)
-        draft.replace(file)
-        _call("daemon-reload")
-    # A hook that was killed may have written the file and no more.
-    if not (UNITS / "multi-user.target.wants" / file.name).exists():
-        _call("enable", file.name)
+    systemd.ensure(_name(unit), text, start=False, enable=True)
 
 
 def disable(unit: str) -> None:
@@ -59,29 +47,8 @@ def disable(unit: str) -> None:
     Raises:
         OSError: systemd failed.
     """
-    file = _locate(unit)
-    if file.exists():
-        _call("disable", file.name)
-        file.unlink()
-        _call("daemon-reload")
+    systemd.remove(_name(unit))
 
 
-def _locate(unit: str) -> Path:
-    return UNITS / f"{unit.replace('/', '-')}-boot.service"
-
-
-def _call(*words: str) -> None:
-    try:
-        done = subprocess.run(
-            [_SYSTEMCTL, *words],
-            check=False,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=_TIMEOUT,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise OSError(f"systemctl {' '.join(words)} did not end within {_TIMEOUT} s") from error
-    if done.returncode:
-        said = " ".join((done.stderr or done.stdout).split())
-        raise OSError(f"systemctl {' '.join(words)}: {said}")
+def _name(unit: str) -> str:
+    return f"{unit.replace('/', '-')}-boot.service"

@@ -9,9 +9,6 @@ Juju runs one hook at a time on a machine, so no two write at once.
 from __future__ import annotations
 
 import json
-import os
-import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -22,9 +19,8 @@ import pydantic
 
 from fan.config import Config
 from fan.peers import Peer, read_peer
+from hostkit import agents, files
 
-# Each unit of this machine has a directory here for as long as it lives.
-AGENTS = Path("/var/lib/juju/agents")
 _FILE = "fan-claim.json"
 _PEERS = "fan-peers.json"
 
@@ -89,42 +85,14 @@ def read_known_peers(unit: str) -> list[Peer]:
 
 def list_claims(*, but: str) -> list[Claim]:
     """Return the claims of this machine's units, apart from one unit's, in order."""
-    units = (_name(file.parent) for file in AGENTS.glob(f"unit-*/{_FILE}"))
-    claims = (read_claim(unit) for unit in sorted(units, key=_order) if unit != but)
+    units = (agents.unit_of(file.parent) for file in agents.AGENTS.glob(f"unit-*/{_FILE}"))
+    claims = (read_claim(unit) for unit in sorted(units, key=agents.order) if unit != but)
     return [claim for claim in claims if claim]
 
 
-def lives_here(unit: str) -> bool:
-    """Return whether a unit, such as fan/0, exists on this machine."""
-    return _locate(unit).parent.is_dir()
-
-
-def application_of(unit: str) -> str:
-    return unit.partition("/")[0]
-
-
 def _locate(unit: str, file: str = _FILE) -> Path:
-    return AGENTS / f"unit-{unit.replace('/', '-')}" / file
-
-
-def _name(folder: Path) -> str:
-    application, _, number = folder.name.removeprefix("unit-").rpartition("-")
-    return f"{application}/{number}"
-
-
-def _order(unit: str) -> tuple[str, int]:
-    application, _, number = unit.partition("/")
-    return application, int(number) if re.fullmatch(r"[0-9]{1,18}", number) else 0
+    return agents.folder_of(unit) / file
 
 
 def _write(file: Path, answer: Mapping[str, Any]) -> None:
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "w") as stream:
-            json.dump(answer, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    files.write(file, json.dumps(answer), mode=0o600)

@@ -14,7 +14,6 @@ from dockerhost import DockerHostError
 from fan import boot, containers, lxd
 from fan.claims import (
     Claim,
-    application_of,
     drop_claim,
     list_claims,
     read_claim,
@@ -25,6 +24,8 @@ from fan.parts import Parts, PartsError, divide
 from fan.underlay import UnderlayError, find_host
 from fannet import dhcp
 from fannet.fan import OVERHEAD
+from hostkit import orphans
+from hostkit.agents import application_of
 
 # What the data path and its tests call, and the packages that these come with.
 _PROGRAMS = {
@@ -178,8 +179,12 @@ def restore(unit: str) -> None:
         time.sleep(0.5)
 
 
-def release(unit: str) -> None:
+def release(unit: str, overlay: IPv4Network | None = None) -> None:
     """Give back what a unit has of the machine; the last one that goes takes the fan down.
+
+    Args:
+        unit: its name, such as fan/0.
+        overlay: its fan's, where its claim is gone; otherwise the claim tells.
 
     Raises:
         fannet.FannetError, DockerHostError, lxd.LxdError, OSError: something could not be given
@@ -187,9 +192,12 @@ def release(unit: str) -> None:
     """
     claim = read_claim(unit)
     if claim:
-        _take_down(claim.overlay, but=unit)
+        overlay = claim.overlay
+    if overlay:
+        _take_down(overlay, but=unit)
     boot.disable(unit)
     drop_claim(unit)
+    orphans.remove_watch(unit)
 
 
 def _advance(desired: Desired) -> tuple[fannet.Change, tuple[str, ...]]:
@@ -201,6 +209,7 @@ def _advance(desired: Desired) -> tuple[fannet.Change, tuple[str, ...]]:
     if before and before.overlay != config.overlay:
         _take_down(before.overlay, but=desired.unit)
     write_claim(Claim(desired.unit, config.overlay, config))
+    orphans.ensure_watch(desired.unit, desired.charm, [str(config.overlay)])
     _install(config, desired.report)
     change = _bring_up(wanted)
     _restore_lxd(config.overlay, but=config.lxd_network if config.lxd else "")

@@ -33,7 +33,7 @@ def charm_type() -> type[ops.CharmBase]:
 
 @pytest.fixture
 def context(charm_type: type[ops.CharmBase]) -> testing.Context[ops.CharmBase]:
-    return testing.Context(charm_type, unit_id=0)
+    return testing.Context(charm_type, unit_id=0, principal_unit="apache2/0")
 
 
 @pytest.fixture
@@ -61,15 +61,10 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     (host.units / "multi-user.target.wants").mkdir(parents=True)
 
     for name, stand_in in {
-        "cosagent.service.UNITS": host.units,
-        "cosagent.service._call": host.call_systemd,
         "dockerhost.install": host.install,
         "dockerhost.install_packages": host.install_packages,
         "dockerhost.restore_daemon": host.restore_daemon,
         "dockerhost.settle_daemon": host.settle_daemon,
-        "fan.boot.UNITS": host.units,
-        "fan.boot._call": host.call_systemd,
-        "fan.claims.AGENTS": host.agents,
         "fan.containers.Networks": host.connect,
         "fan.host._PROGRAMS": {},
         "fan.host.find_host": host.find_host,
@@ -84,6 +79,17 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
         "fannet.probes.ping": host.ping,
         "fannet.read": host.read,
         "fannet.up": host.up,
+        "hostkit.agents.AGENTS": host.agents,
+        "hostkit.orphans.COPIES": tmp_path / "copies",
+        "hostkit.systemd.UNITS": host.units,
+        "hostkit.systemd.call": host.call_systemd,
     }.items():
         monkeypatch.setattr(name, stand_in)
     return host
+
+
+@pytest.fixture
+def second(charm_type: type[ops.CharmBase], host: Host) -> testing.Context[ops.CharmBase]:
+    """Another unit of the same application on the same machine, fan/1."""
+    host.add_unit("fan/1")
+    return testing.Context(charm_type, unit_id=1, principal_unit="apache2/0")

@@ -51,6 +51,7 @@ class Host:
     broken_service: str = ""
     dhcp: dict[str, int] = field(default_factory=dict)
     drops: dict[str, int] = field(default_factory=dict)
+    active: set[str] = field(default_factory=set)
     did: list[str] = field(default_factory=list)
 
     def add_unit(self, unit: str) -> None:
@@ -134,12 +135,15 @@ class Host:
             wanted.touch()
         if words[0] == "disable":
             wanted.unlink()
-        if words[0] in ("start", "stop"):
+        if words[0] in ("start", "stop") and not words[-1].endswith("-orphan.path"):
             self.did.append(" ".join(words))
+        if words[0] == "start":
+            self.active.add(words[-1])
+        if words[0] == "stop" or "--now" in words:
+            self.active.discard(words[-1])
         if words[0] != "show":
             return ""
-        started = [each for each in self.did if each.endswith(f" {words[-1]}")]
-        active = "active" if started and started[-1].startswith("start ") else "inactive"
+        active = "active" if words[-1] in self.active else "inactive"
         enabled = "enabled" if wanted.exists() else "disabled"
         return f"NeedDaemonReload=no\nActiveState={active}\nUnitFileState={enabled}\n"
 

@@ -10,19 +10,13 @@ import pytest
 from ops import testing
 
 from charms.fan.tests.unit.fake_host import Host
-from fan.claims import Claim, drop_claim, lives_here, read_claim, write_claim
+from fan.claims import Claim, drop_claim, read_claim, write_claim
 from fan.config import Config
+from hostkit.agents import lives_here
 
 Run = Callable[..., testing.State]
 Context = testing.Context[ops.CharmBase]
 OVERLAY = IPv4Network("250.0.0.0/8")
-
-
-@pytest.fixture
-def second(charm_type: type[ops.CharmBase], host: Host) -> Context:
-    """Another unit of the same application on the same machine, fan/1."""
-    host.add_unit("fan/1")
-    return testing.Context(charm_type, unit_id=1)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def charm_type() -> type[ops.CharmBase]:
 
 @pytest.fixture
 def context(charm_type: type[ops.CharmBase]) -> testing.Context[ops.CharmBase]:
-    return testing.Context(charm_type, unit_id=0)
+    return testing.Context(charm_type, unit_id=0, principal_unit="apache2/0")
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def host(
         agents=tmp_path / "agents",
         kernel=kernel,
     )
-    monkeypatch.setattr("neighbours.AGENTS", host.agents)
+    monkeypatch.setattr("hostkit.agents.AGENTS", host.agents)
     monkeypatch.setattr("plan.WORK", host.work)
     monkeypatch.setattr("mprime.Engine", host.connect)
     monkeypatch.setattr("tasks.Engine", host.connect)

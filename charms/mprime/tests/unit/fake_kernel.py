@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import cgroups
-import systemd
 from dockerhost import Cgroups, ContainerSpec
 
 HIERARCHIES = ("cpu,cpuacct", "cpuset", "memory", "blkio", "name=systemd")
@@ -193,10 +192,9 @@ def install(kernel: Kernel, patch: pytest.MonkeyPatch) -> Kernel:
     patch.setattr(cgroups, "make", kernel.make)
     patch.setattr(cgroups, "remove", kernel.remove)
     patch.setattr(cgroups, "write", kernel.write)
-    patch.setattr(systemd, "UNITS", kernel.slices)
-    patch.setattr(systemd, "call", kernel.systemctl)
-    patch.setattr("cosagent.service.UNITS", kernel.slices)
-    patch.setattr("cosagent.service._call", kernel.systemctl)
+    patch.setattr("hostkit.systemd.UNITS", kernel.slices)
+    patch.setattr("hostkit.systemd.call", kernel.systemctl)
+    patch.setattr("hostkit.orphans.COPIES", kernel.folder / "copies")
     patch.setattr("limits.read_memory", lambda: MEMORY)
     patch.setattr("os.cpu_count", lambda: 4)
     return kernel

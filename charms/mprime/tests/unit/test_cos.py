@@ -234,12 +234,17 @@ def test_a_wrong_port_blocks_and_the_metrics_stay_where_they_were(
 
 
 def test_a_service_that_does_not_start_blocks_while_the_search_runs(
-    change: Callable[..., testing.State], host: Host, monkeypatch: pytest.MonkeyPatch
+    change: Callable[..., testing.State],
+    host: Host,
+    kernel: Kernel,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(*words: str) -> str:
+        if SERVICE not in words:
+            return kernel.systemctl(*words)
         raise OSError(f"systemctl {' '.join(words)}: Job for {SERVICE} failed")
 
-    monkeypatch.setattr("cosagent.service._call", refuse)
+    monkeypatch.setattr("hostkit.systemd.call", refuse)
     state = change()
     assert isinstance(state.unit_status, testing.BlockedStatus)
     assert state.unit_status.message.startswith(

@@ -148,7 +148,7 @@ def test_a_slice_written_by_a_hook_that_was_killed_is_loaded_by_the_next(
     kernel, parent = boot(kind), Parent("mprime/0", kind)
     parent.settle(Policy.IDLE)
     with monkeypatch.context() as patch:
-        patch.setattr("systemd.call", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("hostkit.systemd.call", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             parent.settle(Policy.DEDICATED)
     kernel.said.clear()

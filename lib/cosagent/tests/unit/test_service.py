@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cosagent import service
+import hostkit.systemd
 from cosagent.service import Service, remove
 
 NAME = "fan-0-metrics.service"
@@ -41,9 +41,10 @@ class Systemd:
 @pytest.fixture
 def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Systemd:
     systemd = Systemd()
-    monkeypatch.setattr(service, "UNITS", tmp_path / "units")
-    monkeypatch.setattr(service, "_call", systemd.call)
-    service.UNITS.mkdir()
+    units = tmp_path / "units"
+    units.mkdir()
+    monkeypatch.setattr("hostkit.systemd.UNITS", units)
+    monkeypatch.setattr("hostkit.systemd.call", systemd.call)
     return systemd
 
 
@@ -56,7 +57,7 @@ def charm(tmp_path: Path) -> Path:
 
 def settle(charm: Path, port: str = "9635") -> str:
     Service("fan/0", charm, ("fan/0", port), ("CapabilityBoundingSet=CAP_NET_ADMIN",)).settle()
-    return (service.UNITS / NAME).read_text()
+    return (hostkit.systemd.UNITS / NAME).read_text()
 
 
 def test_an_exporter_runs_now_and_after_a_boot(systemd: Systemd, charm: Path) -> None:
@@ -119,7 +120,7 @@ def test_a_hook_killed_while_it_changes_the_service_leaves_nothing_old_behind(
         return systemd.call(*words)
 
     with monkeypatch.context() as patch:
-        patch.setattr(service, "_call", be_killed)
+        patch.setattr("hostkit.systemd.call", be_killed)
         with pytest.raises(KeyboardInterrupt):
             settle(charm, "9999")
     systemd.said.clear()
@@ -131,7 +132,7 @@ def test_removal_leaves_nothing(systemd: Systemd, charm: Path) -> None:
     settle(charm)
     remove("fan/0")
     assert (systemd.active, systemd.enabled) == (set(), set())
-    assert list(service.UNITS.iterdir()) == []
+    assert list(hostkit.systemd.UNITS.iterdir()) == []
     systemd.said.clear()
     remove("fan/0")
     assert systemd.said == []

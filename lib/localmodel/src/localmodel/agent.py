@@ -103,6 +103,7 @@ class Agent:
             with self.guard:
                 advance(self.model)
                 self.store.save(self.model)
+                self._remove_agents()
                 jobs = self._due_jobs(set(running.values()))
             for number, job in jobs.items():
                 running[pool.submit(job)] = number
@@ -183,6 +184,11 @@ class Agent:
                     jobs[number] = job
         return jobs
 
+    def _remove_agents(self) -> None:
+        for number, machine in self.model.machines.items():
+            units = [u for u in self.model.units.values() if u.machine == number]
+            dispatch.remove_agents(self.instance(machine), units)
+
     def _next_job(self, machine: Machine, units: list[Unit]) -> Callable[[], None] | None:
         for unit in sorted(units, key=lambda u: (u.principal is not None, u.name)):
             meta = read_meta(self.store.paths, self.model.apps[unit.app].sha256)
@@ -232,9 +238,6 @@ class Agent:
             elif code == 0:
                 context.commit()
                 self._succeed(unit, hook, context)
-                if hook.kind == "remove":
-                    # Before it is saved: a kill in between has the hook run again, with its charm.
-                    dispatch.remove_agent(unit, instance)
             else:
                 self._fail(unit, hook)
             self.store.save(self.model)

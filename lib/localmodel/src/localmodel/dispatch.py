@@ -11,7 +11,7 @@ import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedIOBase
 from pathlib import Path
@@ -45,11 +45,12 @@ def charm_folder(unit: Unit) -> Path:
     return AGENTS / unit.tag / "charm"
 
 
-def remove_agent(unit: Unit, instance: Instance) -> None:
-    """Remove a unit's folder from its machine, as Juju does when the unit is gone."""
-    folder = instance.root / AGENTS.relative_to("/") / unit.tag
-    if folder.exists():
-        shutil.rmtree(folder)
+def remove_agents(instance: Instance, units: Iterable[Unit]) -> None:
+    """Remove the folders of all units but some from a machine, as Juju does of units that go."""
+    tags = {unit.tag for unit in units}
+    for folder in (instance.root / AGENTS.relative_to("/")).glob("unit-*"):
+        if folder.name not in tags:
+            shutil.rmtree(folder)
 
 
 class MachineFiles:

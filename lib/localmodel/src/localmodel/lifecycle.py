@@ -5,6 +5,7 @@ Everything here is a pure change of the model; machines are made and removed by 
 
 from __future__ import annotations
 
+from localmodel import quirks
 from localmodel.state import (
     Application,
     Machine,
@@ -96,7 +97,7 @@ def _remove_dead_units(model: Model) -> bool:
         u
         for u in model.units.values()
         if u.life == "dying"
-        and (u.local.removed or not (u.local.installed or u.pending))
+        and (u.local.removed or (not u.pending and _needs_no_stop(u)))
         # A principal stays until its subordinates are gone.
         and not model.subordinates_of(u.name)
     ]
@@ -116,6 +117,10 @@ def _remove_dead_units(model: Model) -> bool:
         if not unit.principal and not _principals_on(model, unit.machine):
             model.machines[unit.machine].life = "dying"
     return bool(dead)
+
+
+def _needs_no_stop(unit: Unit) -> bool:
+    return not unit.local.installed or quirks.loses_stop(unit)
 
 
 def _remove_dead_relations(model: Model) -> bool:

@@ -11,6 +11,7 @@ import hashlib
 
 import msgspec
 
+from localmodel import quirks
 from localmodel.charms import Meta
 from localmodel.state import Hook, Model, Relation, RelationView, Unit
 
@@ -208,6 +209,8 @@ def _next_when_dying(model: Model, unit: Unit) -> Hook | None:
         hook = _next_when_leaving(model, unit, relation, local.relations[relation.id])
         if hook is not None:
             return hook
+    if quirks.loses_stop(unit):
+        return None
     if not local.stopped:
         return Hook("stop", "stop")
     if not local.removed:

@@ -53,6 +53,19 @@ def test_a_leaving_subordinate_departs_from_its_peers_without_a_broken(pair: Wor
     ]
 
 
+def test_a_subordinate_without_peers_goes_before_its_stop(world: World) -> None:
+    world.deploy("web")
+    world.deploy("agent")
+    world.integrate("web", "agent")
+    world.settle()
+    world.unrelate("web", "agent")
+    assert of(world.settle(), "agent/0") == [
+        "juju-info-relation-departed web/0 (agent/0 departs)",
+        "juju-info-relation-broken",
+    ]
+    assert set(world.model.units) == {"web/0"}
+
+
 def test_surviving_peers_see_the_others_departure_and_a_new_leader(pair: World) -> None:
     pair.remove_unit("web/0")
     events = pair.settle()

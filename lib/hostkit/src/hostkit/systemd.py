@@ -1,49 +1,62 @@
-"""The units that the charm gives this machine's systemd."""
+"""The units that charms give this machine's systemd."""
 
 from __future__ import annotations
 
-import os
 import subprocess
-import tempfile
 from pathlib import Path
+
+from hostkit import files
 
 UNITS = Path("/etc/systemd/system")
 _SYSTEMCTL = "/usr/bin/systemctl"
 _TIMEOUT = 60  # seconds
 
 
-def settle(name: str, text: str) -> None:
-    """Let there be a unit that runs.
-
-    What runs already goes on, with the settings that systemd can change meanwhile.
+def ensure(
+    name: str, text: str, *, start: bool = True, enable: bool = False, restart: bool = False
+) -> None:
+    """Ensure that there is a unit with this text.
 
     Args:
-        name: the unit file's, such as mprime_0.slice.
+        name: its file's name, such as mprime_0.slice.
         text: what the file says.
+        start: ensure that it runs.
+        enable: ensure that it starts at boot, too.
+        restart: a unit that runs with another text is stopped first; otherwise it goes on, with
+            the settings that systemd can change meanwhile.
 
     Raises:
         OSError: systemd failed, or the file can't be written.
     """
     file = UNITS / name
-    if not file.exists() or file.read_text() != text:
-        _write(file, text)
+    there = file.read_text() if file.exists() else None
+    if there != text:
+        if restart and there is not None:
+            # Before its file changes: a hook that is killed in between leaves nothing that runs
+            # with the old file, so the next one starts it.
+            call("stop", name)
+        files.write(file, text)
     # A hook that was killed may have written the file and no more.
-    shown = call("show", "--property=NeedDaemonReload", "--property=ActiveState", name)
+    properties = ("NeedDaemonReload", "ActiveState", "UnitFileState")
+    shown = call("show", *(f"--property={each}" for each in properties), name)
     if "NeedDaemonReload=yes" in shown:
         call("daemon-reload")
-    if "ActiveState=active" not in shown:
+    if enable and "UnitFileState=enabled" not in shown:
+        call("enable", name)
+    if start and "ActiveState=active" not in shown:
         call("start", name)
 
 
 def remove(name: str) -> None:
-    """Stop a unit and remove its file, if there is one.
+    """Stop a unit, and remove its file, if there is one.
 
     Raises:
         OSError: systemd failed.
     """
     file = UNITS / name
     if file.exists():
-        call("stop", name)
+        starts_at_boot = "[Install]" in file.read_text()
+        call(*(("disable", "--now") if starts_at_boot else ("stop",)), name)
         file.unlink()
         call("daemon-reload")
 
@@ -69,17 +82,3 @@ def call(*words: str) -> str:
         said = " ".join((done.stderr or done.stdout).split())
         raise OSError(f"systemctl {' '.join(words)}: {said}")
     return done.stdout
-
-
-def _write(file: Path, text: str) -> None:
-    handle, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "w") as stream:
-            stream.write(text)
-            os.fchmod(handle, 0o644)
-            stream.flush()
-            os.fsync(handle)
-        Path(draft).replace(file)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise

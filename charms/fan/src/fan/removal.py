@@ -1,0 +1,26 @@
+"""Gives back what a unit has of its machine, where Juju can't be asked for anything any more."""
+
+from __future__ import annotations
+
+import sys
+from ipaddress import IPv4Network
+
+from cosagent import service
+from fan import host
+
+
+def release(unit: str, overlay: IPv4Network | None = None) -> int:
+    """Take a unit's fan down, and say on standard error what failed; return the exit status.
+
+    Args:
+        unit: its name, such as fan/0.
+        overlay: its fan's, where the unit's own folder is gone, which would tell.
+    """
+    status = 0
+    for step in (lambda: service.remove(unit), lambda: host.release(unit, overlay)):
+        try:
+            step()
+        except host.TROUBLE as error:
+            print(f"not all of {unit} could be removed: {host.explain(error)}", file=sys.stderr)
+            status = 1
+    return status

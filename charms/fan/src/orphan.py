@@ -1,0 +1,11 @@
+"""Gives back what a unit had that is gone from this machine: what hostkit's orphans run."""
+
+from __future__ import annotations
+
+import sys
+from ipaddress import IPv4Network
+
+from fan.removal import release
+
+if __name__ == "__main__":
+    sys.exit(release(sys.argv[1], IPv4Network(sys.argv[2])))

@@ -1,0 +1,10 @@
+"""Gives back what a unit had that is gone from this machine: what hostkit's orphans run."""
+
+from __future__ import annotations
+
+import sys
+
+from removal import release
+
+if __name__ == "__main__":
+    sys.exit(release(sys.argv[1], work="--work" in sys.argv[2:]))

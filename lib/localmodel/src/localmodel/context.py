@@ -32,6 +32,18 @@ from localmodel.tasks import Task
 class ToolError(Exception):
     """A hook tool's refusal: its text goes to the charm's standard error after ``ERROR``."""
 
+    code = 1
+
+
+class UsageError(ToolError):
+    """A call of a hook tool with wrong arguments."""
+
+    code = 2
+
+
+#: Where a machine tells the MAC address of its device on the underlay.
+HARDWARE_ADDRESS = "/sys/class/net/host0/address"
+
 
 class Files(Protocol):
     """The files of the machine that a charm runs on."""
@@ -43,6 +55,23 @@ class Files(Protocol):
     def place(self, path: str, source: Path) -> None:
         """Put a copy of a file of the host there."""
         ...
+
+
+def ports_overlap(one: str, other: str) -> bool:
+    """Whether two of ``80/tcp``, ``80-90/udp`` and ``icmp`` have something in common."""
+    (low, high, protocol), (other_low, other_high, other_protocol) = map(_read_port, (one, other))
+    return protocol == other_protocol and low <= other_high and other_low <= high
+
+
+def _read_port(port: str) -> tuple[int, int, str]:
+    span, _, protocol = port.rpartition("/")
+    low, _, high = span.partition("-")
+    return (int(low), int(high or low), protocol) if span else (0, 0, protocol)
+
+
+def _port_order(port: str) -> tuple[str, int, int]:
+    low, high, protocol = _read_port(port)
+    return protocol, low, high
 
 
 class HookContext:
@@ -107,10 +136,7 @@ class HookContext:
             if entity == self.unit.app and view is not None and relation.peer:
                 # A leader is not told of what it wrote itself.
                 view.apps[entity] = relation.bag(entity).version
-        ports = set(self.unit.ports)
-        for port, is_open in self._ports.items():
-            ports = ports | {port} if is_open else ports - {port}
-        self.unit.ports = sorted(ports)
+        self.unit.ports = self.ports
         for key, value in self._kept.items():
             if value is None:
                 self.unit.kept.pop(key, None)
@@ -127,12 +153,19 @@ class HookContext:
         for uri in self.removed_secrets:
             self.model.secrets.pop(uri, None)
 
-    def relation(self, number: int) -> Relation:
-        """A relation of this unit. Raises: ToolError in the words that ops looks for."""
+    def relation(self, number: int, given: str = "") -> Relation:
+        """A relation of this unit.
+
+        Args:
+            given: how the charm named it.
+        Raises: ToolError in the words that ops looks for.
+        """
         relation = self.model.relations.get(number)
         seen = self.model.relations_seen_by(self.unit)
         if relation is None or relation not in seen:
-            raise ToolError(f'invalid value "{number}" for option -r: relation not found')
+            raise UsageError(
+                f'invalid value "{given or number}" for option -r: relation not found'
+            )
         return relation
 
     def members(self, relation: Relation) -> list[str]:
@@ -152,15 +185,12 @@ class HookContext:
     def read_bag(self, relation: Relation, entity: str) -> dict[str, str]:
         """A unit's or an application's settings, with this hook's own changes.
 
-        Raises: ToolError for an application's own bag where this unit doesn't lead, and for a
-            stranger's.
+        Raises: ToolError for a stranger's.
         """
         allowed = {self.unit.name, self.unit.app, relation.other_app(self.unit.app)}
         allowed |= set(self.model.remote_units(relation, self.unit)) | set(self.members(relation))
         if entity not in allowed:
-            raise ToolError(f'permission denied: "{entity}" is not in relation {relation.id}')
-        if entity == self.unit.app and not relation.peer and not self.is_leader:
-            raise ToolError("permission denied (unauthorized access)")
+            raise ToolError("relation unit not found")
         merged = relation.bag(entity).data | self._bags.get((relation.id, entity), {})
         return {k: v for k, v in merged.items() if v != ""}
 
@@ -170,8 +200,28 @@ class HookContext:
             raise ToolError("permission denied: cannot write application settings: not the leader")
         self._bags.setdefault((relation.id, entity), {}).update(changes)
 
-    def set_port(self, port: str, is_open: bool) -> None:
-        self._ports[port] = is_open
+    @property
+    def ports(self) -> list[str]:
+        """The ports that the unit has open, with this hook's own changes."""
+        closed = {port for port, is_open in self._ports.items() if not is_open}
+        opened = {port for port, is_open in self._ports.items() if is_open}
+        return sorted((set(self.unit.ports) - closed) | opened, key=_port_order)
+
+    def open_port(self, port: str) -> None:
+        """Raises: ToolError if another unit of the machine has it open."""
+        for unit in self.model.units.values():
+            if unit is self.unit or unit.machine != self.unit.machine:
+                continue
+            for other in unit.ports:
+                if ports_overlap(port, other):
+                    raise ToolError(
+                        f'cannot open {port} (unit "{self.unit.name}"): port range conflicts with'
+                        f' {other} (unit "{unit.name}")'
+                    )
+        self._ports[port] = True
+
+    def close_port(self, port: str) -> None:
+        self._ports[port] = False
 
     def kept(self) -> dict[str, str]:
         """What the charm has kept by state-set, with this hook's own changes."""
@@ -184,7 +234,8 @@ class HookContext:
     def set_status(self, status: Status, *, of_app: bool) -> None:
         """Set a status at once. Raises: ToolError for the application's if not the leader."""
         if of_app:
-            self.require_leader("cannot set application status")
+            if not self.is_leader:
+                raise ToolError("this unit is not the leader")
             self.app.status = status
         else:
             if (self.unit.workload.current, self.unit.workload.message) == (
@@ -211,12 +262,12 @@ class HookContext:
     def resource(self, name: str) -> str:
         """Put a resource's file on the machine and say where. Raises: ToolError without one."""
         if name not in self.meta.resources:
-            raise ToolError(f'could not download resource: resource "{name}" not found')
+            raise ToolError(f"could not download resource: {name}: resource not found")
         attached = self.app.resources.get(name)
         if attached is None:
-            raise ToolError(f'could not download resource: resource "{name}" has no file yet')
+            raise ToolError(f'could not download resource: resource "{name}" not found')
         filename = self.meta.resources[name].filename or attached.filename
-        place = f"/var/lib/juju/agents/{self.unit.tag}/resources/{name}/{filename}"
+        place = f"/var/lib/juju/agents/{self.unit.tag}/resources/{filename}"
         self.files.place(place, self.store.paths.resources / attached.sha256)
         return place
 
@@ -234,7 +285,7 @@ class HookContext:
 
     def network(self, binding: str) -> dict[str, Any]:
         """The one network that there is, as network-get gives it. Raises: ToolError."""
-        known = {e.name for e in self.meta.endpoints(self.unit.app)}
+        known = {e.name for e in self.meta.endpoints(self.unit.app)} | set(self.meta.bindings)
         if binding not in known:
             raise ToolError(f'no network config found for binding "{binding}"')
         address = self.machine.address
@@ -242,9 +293,9 @@ class HookContext:
         return {
             "bind-addresses": [
                 {
-                    "mac-address": "",
+                    "mac-address": self.files.read(HARDWARE_ADDRESS).decode().strip(),
                     "interface-name": "host0",
-                    "addresses": [{"hostname": "", "value": address, "cidr": underlay}],
+                    "addresses": [{"hostname": address, "value": address, "cidr": underlay}],
                 }
             ],
             "egress-subnets": [f"{address}/32"],

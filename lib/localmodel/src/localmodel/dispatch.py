@@ -25,10 +25,10 @@ from localmodel.host import processes, underlay
 from localmodel.host.machine import SOCKETS, TOOLS, Instance
 from localmodel.host.processes import wait_until
 from localmodel.state import JUJU_VERSION, Unit
-from localmodel.store import write_atomically
+from localmodel.store import Store, write_atomically
 
 AGENTS = Path("/var/lib/juju/agents")
-AGENT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"
+AGENT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 #: How long an interrupted hook's process may go on before the hook is run again, in seconds.
 ORPHAN_TIMEOUT = 600.0
@@ -88,12 +88,13 @@ def environment(context: HookContext, settings: dict[str, object]) -> dict[str, 
         "JUJU_CONTEXT_ID": hook.context,
         "JUJU_HOOK_NAME": "" if task else hook.name,
         "JUJU_DISPATCH_PATH": f"{kind}/{hook.name}",
-        "JUJU_AGENT_SOCKET_ADDRESS": str(SOCKETS / f"{unit.tag}.socket"),
+        "JUJU_AGENT_SOCKET_ADDRESS": str(AGENTS / unit.tag / "agent.socket"),
         "JUJU_AGENT_SOCKET_NETWORK": "unix",
         "JUJU_UNIT_NAME": unit.name,
         "JUJU_MODEL_UUID": context.model.uuid,
         "JUJU_MODEL_NAME": context.model.name,
-        "JUJU_API_ADDRESSES": "",
+        # Nobody listens there; charms only read it.
+        "JUJU_API_ADDRESSES": f"{_find_gateway(context.store)}:17070",
         "JUJU_MACHINE_ID": unit.machine,
         "JUJU_PRINCIPAL_UNIT": unit.principal or "",
         "JUJU_AVAILABILITY_ZONE": "",
@@ -103,6 +104,9 @@ def environment(context: HookContext, settings: dict[str, object]) -> dict[str, 
         "JUJU_CHARM_HTTPS_PROXY": str(settings.get("juju-https-proxy", "")),
         "JUJU_CHARM_FTP_PROXY": str(settings.get("juju-ftp-proxy", "")),
         "JUJU_CHARM_NO_PROXY": str(settings.get("juju-no-proxy", "127.0.0.1,localhost,::1")),
+        "JUJU_CHARM_TRACE_CONFIG_CA_CERT": "",
+        "JUJU_CHARM_TRACE_CONFIG_GRPC": "",
+        "JUJU_CHARM_TRACE_CONFIG_HTTP": "",
         "APT_LISTCHANGES_FRONTEND": "none",
         "DEBIAN_FRONTEND": "noninteractive",
         "LANG": "C.UTF-8",
@@ -134,6 +138,10 @@ def environment(context: HookContext, settings: dict[str, object]) -> dict[str, 
     return found
 
 
+def _find_gateway(store: Store) -> str:
+    return str(next(underlay.parse_underlay(store.setting("underlay")).hosts()))
+
+
 def dispatch(context: HookContext, instance: Instance, charm: str) -> int:
     """Run the charm for the context's hook or action and return its exit code.
 
@@ -152,7 +160,7 @@ def dispatch(context: HookContext, instance: Instance, charm: str) -> int:
     return run_in_context(
         context,
         instance,
-        [f"./{program}"],
+        [str(folder / program)],
         lambda line: log("DEBUG", line, f"unit.{context.unit.name}.{context.hook.name}"),
         lambda line: log("WARNING", line, f"unit.{context.unit.name}.{context.hook.name}"),
     )
@@ -167,6 +175,9 @@ def prepare_charm(context: HookContext, instance: Instance, charm: str) -> None:
     for name in tool_names():
         if not (links / name).is_symlink():
             (links / name).symlink_to("../hook-tool")
+    own_socket = folder.parent / "agent.socket"
+    if not own_socket.is_symlink():
+        own_socket.symlink_to(SOCKETS / f"{context.unit.tag}.socket")
 
 
 def run_in_context(

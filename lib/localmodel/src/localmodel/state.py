@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from localmodel import quirks
 from localmodel.errors import LocalModelError
 
 Life = Literal["alive", "dying"]
@@ -331,7 +332,7 @@ class Model(Struct):
         """The relations that a unit takes part in.
 
         A subordinate's unit sees, of the container-scoped ones, only that to its own principal
-        and those to other subordinates.
+        and those to other subordinates, but for a quirk.
         """
         if unit.principal is None:
             return self.relations_of(unit.app)
@@ -341,13 +342,17 @@ class Model(Struct):
         return [
             r
             for r in self.relations_of(unit.app)
-            if not r.container or r.other_app(unit.app) in beside
+            if not r.container or r.other_app(unit.app) in beside or self._sees_all(unit, r)
         ]
+
+    def _sees_all(self, unit: Unit, relation: Relation) -> bool:
+        other = self.apps.get(relation.other_app(unit.app))
+        return other is not None and quirks.sees_beyond_its_container(unit, other)
 
     def remote_units(self, relation: Relation, unit: Unit) -> list[str]:
         """The units in a relation's scope that `unit` sees, itself never.
 
-        In a container-scoped relation, only those on its own principal.
+        In a container-scoped relation, only those on its own principal, but for a quirk.
         """
         other = relation.other_app(unit.app)
         seen = [
@@ -355,7 +360,7 @@ class Model(Struct):
             for n in relation.scope
             if n != unit.name and n in self.units and self.units[n].app == other
         ]
-        if relation.container:
+        if relation.container and not self._sees_all(unit, relation):
             host = unit.principal or unit.name
             seen = [u for u in seen if (u.principal or u.name) == host]
         return [u.name for u in sorted(seen, key=lambda u: u.number)]

@@ -179,7 +179,7 @@ def test_a_failed_hook_leaves_no_trace_of_what_it_buffered(
     codes = {"install": 1}
 
     def dispatch(context: HookContext, instance: Instance, charm: str) -> int:
-        context.set_port("80/tcp", True)
+        context.open_port("80/tcp")
         context.keep({context.hook.name: "ran"})
         return codes.pop(context.hook.name, 0)
 

@@ -14,12 +14,12 @@ ALWAYS = {
     "CHARM_DIR": "/var/lib/juju/agents/unit-search-0/charm",
     "JUJU_CHARM_DIR": "/var/lib/juju/agents/unit-search-0/charm",
     "JUJU_CONTEXT_ID": "search/0-x-0123",
-    "JUJU_AGENT_SOCKET_ADDRESS": "/run/juju/unit-search-0.socket",
+    "JUJU_AGENT_SOCKET_ADDRESS": "/var/lib/juju/agents/unit-search-0/agent.socket",
     "JUJU_AGENT_SOCKET_NETWORK": "unix",
     "JUJU_UNIT_NAME": "search/0",
     "JUJU_MODEL_UUID": "00000000-0000-0000-0000-000000000007",
     "JUJU_MODEL_NAME": "m",
-    "JUJU_API_ADDRESSES": "",
+    "JUJU_API_ADDRESSES": "172.30.0.1:17070",
     "JUJU_MACHINE_ID": "0",
     "JUJU_PRINCIPAL_UNIT": "web/0",
     "JUJU_AVAILABILITY_ZONE": "",
@@ -29,12 +29,15 @@ ALWAYS = {
     "JUJU_CHARM_HTTPS_PROXY": "",
     "JUJU_CHARM_FTP_PROXY": "",
     "JUJU_CHARM_NO_PROXY": "127.0.0.1,localhost,::1",
+    "JUJU_CHARM_TRACE_CONFIG_CA_CERT": "",
+    "JUJU_CHARM_TRACE_CONFIG_GRPC": "",
+    "JUJU_CHARM_TRACE_CONFIG_HTTP": "",
     "APT_LISTCHANGES_FRONTEND": "none",
     "DEBIAN_FRONTEND": "noninteractive",
     "LANG": "C.UTF-8",
     "TERM": "tmux-256color",
     "PATH": "/var/lib/juju/tools/unit-search-0:/usr/local/sbin:/usr/local/bin"
-    ":/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin",
+    ":/usr/sbin:/usr/bin:/sbin:/bin",
 }
 
 

@@ -67,10 +67,11 @@ def test_an_answer_comes_back_on_standard_output(charm: Charm) -> None:
     assert json.loads(done.stdout)["port"] == 80
 
 
-def test_a_refusal_comes_back_on_standard_error_with_exit_code_1(charm: Charm) -> None:
+def test_a_refusal_comes_back_on_standard_error_with_its_exit_code(charm: Charm) -> None:
     done = charm.call("relation-list", "--format=json", "-r", "x:99")
-    assert (done.returncode, done.stdout) == (1, b"")
+    assert (done.returncode, done.stdout) == (2, b"")
     assert done.stderr.startswith(b"ERROR ") and b"relation not found" in done.stderr
+    assert charm.call("action-get").returncode == 1
 
 
 def test_standard_input_is_handed_on_where_a_tool_reads_it(charm: Charm) -> None:

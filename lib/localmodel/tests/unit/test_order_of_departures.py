@@ -39,12 +39,14 @@ def test_a_leaving_subordinate_departs_from_its_peers_without_a_broken(pair: Wor
     events = pair.settle()
     assert of(events, "search/0") == [
         "juju-info-relation-departed web/0 (search/0 departs)",
+        "juju-info-relation-departed web/1 (search/0 departs)",
         "juju-info-relation-broken",
         "searchers-relation-departed search/1 (search/0 departs)",
         "stop",
         "remove",
     ]
     assert of(events, "search/1") == [
+        "juju-info-relation-departed web/0 (search/1 departs)",
         "juju-info-relation-departed web/1 (search/1 departs)",
         "juju-info-relation-broken",
         "searchers-relation-departed search/0 (search/1 departs)",
@@ -71,6 +73,7 @@ def test_surviving_peers_see_the_others_departure_and_a_new_leader(pair: World) 
     events = pair.settle()
     assert of(events, "search/1") == [
         "leader-elected",
+        "juju-info-relation-departed web/0 (web/0 departs)",
         "searchers-relation-departed search/0 (search/0 departs)",
     ]
     assert of(events, "web/1") == [

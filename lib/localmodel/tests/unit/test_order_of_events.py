@@ -105,16 +105,14 @@ def test_a_principal_gets_no_hook_for_the_implicit_endpoint(world: World) -> Non
     assert [e for e in of(events, "web/0") if "juju-info" in e] == []
 
 
-def test_a_subordinate_sees_its_own_principal_and_all_its_peers(pair: World) -> None:
+def test_a_subordinate_sees_every_principal_and_all_its_peers(pair: World) -> None:
     unit = pair.model.units["search/1"]
     relations = {r.endpoint_of("search").name: r for r in pair.model.relations_seen_by(unit)}
-    assert pair.model.remote_units(relations["juju-info"], unit) == ["web/1"]
+    assert pair.model.remote_units(relations["juju-info"], unit) == ["web/0", "web/1"]
     assert pair.model.remote_units(relations["searchers"], unit) == ["search/0"]
 
 
-def test_a_subordinate_of_two_applications_sees_only_its_own_principals_relation(
-    world: World,
-) -> None:
+def test_a_subordinate_of_two_applications_sees_the_principals_of_both(world: World) -> None:
     world.deploy("web")
     world.deploy("db")
     world.deploy("search")
@@ -123,9 +121,11 @@ def test_a_subordinate_of_two_applications_sees_only_its_own_principals_relation
     events = world.settle()
     assert [e for e in of(events, "search/0") if "joined" in e] == [
         "juju-info-relation-joined web/0",
+        "juju-info-relation-joined db/0",
         "searchers-relation-joined search/1",
     ]
     assert [e for e in of(events, "search/1") if "joined" in e] == [
+        "juju-info-relation-joined web/0",
         "juju-info-relation-joined db/0",
         "searchers-relation-joined search/0",
     ]
@@ -150,8 +150,12 @@ def test_a_subordinates_peers_come_last(pair: World) -> None:
     pair.add_unit("web")
     events = of(pair.settle(), "search/2")
     assert events[:5] == [e for e in SUBORDINATE_ARRIVES[:6] if e != "leader-elected"]
-    assert events[5:7] == ["juju-info-relation-joined web/2", "juju-info-relation-changed web/2"]
-    assert events[7:] == [
+    assert events[5:11] == [
+        f"juju-info-relation-{what} web/{number}"
+        for number in range(3)
+        for what in ("joined", "changed")
+    ]
+    assert events[11:] == [
         "searchers-relation-joined search/0",
         "searchers-relation-changed search/0",
         "searchers-relation-joined search/1",

@@ -168,7 +168,7 @@ def test_a_unit_is_shown_with_its_relations(related: World) -> None:
     shown = status.unit_document(related.model, related.model.units["search/1"])["search/1"]
     relations = {r["endpoint"]: r for r in shown["relation-info"]}
     assert set(relations) == {"juju-info", "searchers"}
-    assert set(relations["juju-info"]["related-units"]) == {"web/1"}
+    assert set(relations["juju-info"]["related-units"]) == {"web/0", "web/1"}
     assert relations["juju-info"]["related-endpoint"] == "juju-info"
     assert relations["searchers"]["related-units"]["search/0"]["data"]["ingress-address"]
 

@@ -12,17 +12,39 @@ from typing import Any, NamedTuple, NoReturn
 
 import yaml
 
-from localmodel.context import HookContext, ToolError
+from localmodel.context import HookContext, ToolError, UsageError
 
 
 class Arguments(argparse.ArgumentParser):
     """Reads a tool's arguments; an error is the tool's, not the process's."""
 
     def error(self, message: str) -> NoReturn:
-        raise ToolError(f"{self.prog}: {message}")
+        raise UsageError(message)
 
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        raise ToolError(message or self.format_help())
+    def parse_words(self, argv: list[str]) -> argparse.Namespace:
+        """Read the arguments as Go's flags, of which one without a value may be ``--flag=true``.
+
+        Raises: UsageError.
+        """
+        switches = {
+            flag for action in self._actions for flag in action.option_strings if action.nargs == 0
+        }
+        words = []
+        for position, word in enumerate(argv):
+            if word == "--":
+                words += argv[position:]
+                break
+            flag, equals, value = word.partition("=")
+            if equals and flag in switches:
+                words += [flag] if value.lower() in ("true", "1", "t") else []
+            else:
+                words.append(word)
+        found, unknown = self.parse_known_args(words)
+        if unknown:
+            if unknown[0].startswith("-"):
+                raise UsageError(f"option provided but not defined: {unknown[0]}")
+            raise UsageError(f"unrecognized args: {unknown}")
+        return found
 
 
 class Answer(NamedTuple):
@@ -41,14 +63,19 @@ def tool(name: str, *arguments: tuple[tuple[str, ...], dict[str, Any]]) -> Calla
     """Register a tool with its arguments, beside ``--format``."""
 
     def register(function: Tool) -> Tool:
-        parser = Arguments(name, add_help=False)
+        parser = Arguments(name, add_help=False, allow_abbrev=False)
         parser.add_argument("--format", choices=("json", "yaml", "smart"), default="smart")
+        parser.add_argument("--help", "-h", action="store_true")
         for flags, options in arguments:
             parser.add_argument(*flags, **options)
         _TOOLS[name] = (parser, function)
         return function
 
     return register
+
+
+class Raw(str):
+    """An answer that ends without a new line."""
 
 
 def arg(*flags: str, **options: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
@@ -66,27 +93,48 @@ def run_tool(context: HookContext, name: str, argv: list[str], stdin: str) -> An
         return Answer(1, stderr=f"ERROR {name}: no such hook tool\n")
     parser, function = _TOOLS[name]
     try:
-        arguments = parser.parse_args(argv)
+        if {"--help", "-h"} & set(argv[: argv.index("--") if "--" in argv else None]):
+            return Answer(0, parser.format_help().replace("usage:", "Usage:", 1))
+        arguments = parser.parse_words(argv)
         with context.guard:
             value = function(context, arguments, stdin)
     except ToolError as e:
-        return Answer(1, stderr=f"ERROR {e}\n")
+        return Answer(e.code, stderr=f"ERROR {e}\n")
     return Answer(0, render(value, arguments.format))
 
 
 def render(value: Any, form: str) -> str:
     """A tool's answer in ``json``, ``yaml`` or ``smart``: a plain string as it is, else YAML."""
     if form == "json":
-        return json.dumps(value) + "\n"
+        return json.dumps(value, separators=(",", ":")) + "\n"
     if value is None:
         return ""
+    if isinstance(value, Raw) and form == "smart":
+        return value
     if form == "smart" and isinstance(value, str):
         return value + "\n"
     if form == "smart" and isinstance(value, list):
         return "".join(f"{item}\n" for item in value)
     if form == "smart" and isinstance(value, bool):
         return f"{value}\n"
-    return yaml.safe_dump(value, default_flow_style=False).removesuffix("...\n")
+    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=False, sort_keys=False)
+    return text.removesuffix("...\n")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes YAML as Go's library does, where that differs."""
+
+
+def _write_string(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text else '"')
+
+
+_Dumper.add_representer(str, _write_string)
+# A time is text here, and is not quoted.
+_Dumper.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for first, resolvers in yaml.SafeDumper.yaml_implicit_resolvers.items()
+}
 
 
 def read_pairs(words: list[str]) -> dict[str, str]:
@@ -95,7 +143,7 @@ def read_pairs(words: list[str]) -> dict[str, str]:
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:
-            raise ToolError(f'expected "key=value", got "{word}"')
+            raise UsageError(f'expected "key=value", got "{word}"')
         found[key] = value
     return found
 

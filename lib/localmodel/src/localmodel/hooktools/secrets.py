@@ -7,16 +7,18 @@ read from the machine.
 from __future__ import annotations
 
 import argparse
+import re
 import secrets
 import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from localmodel.context import HookContext, ToolError
+from localmodel.context import HookContext, ToolError, UsageError
 from localmodel.hooktools.registry import arg, read_file, read_pairs, tool
 from localmodel.resolver import ROTATIONS
 from localmodel.state import Consumer, Grant, Revision, Secret, iso
 
+KEY = re.compile(r"[a-z](-?[a-z0-9]){2,}")
 ALPHABET = "0123456789abcdefghijklmnopqrstuv"
 
 
@@ -30,6 +32,15 @@ def normalise_uri(reference: str) -> str:
     return "secret:" + reference.removeprefix("secret:").rpartition("/")[2]
 
 
+def _read_uri(reference: str) -> str:
+    """Raises: UsageError if it is none."""
+    uri = normalise_uri(reference)
+    identifier = uri.removeprefix("secret:")
+    if len(identifier) != 20 or not set(identifier) <= set(ALPHABET):
+        raise UsageError(f'secret URI "{reference}" not valid')
+    return uri
+
+
 CONTENT = (
     arg("--label", default=""),
     arg("--description", default=""),
@@ -41,6 +52,7 @@ CONTENT = (
 
 @tool("secret-add", *CONTENT, arg("pairs", nargs="+"))
 def secret_add(context: HookContext, args: argparse.Namespace, stdin: str) -> str:
+    content = _content(context, args.pairs)
     owner = context.unit.name
     if args.owner == "application":
         context.require_leader("cannot create a secret of the application")
@@ -49,7 +61,7 @@ def secret_add(context: HookContext, args: argparse.Namespace, stdin: str) -> st
         _check_label(context, args.label)
     secret = Secret(uri=new_uri(), owner=owner)
     _describe(secret, args)
-    _add_revision(secret, _content(context, args.pairs), args)
+    _add_revision(secret, content, args)
     context.secrets[secret.uri] = secret
     return secret.uri
 
@@ -87,8 +99,7 @@ def secret_get(context: HookContext, args: argparse.Namespace, stdin: str) -> An
 
 @tool("secret-info-get", arg("uri", nargs="?"), arg("--label", default=""))
 def secret_info_get(context: HookContext, args: argparse.Namespace, stdin: str) -> Any:
-    secret = _find(context, args.uri, args.label)
-    _require_owner(context, secret)
+    secret = _find_owned(context, args.uri, args.label)
     body = {
         "revision": secret.newest,
         "label": secret.label,
@@ -106,9 +117,10 @@ def secret_info_get(context: HookContext, args: argparse.Namespace, stdin: str) 
 
 
 @tool("secret-ids")
-def secret_ids(context: HookContext, args: argparse.Namespace, stdin: str) -> list[str]:
-    found = {**context.model.secrets, **context.secrets}
-    return [u.removeprefix("secret:") for u, s in found.items() if _is_owner(context, s)]
+def secret_ids(context: HookContext, args: argparse.Namespace, stdin: str) -> list[str] | None:
+    secrets = {**context.model.secrets, **context.secrets}
+    found = [u.removeprefix("secret:") for u, s in secrets.items() if _is_owner(context, s)]
+    return found or None
 
 
 WHOM = (
@@ -161,7 +173,7 @@ def _grant(context: HookContext, args: argparse.Namespace) -> Grant:
 def _find(context: HookContext, uri: str | None, label: str) -> Secret:
     """A secret by its URI, or by the label that its owner or this consumer gave it."""
     if uri:
-        return context.secret(normalise_uri(uri))
+        return context.secret(_read_uri(uri))
     if not label:
         raise ToolError("require either a secret URI or label")
     for secret in {**context.model.secrets, **context.secrets}.values():
@@ -170,11 +182,24 @@ def _find(context: HookContext, uri: str | None, label: str) -> Secret:
             known and known.label == label
         ):
             return context.secret(secret.uri)
-    raise ToolError(f'secret with label "{label}" not found')
+    raise ToolError(f'secret URI for consumer label "{label}" not found')
+
+
+def _find_owned(context: HookContext, uri: str | None, label: str) -> Secret:
+    """A secret that this unit owns, by its URI or its label."""
+    try:
+        secret = _find(context, uri, label)
+    except UsageError:
+        raise
+    except ToolError as e:
+        identifier = (uri or label).removeprefix("secret:")
+        raise ToolError(f'secret "{identifier}" not found') from e
+    _require_owner(context, secret)
+    return secret
 
 
 def _owned(context: HookContext, uri: str) -> Secret:
-    secret = context.secret(normalise_uri(uri))
+    secret = context.secret(_read_uri(uri))
     _require_owner(context, secret)
     return secret
 
@@ -206,6 +231,8 @@ def _content(context: HookContext, pairs: list[str]) -> dict[str, str]:
     content = {}
     for key, value in read_pairs(pairs).items():
         name, is_file, _ = key.partition("#file")
+        if not KEY.fullmatch(name):
+            raise UsageError(f'key "{name}" not valid')
         content[name] = read_file(context, value) if is_file else value
     return content
 

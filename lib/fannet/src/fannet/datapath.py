@@ -88,7 +88,7 @@ def down(overlay: IPv4Network) -> Change:
         others = [mark.fan for mark in marks.values()]
         if not mark:
             if Path(rules.NFT).exists():  # without it there can be no rules
-                _make_rules(work, others)
+                _make_rules(host, work, others)
             return Change(tuple(work.steps))
         plugged = _list_plugged(host, mark.fan)
         devices = Devices(host, work, mark.fan)
@@ -104,7 +104,7 @@ def down(overlay: IPv4Network) -> Change:
             and FORWARDING.read_text() != "0\n"
         ):
             work.do("turn ip_forward off", lambda: FORWARDING.write_text("0"))
-        _make_rules(work, others)
+        _make_rules(host, work, others)
         devices.remove_links()
         return Change(tuple(work.steps), None, plugged)
 
@@ -144,8 +144,8 @@ class _Site:
         if old and _needs_other_devices(old, new):
             devices.make_tunnel(device)  # if that is refused, the old one is still there
             self._remove(old, keep_bridge=old.own_bridge and new.own_bridge)
+        _make_rules(self.host, self.work, [*self.others, new])
         devices.make(device, mark, self.loaded)
-        _make_rules(self.work, [*self.others, new])
         devices.open()
         if is_off:
             self.work.do("turn ip_forward on", lambda: FORWARDING.write_text("1"))
@@ -160,7 +160,7 @@ class _Site:
         devices = Devices(self.host, site.work, new)
         for step in (
             devices.leave_tunnel,
-            lambda: _make_rules(site.work, self.others),
+            lambda: _make_rules(self.host, site.work, self.others),
             devices.remove_links,
             lambda: remove_leftovers(self.host, site.work, self.others),
         ):
@@ -173,7 +173,7 @@ class _Site:
         devices.remove_links(keep_bridge=keep_bridge)
 
 
-def _make_rules(work: Work, fans: list[Fan]) -> None:
+def _make_rules(host: Host, work: Work, fans: list[Fan]) -> None:
     if not rules.is_in_force(fans):
         step = (
             "put the packet filter's rules in force"

@@ -115,16 +115,17 @@ def test_a_tunnel_comes_up_after_its_programs_and_its_rules(
         host.up()
         host.run(*damage.split())
         host.run("nft", "flush", "ruleset")
-    apply, seen = rules.apply_rules, []
+    set_link, seen = HostLinks.set_link, []
 
-    def look(fans: Any) -> None:
-        attached = host.run("tc", "filter", "show", "dev", "fan-vx8472", "ingress")
-        seen.append((is_up(host, "fan-vx8472"), "fan_rx" in attached))
-        apply(fans)
+    def look(self: HostLinks, link: Any, **values: Any) -> None:
+        if values.get("up") and link.name == "fan-vx8472":
+            attached = host.run("tc", "filter", "show", "dev", link.name, "ingress")
+            seen.append(("fan_rx" in attached, "notrack" in host.run("nft", "list", "ruleset")))
+        set_link(self, link, **values)
 
-    monkeypatch.setattr(rules, "apply_rules", look)
+    monkeypatch.setattr(HostLinks, "set_link", look)
     host.up()
-    assert seen == [(False, True)]
+    assert seen == [(True, True)]
     assert is_up(host, "fan-vx8472")
 
 

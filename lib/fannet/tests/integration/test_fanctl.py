@@ -196,7 +196,7 @@ def test_check_finds_a_plugged_device_that_loses_large_packets(
 
 def test_check_reads_no_sys_of_another_network_namespace(hosts: tuple[Host, Host]) -> None:
     """As `nsenter --net` leaves it: what is in /sys then is the namespace's from which it came."""
-    hosts[0].run("ip", "link", "set", "eth0", "mtu", "1400")
+    hosts[0].run("ip", "link", "set", "eth0", "mtu", "1300")
     command = [
         "/usr/bin/nsenter",
         f"--net=/run/netns/{hosts[0].name}",
@@ -205,7 +205,7 @@ def test_check_reads_no_sys_of_another_network_namespace(hosts: tuple[Host, Host
         "fannet",
     ]
     done = subprocess.run([*command, "check"], check=False, capture_output=True, text=True)
-    assert "packets of 1450 bytes need 1500 on eth0, which takes 1400" in done.stdout
+    assert "packets of 1450 bytes need 1500 on eth0, which takes 1300" in done.stdout
 
 
 def test_check_finds_forwarding_turned_off(hosts: tuple[Host, Host]) -> None:

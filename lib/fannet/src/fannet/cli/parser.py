@@ -143,14 +143,9 @@ def _print_overview(_: argparse.Namespace) -> int:
 
 
 def _print_version(_: argparse.Namespace) -> int:
-    from importlib.metadata import PackageNotFoundError, version
+    from fannet import __version__
 
-    try:
-        print(f"fanctl {version('fannet')}")
-    except PackageNotFoundError:
-        raise FannetError(
-            "this installation does not tell its version; reinstall fannet"
-        ) from None
+    print(f"fanctl {__version__}")
     return 0
 
 

@@ -9,6 +9,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from fannet import programs, rules
+from fannet.conflicts import check_devices, check_fans, check_plugged, moves, needs_other_devices
 from fannet.devices import (
     Devices,
     Loaded,
@@ -18,7 +19,7 @@ from fannet.devices import (
     remove_leftovers,
 )
 from fannet.drops import DROPS
-from fannet.errors import ConflictError, FannetError
+from fannet.errors import FannetError
 from fannet.fan import Change, Fan, FanState
 from fannet.links import FORWARDING, Host, Link, open_host
 from fannet.lock import hold_lock
@@ -50,11 +51,11 @@ def up(fan: Fan, *, force: bool = False) -> Change:
         close_tunnels(host, work, {name_tunnel(each) for each in (*fans, fan)})
         previous = marks.get(fan.overlay)
         others = [each for each in fans if each.overlay != fan.overlay]
-        _check_conflicts(fan, others)
+        check_fans(fan, others)
         device = host.find_underlay(fan.mapping, fan.host)
-        if previous and not force:
-            _check_plugged(host, previous.fan, fan)
-        Devices(host, work, fan).check(device)
+        check_devices(host, fan, device)
+        if previous and not force and moves(previous.fan, fan):
+            check_plugged(previous.fan, fan, _list_plugged(host, previous.fan))
         with programs.load() as loaded:
             remove_leftovers(host, work, fans)
             site = _Site(host, work, others, list(marks.values()), loaded)
@@ -141,7 +142,7 @@ class _Site:
         devices = Devices(self.host, self.work, new)
         if old and old.own_bridge and new.own_bridge and old.bridge != new.bridge:
             devices.rename_bridge(old.bridge, mark)
-        if old and _needs_other_devices(old, new):
+        if old and needs_other_devices(old, new):
             devices.make_tunnel(device)  # if that is refused, the old one is still there
             self._remove(old, keep_bridge=old.own_bridge and new.own_bridge)
         _make_rules(self.host, self.work, [*self.others, new])
@@ -191,7 +192,7 @@ def _read(host: Host, fan: Fan, marks: Iterable[Mark]) -> FanState:
     try:
         close_tunnels(host, work, [name_tunnel(fan)])
         device = host.find_underlay(fan.mapping, fan.host)
-        Devices(host, work, fan).check(device)
+        check_devices(host, fan, device)
         with programs.load() as loaded:
             _Site(host, work, others, list(marks), loaded).change(fan, fan, device)
     except FannetError as error:
@@ -228,50 +229,3 @@ def _list_plugged(host: Host, fan: Fan) -> tuple[str, ...]:
     bridge = host.find(fan.bridge)
     found = host.plugged(bridge) if bridge else ()
     return tuple(name for name in found if name != name_port(fan))
-
-
-def _needs_other_devices(old: Fan, new: Fan) -> bool:
-    """Return whether a fan's devices must go; all other changes are made to them as they are."""
-    return _moves(old, new) or (old.encapsulation, old.port) != (new.encapsulation, new.port)
-
-
-def _moves(old: Fan, new: Fan) -> bool:
-    """Return whether a fan goes to another bridge; one of its own is only renamed."""
-    is_own = old.own_bridge and new.own_bridge
-    return not is_own and (old.own_bridge, old.bridge) != (new.own_bridge, new.bridge)
-
-
-def _check_plugged(host: Host, old: Fan, new: Fan) -> None:
-    plugged = _list_plugged(host, old) if _moves(old, new) else ()
-    if plugged:
-        raise ConflictError(
-            f"the fan {old.overlay} would go from {old.bridge} to {new.bridge} and leave behind "
-            f"what is plugged in there: {', '.join(plugged)}; plug it into {new.bridge} "
-            "afterwards, and allow the change with --force"
-        )
-
-
-def _check_conflicts(fan: Fan, others: list[Fan]) -> None:
-    for other in others:
-        if other.overlay.overlaps(fan.overlay):
-            raise ConflictError(
-                f"overlay {fan.overlay} overlaps the fan {other.overlay} of this host; "
-                "take that down first, or give another overlay"
-            )
-        if other.bridge == fan.bridge:
-            raise ConflictError(
-                f"bridge {fan.bridge} belongs to the fan {other.overlay}; give another bridge"
-            )
-        if fan.encapsulation != other.encapsulation or fan.encapsulation != "vxlan":
-            continue
-        if (other.port, other.vni) == (fan.port, fan.vni):
-            raise ConflictError(
-                f"vni {fan.vni} on port {fan.port} belongs to the fan {other.overlay}; "
-                "give another vni or port, the same on all hosts of the fan"
-            )
-    tunnel = name_tunnel(fan)
-    if sum(name_tunnel(other) == tunnel for other in others) >= len(programs.SLOTS):
-        raise ConflictError(
-            f"{tunnel} serves {len(programs.SLOTS)} fans already, which is the most; "
-            "use another port, or take one of them down"
-        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -41,6 +40,17 @@ def _name_end(fan: Fan) -> str:
     return f"fan-{int(fan.overlay.network_address):08x}-e"
 
 
+def choose_mtu(fan: Fan, device: Link) -> int:
+    """Return the largest packet in a fan, in bytes. Raises: FanError, if it does not fit."""
+    largest = device.mtu - OVERHEAD[fan.encapsulation]
+    if fan.mtu > largest:
+        raise FanError(
+            f"mtu {fan.mtu} does not fit into {device.name}'s {device.mtu}: "
+            f"{fan.encapsulation} leaves {largest}; give that or less, or 0"
+        )
+    return fan.mtu or largest
+
+
 def close_tunnels(host: Host, work: Work, names: Iterable[str]) -> None:
     """Set tunnels down that are up without our programs, and so let anything in."""
     for link in filter(None, map(host.find, names)):
@@ -76,37 +86,9 @@ class Devices:
         self._work = work
         self._fan = fan
 
-    def check(self, device: Link) -> None:
-        """Refuse what is known not to be possible, before anything is changed.
-
-        Raises:
-            ConflictError: a name is taken by a device that is not ours, or the UDP port is in use.
-            FanError: the fan's MTU does not fit the underlay device's.
-        """
-        self._choose_mtu(device)
-        name = self._fan.bridge
-        bridge = self._host.find(name)
-        if not self._fan.own_bridge:
-            if not bridge or bridge.kind != "bridge":
-                raise ConflictError(
-                    f"there is no bridge {name}; make it first, or let the fan make its own"
-                )
-        elif bridge and not read_mark(bridge.alias):
-            raise ConflictError(
-                f"a device {name} is there already, and not made by fannet; "
-                "remove it, or give the fan's bridge another name"
-            )
-        tunnel = self._host.find(name_tunnel(self._fan))
-        if tunnel and tunnel.alias != TUNNEL_MARK:
-            raise ConflictError(
-                f"a device {tunnel.name} is there already, and not made by fannet; remove it"
-            )
-        if self._fan.encapsulation == "vxlan" and not (tunnel and tunnel.is_up):
-            _check_port(self._fan.port)
-
     def make(self, device: Link, mark: Mark, loaded: Loaded) -> None:
         """Make what is missing, and mend what differs; a new tunnel stays down."""
-        mtu = self._choose_mtu(device)
+        mtu = choose_mtu(self._fan, device)
         bridge = self._make_bridge(mtu, str(mark))
         port = None
         if bridge and self._fan.encapsulation == "vxlan":
@@ -182,15 +164,6 @@ class Devices:
             if maps and slot:
                 self._work.do("tell the programs to forget it", lambda: maps.write(slot, None))
 
-    def _choose_mtu(self, device: Link) -> int:
-        largest = device.mtu - OVERHEAD[self._fan.encapsulation]
-        if self._fan.mtu > largest:
-            raise FanError(
-                f"mtu {self._fan.mtu} does not fit into {device.name}'s {device.mtu}: "
-                f"{self._fan.encapsulation} leaves {largest}; give that or less, or 0"
-            )
-        return self._fan.mtu or largest
-
     def _make_bridge(self, mtu: int, alias: str) -> Link | None:
         name = self._fan.bridge
         link = self._host.find(name)
@@ -225,7 +198,7 @@ class Devices:
                 ),
             )
             link = self._find_new()
-        mtu = _TUNNEL_MTU if vxlan else self._choose_mtu(device)
+        mtu = _TUNNEL_MTU if vxlan else choose_mtu(self._fan, device)
         return self._mend(link, up=False, name=name, mtu=mtu, alias=TUNNEL_MARK)
 
     def _make_port(self, bridge: Link, mtu: int, alias: str) -> Link | None:
@@ -400,18 +373,8 @@ class Devices:
         return self._host.find(link.name if self._work.pretend else name)
 
 
-def _check_port(port: int) -> None:
-    """Refuse a UDP port that somebody has, such as another vxlan device that is up."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind(("", port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise _refuse_port(port) from None
-            raise KernelError(f"UDP port {port} can't be taken: {error.strerror}") from error
-
-
-def _refuse_port(port: int) -> ConflictError:
+def refuse_port(port: int) -> ConflictError:
+    """Return the error for a UDP port that somebody has."""
     return ConflictError(
         f"UDP port {port} is in use on this host, such as by another vxlan device; "
         "give the fan another port, the same on all of its hosts"
@@ -422,7 +385,7 @@ def _explain(error: KernelError, fan: Fan) -> FannetError:
     """Turn the kernel's refusals that have a plain cause into errors that name it."""
     code = getattr(error.__cause__, "errno", None)
     if code in (errno.EADDRINUSE, errno.EEXIST) and fan.encapsulation == "vxlan":
-        return _refuse_port(fan.port)
+        return refuse_port(fan.port)
     if code == errno.EEXIST:
         return ConflictError(
             "another ipip device in external mode is there, and the kernel takes only one; "

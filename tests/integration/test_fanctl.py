@@ -183,5 +183,36 @@ def test_fans_are_there_again_after_a_boot_before_docker_starts(juju: jubilant.J
     assert run(juju, 0, "systemctl list-units --all --no-legend 'fanctl*'") == ""
 
 
+def test_a_line_that_is_wrong_is_told_and_not_tried_for_ever(juju: jubilant.Juju) -> None:
+    """The unit ends by itself, and what is good in the file is up."""
+    wrong = "251.0.0.0/8 172.30.0.0/16 vni nine"
+    run(
+        juju,
+        1,
+        "ip link set host0 name eth0 2>/dev/null || true",
+        "ip address replace 172.30.0.27/16 dev eth0",
+        "ip link set eth0 up",
+        "mkdir -p /etc/network",
+        f"printf '250.0.0.0/8 172.30.0.27/16\\n{wrong}\\n' >/etc/network/fan",
+        "fanctl boot enable",
+        "systemctl start fanctl.service || true",
+    )
+    shown = run(juju, 1, "systemctl show fanctl.service -p ActiveState,ExecMainStatus,NRestarts")
+    assert set(shown.split()) == {"ActiveState=failed", "ExecMainStatus=3", "NRestarts=0"}
+    told = run(juju, 1, "journalctl -u fanctl.service --no-pager")
+    assert "/etc/network/fan:2: flag 'vni' takes a number, and 'nine' is none" in told
+    assert "fan-250" in run(juju, 1, "fanctl show")
+    run(juju, 1, "fanctl boot disable", "fanctl down -e", "rm /etc/network/fan")
+    assert run(juju, 1, "fanctl up -a", "fanctl down -a", "fanctl show").count("\n") == 1
+
+
+def test_no_other_user_can_stop_fanctl(juju: jubilant.Juju) -> None:
+    """Who holds the lock stops everyone, so only root may take it."""
+    run(juju, 1, "fanctl up 250.0.0.0/8 172.30.0.27/16")
+    taken = "setpriv --reuid=65534 --regid=65534 --clear-groups flock -n /run/fannet true"
+    assert run(juju, 1, f"{taken} 2>/dev/null && echo taken || echo refused") == "refused\n"
+    run(juju, 1, "fanctl down -e")
+
+
 def _quote(text: str) -> str:
     return text.replace("'", "'\\''")

@@ -230,7 +230,7 @@ def _bring_up(wanted: Plan) -> fannet.Change:
         lxd.Lxd().settle(config.lxd_network, str(config.overlay), keys)
     if not config.dhcp:
         dhcp.stop_dhcp(fannet.name_bridge(fan.overlay))
-    change = fannet.up(fan)
+    change = fannet.up(fan, force=True)  # to another bridge, too, as the options ask for it
     if config.dhcp:
         dhcp.start_dhcp(fan, wanted.mtu, wanted.parts.reserve, again=bool(change.steps))
     return change

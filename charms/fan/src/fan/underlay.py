@@ -65,12 +65,14 @@ def _choose(
         if (each.address in underlay if underlay else each.device == device)
     ]
     if fit:
-        # Where several fit, the one that the machine talks from; those of loopback last.
+        # Where several fit, the one that the machine talks from. Those that may float between
+        # machines (/32, as keepalived's) come after the devices' own, and those of loopback last.
         return min(
             fit,
             key=lambda each: (
                 each.device == _LOOPBACK,
                 each.address != preferred,
+                each.prefixlen == each.address.max_prefixlen,
                 each.device != device,
                 each.secondary,
             ),

@@ -74,7 +74,7 @@ class Host:
             raise UnderlayError(f"option underlay: this machine has no address in {underlay}")
         return Address(address, underlay or IPv4Network(f"{address}/16", strict=False), self.mtu)
 
-    def up(self, fan: fannet.Fan) -> fannet.Change:
+    def up(self, fan: fannet.Fan, *, force: bool = False) -> fannet.Change:
         if self.refusal:
             raise fannet.ConflictError(self.refusal)
         there = self.fans.get(fan.overlay)

@@ -88,6 +88,20 @@ def test_an_underlay_s_address_can_be_on_the_loopback_device(here: Machine) -> N
     assert find("10.0.0.0/8")[0] == "10.5.0.7"
 
 
+@pytest.mark.parametrize("underlay", ["", "172.30.0.0/16"])
+def test_an_address_that_floats_between_machines_is_passed_over(
+    here: Machine, underlay: str
+) -> None:
+    here.addresses.insert(0, Address("eth0", IPv4Address("172.30.0.7"), 32))
+    here.addresses.insert(0, Address("eth1", IPv4Address("172.30.0.8"), 32))
+    assert find(underlay)[0] == "172.30.0.28"
+
+
+def test_a_machine_on_a_floating_address_s_device_keeps_its_own(here: Machine) -> None:
+    here.addresses.append(Address("eth0", IPv4Address("10.5.0.1"), 32))
+    assert find("10.0.0.0/8")[0] == "10.5.0.7"
+
+
 def test_an_underlay_that_the_machine_is_not_in_is_told_with_what_there_is(
     here: Machine,
 ) -> None:

@@ -16,6 +16,8 @@ from fannet.errors import (
 from fannet.fan import Change, Encapsulation, Fan, FanState, name_bridge
 from fannet.mapping import Constants, Mapping, parse_mapping
 
+__version__ = "0.1.0"  # also where the package itself has it from
+
 __all__ = [
     "DROPS",
     "AddressError",

@@ -25,12 +25,13 @@ def find_underlay(text: str) -> tuple[IPv4Address, IPv4Network]:
 
     Args:
         text: `eth0/16`, `172.30.0.28/16` or `172.30.0.0/16`. An address is taken as it is; for a
-            device and a network, this host's only address there is.
+            device and a network, this host's only address there is. Addresses that float between
+            hosts (/32, as keepalived's) count only where there is no other.
 
     Raises:
         MappingError: the text is none of the three.
         UnderlayError: there is no such address on this host, perhaps not yet.
-        FanError: there are several.
+        FanError: there are several that are as good.
     """
     where, slash, length = text.rpartition("/")
     if not (slash and where and length.isascii() and length.isdigit() and int(length) <= 32):
@@ -71,9 +72,10 @@ def _only(found: list[Address], where: str) -> IPv4Address:
             f"no address of this host is {where}; "
             "name a device or a network in which it has one, or wait until it has"
         )
-    if len(found) > 1:
-        names = ", ".join(str(a) for a in found)
+    own = [a for a in found if a.prefixlen < a.address.max_prefixlen] or found
+    if len({a.address for a in own}) > 1:
+        names = ", ".join(str(a) for a in own)
         raise FanError(
             f"several addresses of this host are {where}: {names}; name one, as ADDRESS/PREFIX"
         )
-    return found[0].address
+    return own[0].address

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from fannet.cli import WRONG_FILE
 from fannet.errors import FanError, KernelError
 from fannet.fanfile import FANFILE
 
@@ -16,6 +17,8 @@ _FOLDER = Path(__file__).resolve().parents[1]  # a charm's Python does not find 
 # How long the engines below wait for the fans, in seconds. An engine that started earlier would
 # make a bridge of the fan's name itself, for a network that it has laid over the fan's.
 _PATIENCE = 60
+# A fan that does not come up in so many tries, ten seconds or more apart, does not come by itself.
+_TRIES = 30
 _ENGINES = (
     "docker.service",
     "snap.docker.dockerd.service",
@@ -86,7 +89,8 @@ ConditionPathExists={FANFILE}
 Wants=network-online.target
 After=network-online.target
 Before={" ".join(_ENGINES)}
-StartLimitIntervalSec=0
+StartLimitIntervalSec=1h
+StartLimitBurst={_TRIES}
 
 [Service]
 Type=oneshot
@@ -95,6 +99,7 @@ Environment="PYTHONPATH={_FOLDER}"
 ExecStart="{sys.executable}" -m fannet up -a --wait {_PATIENCE}
 Restart=on-failure
 RestartSec=10
+RestartPreventExitStatus={WRONG_FILE}
 
 [Install]
 WantedBy=multi-user.target

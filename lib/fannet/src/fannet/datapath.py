@@ -2,78 +2,111 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 from pathlib import Path
 
 from fannet import programs, rules
-from fannet.devices import Devices, name_port, name_tunnel
+from fannet.conflicts import check_devices, check_fans, check_plugged, moves, needs_other_devices
+from fannet.devices import (
+    Devices,
+    Loaded,
+    close_tunnels,
+    name_port,
+    name_tunnel,
+    remove_leftovers,
+)
 from fannet.drops import DROPS
-from fannet.errors import ConflictError, FannetError
+from fannet.errors import FannetError
 from fannet.fan import Change, Fan, FanState
 from fannet.links import FORWARDING, Host, Link, open_host
-from fannet.marks import Mark, find_marks
+from fannet.lock import hold_lock
+from fannet.marks import Mark, find_marks, read_mark
 from fannet.work import Work
 
-_LOCK = Path("/run/lock/fannet.lock")
 
-
-def up(fan: Fan) -> Change:
-    """Make this host part of a fan, or mend what is not as it should be.
+def up(fan: Fan, *, force: bool = False) -> Change:
+    """Make this host part of a fan, or repair what is not as it should be.
 
     It changes only what differs. A fan of the same overlay that is there already takes over the
-    settings given.
+    settings given. Where it fails it leaves nothing of a new fan, and a fan that was there as it
+    was; but a tunnel that has lost its programs is set down before all else, and stays so.
+
+    Args:
+        force: whether a change of the bridge may cut off what is plugged into the old one.
 
     Raises:
         UnderlayError: no device of this host holds the fan's underlay address.
         ConflictError: a bridge of that name is someone else's, or another fan uses the overlay,
-            or the VNI on that port, or someone else the port.
+            or the VNI on that port, or someone else the port; or something would be cut off; or
+            another process works on fans for a minute already.
         KernelError: the kernel or nft refused something; the text says what.
     """
-    with _lock(), open_host() as host:
+    with hold_lock(), open_host() as host:
         work = Work()
         marks = find_marks(host.links().values())
-        previous = marks.pop(fan.overlay, None)
-        _check_conflicts(fan, [mark.fan for mark in marks.values()])
+        fans = [mark.fan for mark in marks.values()]
+        close_tunnels(host, work, {name_tunnel(each) for each in (*fans, fan)})
+        previous = marks.get(fan.overlay)
+        others = [each for each in fans if each.overlay != fan.overlay]
+        check_fans(fan, others)
         device = host.find_underlay(fan.mapping, fan.host)
-        if previous and _needs_other_devices(previous.fan, fan):
-            keep = (previous.fan.bridge, previous.fan.own_bridge) == (fan.bridge, fan.own_bridge)
-            Devices(host, work, previous.fan).remove(keep_bridge=keep)
-        others = [mark.fan for mark in marks.values()]
-        known = [*marks.values(), *([previous] if previous else [])]
-        _make(host, work, fan, others, known, device)
-        moved = None
-        if previous and previous.fan.slice != fan.slice:
-            moved = (previous.fan.slice, fan.slice)
-        return Change(tuple(work.steps), moved, _list_plugged(host, fan))
+        check_devices(host, fan, device)
+        if previous and not force and moves(previous.fan, fan):
+            check_plugged(previous.fan, fan, _list_plugged(host, previous.fan))
+        with programs.load() as loaded:
+            remove_leftovers(host, work, fans)
+            site = _Site(host, work, others, list(marks.values()), loaded)
+            old = previous.fan if previous else None
+            try:
+                site.change(old, fan, device)
+            except BaseException:
+                site.undo(old, fan)
+                raise
+        return Change(
+            tuple(work.steps),
+            (old.slice, fan.slice) if old and old.slice != fan.slice else None,
+            _list_plugged(host, fan),
+            renamed=old.bridge if old and old.bridge != fan.bridge else "",
+            overlaps=tuple(host.find_overlaps(fan.overlay, {fan.bridge, name_tunnel(fan)})),
+        )
 
 
 def down(overlay: IPv4Network) -> Change:
-    """Remove what `up` made for the fan of an overlay; without one, do nothing.
+    """Remove what `up` made for the fan of an overlay; without one, only what a kill left.
 
     Raises:
+        ConflictError: another process works on fans for a minute already.
         KernelError: the kernel or nft refused something; the text says what.
     """
-    with _lock(), open_host() as host:
+    with hold_lock(), open_host() as host:
         work = Work()
         marks = find_marks(host.links().values())
+        remove_leftovers(host, work, [mark.fan for mark in marks.values()])
         mark = marks.pop(overlay, None)
+        others = [mark.fan for mark in marks.values()]
         if not mark:
-            return Change()
+            if Path(rules.NFT).exists():  # without it there can be no rules
+                _make_rules(host, work, others)
+            return Change(tuple(work.steps))
         plugged = _list_plugged(host, mark.fan)
-        Devices(host, work, mark.fan).remove()
-        _make_rules(work, [mark.fan for mark in marks.values()])
+        devices = Devices(host, work, mark.fan)
+        devices.leave_tunnel()
         # Docker, LXD and libvirt route for their bridges, and may rely on what we turned on.
-        routed = any(link.kind == "bridge" for link in host.links().values())
+        routed = any(
+            link.kind == "bridge" and not read_mark(link.alias) for link in host.links().values()
+        )
         if (
             mark.forwarding_was_off
-            and not marks
+            and not others
             and not routed
             and FORWARDING.read_text() != "0\n"
         ):
             work.do("turn ip_forward off", lambda: FORWARDING.write_text("0"))
+        _make_rules(host, work, others)
+        devices.remove_links()
         return Change(tuple(work.steps), None, plugged)
 
 
@@ -88,23 +121,60 @@ def read() -> list[FanState]:
         return [_read(host, marks[overlay].fan, marks.values()) for overlay in sorted(marks)]
 
 
-def _make(
-    host: Host,
-    work: Work,
-    fan: Fan,
-    others: list[Fan],
-    known: list[Mark],
-    device: Link,
-) -> None:
-    is_off = FORWARDING.read_text() == "0\n"
-    mark = Mark(fan, is_off or any(mark.forwarding_was_off for mark in known))
-    Devices(host, work, fan).make(device, mark)
-    _make_rules(work, [*others, fan])
-    if is_off:
-        work.do("turn ip_forward on", lambda: FORWARDING.write_text("1"))
+@dataclass(frozen=True)
+class _Site:
+    """Where one fan is made: this host, its other fans, and the programs that are loaded.
+
+    Attributes:
+        known: what the marks of all fans tell, of the one that is made as well.
+    """
+
+    host: Host
+    work: Work
+    others: list[Fan]
+    known: list[Mark]
+    loaded: Loaded
+
+    def change(self, old: Fan | None, new: Fan, device: Link) -> None:
+        """Make a fan, in place of the one of its overlay that is there."""
+        is_off = FORWARDING.read_text() == "0\n"
+        mark = Mark(new, is_off or any(mark.forwarding_was_off for mark in self.known))
+        devices = Devices(self.host, self.work, new)
+        if old and old.own_bridge and new.own_bridge and old.bridge != new.bridge:
+            devices.rename_bridge(old.bridge, mark)
+        if old and needs_other_devices(old, new):
+            devices.make_tunnel(device)  # if that is refused, the old one is still there
+            self._remove(old, keep_bridge=old.own_bridge and new.own_bridge)
+        _make_rules(self.host, self.work, [*self.others, new])
+        devices.make(device, mark, self.loaded)
+        devices.open()
+        if is_off:
+            self.work.do("turn ip_forward on", lambda: FORWARDING.write_text("1"))
+
+    def undo(self, old: Fan | None, new: Fan) -> None:
+        """Take back what `change` did before it failed, as far as the kernel lets us."""
+        site = replace(self, work=Work())
+        if old:
+            with suppress(FannetError, OSError):
+                site.change(new, old, self.host.find_underlay(old.mapping, old.host))
+            return
+        devices = Devices(self.host, site.work, new)
+        for step in (
+            devices.leave_tunnel,
+            lambda: _make_rules(self.host, site.work, self.others),
+            devices.remove_links,
+            lambda: remove_leftovers(self.host, site.work, self.others),
+        ):
+            with suppress(FannetError, OSError):
+                step()
+
+    def _remove(self, fan: Fan, *, keep_bridge: bool) -> None:
+        devices = Devices(self.host, self.work, fan)
+        devices.leave_tunnel()
+        devices.remove_links(keep_bridge=keep_bridge)
 
 
-def _make_rules(work: Work, fans: list[Fan]) -> None:
+def _make_rules(host: Host, work: Work, fans: list[Fan]) -> None:
     if not rules.is_in_force(fans):
         step = (
             "put the packet filter's rules in force"
@@ -120,8 +190,11 @@ def _read(host: Host, fan: Fan, marks: Iterable[Mark]) -> FanState:
     work = Work(pretend=True)
     others = [mark.fan for mark in marks if mark.fan.overlay != fan.overlay]
     try:
+        close_tunnels(host, work, [name_tunnel(fan)])
         device = host.find_underlay(fan.mapping, fan.host)
-        _make(host, work, fan, others, list(marks), device)
+        check_devices(host, fan, device)
+        with programs.load() as loaded:
+            _Site(host, work, others, list(marks), loaded).change(fan, fan, device)
     except FannetError as error:
         problems.append(str(error))
     bridge = host.find(fan.bridge)
@@ -156,41 +229,3 @@ def _list_plugged(host: Host, fan: Fan) -> tuple[str, ...]:
     bridge = host.find(fan.bridge)
     found = host.plugged(bridge) if bridge else ()
     return tuple(name for name in found if name != name_port(fan))
-
-
-def _needs_other_devices(old: Fan, new: Fan) -> bool:
-    """Return whether a fan's devices must go; all other changes are made to them as they are."""
-    return (old.bridge, old.own_bridge, old.encapsulation, old.port) != (
-        new.bridge,
-        new.own_bridge,
-        new.encapsulation,
-        new.port,
-    )
-
-
-def _check_conflicts(fan: Fan, others: list[Fan]) -> None:
-    for other in others:
-        if other.overlay.overlaps(fan.overlay):
-            raise ConflictError(
-                f"overlay {fan.overlay} overlaps the fan {other.overlay} of this host; "
-                "take that down first, or give another overlay"
-            )
-        if other.bridge == fan.bridge:
-            raise ConflictError(
-                f"bridge {fan.bridge} belongs to the fan {other.overlay}; give another bridge"
-            )
-        if fan.encapsulation != other.encapsulation or fan.encapsulation != "vxlan":
-            continue
-        if (other.port, other.vni) == (fan.port, fan.vni):
-            raise ConflictError(
-                f"vni {fan.vni} on port {fan.port} belongs to the fan {other.overlay}; "
-                "give another vni or port, the same on all hosts of the fan"
-            )
-
-
-@contextmanager
-def _lock() -> Iterator[None]:
-    """Let one process at a time change fans; a kill frees the lock."""
-    with _LOCK.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

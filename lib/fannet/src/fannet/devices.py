@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -12,13 +12,19 @@ from fannet.errors import ConflictError, FanError, FannetError, KernelError
 from fannet.fan import OVERHEAD, Fan
 from fannet.links import Host, Link, pack_mac, silence_ipv6
 from fannet.marks import TUNNEL_MARK, Mark, find_marks, read_mark
-from fannet.programs import Numbers, Program
+from fannet.netlink import NetlinkError
+from fannet.programs import Maps, Numbers, Program
 from fannet.work import Work
 
 # The tunnel's MTU limits nothing: that of the bridge and its port does. So several fans, whose
 # underlay devices may differ, share one.
 _TUNNEL_MTU = 65485
+# What a new device is called until it takes its name and its mark, both in one step. So a kill
+# leaves none that has the one without the other, and what it leaves is known by this name.
+_NEW = "fannet-new"
 _MAC_PREFIX = b"\x02\xfa"  # locally administered (IEEE 802); the bridge's address follows
+
+Loaded = tuple[Mapping[str, Program], Maps]  # what programs.load gives
 
 
 def name_tunnel(fan: Fan) -> str:
@@ -34,6 +40,44 @@ def _name_end(fan: Fan) -> str:
     return f"fan-{int(fan.overlay.network_address):08x}-e"
 
 
+def choose_mtu(fan: Fan, device: Link) -> int:
+    """Return the largest packet in a fan, in bytes. Raises: FanError, if it does not fit."""
+    largest = device.mtu - OVERHEAD[fan.encapsulation]
+    if fan.mtu > largest:
+        raise FanError(
+            f"mtu {fan.mtu} does not fit into {device.name}'s {device.mtu}: "
+            f"{fan.encapsulation} leaves {largest}; give that or less, or 0"
+        )
+    return fan.mtu or largest
+
+
+def close_tunnels(host: Host, work: Work, names: Iterable[str]) -> None:
+    """Set tunnels down that are up without our programs, and so let anything in."""
+    for link in filter(None, map(host.find, names)):
+        if link.alias == TUNNEL_MARK and link.is_up:
+            with (
+                programs.find(link.index, "ingress") as receiver,
+                programs.open_maps(receiver) as maps,
+            ):
+                if not maps:
+                    work.do(
+                        f"set {link.name} down until it has its programs",
+                        lambda link=link: host.set_link(link, up=False),
+                    )
+
+
+def remove_leftovers(host: Host, work: Work, fans: Iterable[Fan]) -> None:
+    """Remove devices of ours that none of this host's fans uses; only a kill leaves some."""
+    used = {name_tunnel(fan) for fan in fans}
+    for link in host.links().values():
+        is_unused = link.alias == TUNNEL_MARK and link.name not in used
+        if is_unused or link.name == _NEW:
+            work.do(
+                f"remove {link.kind} {link.name}, which no fan uses",
+                lambda link=link: host.delete_link(link),
+            )
+
+
 class Devices:
     """Makes, mends and removes the devices of one fan, and says so to `work`."""
 
@@ -42,40 +86,53 @@ class Devices:
         self._work = work
         self._fan = fan
 
-    def make(self, device: Link, mark: Mark) -> None:
-        """Make what is missing, and mend what differs.
-
-        Raises:
-            ConflictError: a name is taken by a device that is not ours, or the UDP port is in use.
-            FanError: the fan's MTU does not fit the underlay device's.
-        """
-        mtu = self._choose_mtu(device)
+    def make(self, device: Link, mark: Mark, loaded: Loaded) -> None:
+        """Make what is missing, and mend what differs; a new tunnel stays down."""
+        mtu = choose_mtu(self._fan, device)
         bridge = self._make_bridge(mtu, str(mark))
-        tunnel = self._make_tunnel(mtu)
-        if not bridge or not tunnel:
+        port = None
+        if bridge and self._fan.encapsulation == "vxlan":
+            port = self._make_port(bridge, mtu, str(mark))
+        tunnel = self.make_tunnel(device)
+        if self._fan.encapsulation == "ipip":
+            port = tunnel
+        if not bridge or not port or not tunnel:
             return  # only pretended
-        port = tunnel
-        if self._fan.encapsulation == "vxlan":
-            made = self._make_port(bridge, mtu, str(mark))
-            if not made:
-                return
-            port = made
-        self._make_programs(bridge, tunnel, port)
+        self._make_programs(bridge, tunnel, port, loaded)
         if self._fan.own_bridge:
             self._make_address(bridge)
-        if self._fan.encapsulation == "ipip":
-            self._make_route(tunnel)
 
-    def remove(self, *, keep_bridge: bool = False) -> None:
-        """Remove what `make` made; the tunnel stays while other fans use it."""
+    def open(self) -> None:
+        """Let the tunnel receive, which is the last step: programs and rules are in place."""
+        tunnel = self._host.find(name_tunnel(self._fan))
+        if tunnel:
+            self._mend(tunnel)
+            if self._fan.encapsulation == "ipip":
+                self._make_route(tunnel)
+
+    def rename_bridge(self, bridge: str, mark: Mark) -> None:
+        """Give the fan's own bridge the name that a new mark has; what is plugged in stays."""
+        link = self._host.find(bridge)
+        if not link or not read_mark(link.alias):
+            return
+        name = self._fan.bridge
+
+        def rename() -> None:
+            try:
+                self._host.set_link(link, name=name, alias=str(mark))
+            except NetlinkError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+                # Before Linux 6.2, a device must be down for this.
+                self._host.set_link(link, up=False)
+                self._host.set_link(link, name=name, alias=str(mark), up=True)
+
+        self._work.do(f"rename bridge {bridge} to {name}", rename)
+
+    def leave_tunnel(self) -> None:
+        """Take the fan from its tunnel, which goes unless other fans use it."""
         fan = self._fan
         direct.prune(self._host, self._host.links().values(), {int(fan.overlay.network_address)})
-        port = self._host.find(name_port(fan)) if fan.encapsulation == "vxlan" else None
-        if port and read_mark(port.alias):
-            self._delete(port)
-        bridge = self._host.find(fan.bridge)
-        if bridge and fan.own_bridge and not keep_bridge and read_mark(bridge.alias):
-            self._delete(bridge)
         tunnel = self._host.find(name_tunnel(fan))
         if not tunnel or tunnel.alias != TUNNEL_MARK:
             return
@@ -88,6 +145,16 @@ class Devices:
         else:
             self._delete(tunnel)
 
+    def remove_links(self, *, keep_bridge: bool = False) -> None:
+        """Remove port and bridge, whose marks are all that tells of the fan: the last step."""
+        fan = self._fan
+        port = self._host.find(name_port(fan)) if fan.encapsulation == "vxlan" else None
+        if port and read_mark(port.alias):
+            self._delete(port)
+        bridge = self._host.find(fan.bridge)
+        if bridge and fan.own_bridge and not keep_bridge and read_mark(bridge.alias):
+            self._delete(bridge)
+
     def _forget(self, tunnel: Link) -> None:
         with (
             programs.find(tunnel.index, "ingress") as program,
@@ -97,45 +164,24 @@ class Devices:
             if maps and slot:
                 self._work.do("tell the programs to forget it", lambda: maps.write(slot, None))
 
-    def _choose_mtu(self, device: Link) -> int:
-        largest = device.mtu - OVERHEAD[self._fan.encapsulation]
-        if self._fan.mtu > largest:
-            raise FanError(
-                f"mtu {self._fan.mtu} does not fit into {device.name}'s {device.mtu}: "
-                f"{self._fan.encapsulation} leaves {largest}; give that or less, or 0"
-            )
-        return self._fan.mtu or largest
-
     def _make_bridge(self, mtu: int, alias: str) -> Link | None:
         name = self._fan.bridge
         link = self._host.find(name)
         if not self._fan.own_bridge:
-            if not link or link.kind != "bridge":
-                raise ConflictError(
-                    f"there is no bridge {name}; make it first, or let the fan make its own"
-                )
             return link
-        if link and not read_mark(link.alias):
-            raise ConflictError(
-                f"a device {name} is there already, and not made by fannet; "
-                "remove it, or give the fan's bridge another name"
-            )
         mac = (_MAC_PREFIX + self._fan.gateway.ip.packed).hex(":")
         if not link:
             # A bridge that snoops joins a multicast group itself (RFC 4286) and reports it through
             # the fan, as it does with IPv6; the fan carries neither, and would count drops.
-            self._add(f"make bridge {name}", lambda: self._host.add_bridge(name, mac))
-            link = self._find_new(name)
-        return self._mend(link, mtu=mtu, mac=mac, alias=alias)
+            self._add(f"make bridge {name}", lambda: self._host.add_bridge(_NEW, mac))
+            link = self._find_new()
+        return self._mend(link, name=name, mtu=mtu, mac=mac, alias=alias)
 
-    def _make_tunnel(self, mtu: int) -> Link | None:
+    def make_tunnel(self, device: Link) -> Link | None:
+        """Make the tunnel, which others may share, and leave it down if it is new."""
         fan = self._fan
         name = name_tunnel(fan)
         link = self._host.find(name)
-        if link and link.alias != TUNNEL_MARK:
-            raise ConflictError(
-                f"a device {name} is there already, and not made by fannet; remove it"
-            )
         vxlan = fan.encapsulation == "vxlan"
         if link and (link.kind, link.external, link.udp_port) != (
             fan.encapsulation,
@@ -148,36 +194,32 @@ class Devices:
             self._add(
                 f"make tunnel {name}",
                 lambda: (
-                    self._host.add_vxlan(name, fan.port) if vxlan else self._host.add_ipip(name)
+                    self._host.add_vxlan(_NEW, fan.port) if vxlan else self._host.add_ipip(_NEW)
                 ),
             )
-            link = self._find_new(name)
-        try:
-            return self._mend(link, mtu=_TUNNEL_MTU if vxlan else mtu, alias=TUNNEL_MARK)
-        except ConflictError:
-            if link:
-                self._delete(link)  # it could not be set up, and is of no use
-            raise
+            link = self._find_new()
+        mtu = _TUNNEL_MTU if vxlan else choose_mtu(self._fan, device)
+        return self._mend(link, up=False, name=name, mtu=mtu, alias=TUNNEL_MARK)
 
     def _make_port(self, bridge: Link, mtu: int, alias: str) -> Link | None:
         """Make the veth whose one end is in the bridge; the other is there for it to be up."""
         name, end = name_port(self._fan), _name_end(self._fan)
         link = self._host.find(name)
         if not link:
-            self._add(f"make port {name}", lambda: self._host.add_veth(name, end))
-            link = self._find_new(name)
+            self._add(f"make port {name}", lambda: self._host.add_veth(_NEW, end))
+            link = self._find_new()
         self._mend(self._find_new(end))
-        return self._mend(link, mtu=mtu, alias=alias, master=bridge.index)
+        return self._mend(link, name=name, mtu=mtu, alias=alias, master=bridge.index)
 
-    def _make_programs(self, bridge: Link, tunnel: Link, port: Link) -> None:
-        """Load the programs, attach them, and tell them the fan's numbers.
+    def _make_programs(self, bridge: Link, tunnel: Link, port: Link, loaded: Loaded) -> None:
+        """Attach the programs, and tell them the fan's numbers.
 
         The fans on one tunnel share programs. Where one is missing or of another version, all are
         replaced, each in one step.
         """
         kind = "fan" if self._fan.encapsulation == "vxlan" else "ipip"
+        fresh, fresh_maps = loaded
         with (
-            programs.load() as (fresh, fresh_maps),
             programs.find(tunnel.index, "ingress") as receiver,
             programs.find(port.index, "egress") as sender,
             programs.find(port.index, "ingress") as taker,
@@ -289,10 +331,11 @@ class Devices:
         """Return the host's devices by number."""
         return {link.index: link for link in self._host.links().values()}
 
-    def _find_new(self, name: str) -> Link | None:
-        """Return a device of the fan's, which carries no IPv6."""
-        if not self._work.pretend:
-            silence_ipv6(name)
+    def _find_new(self, name: str = _NEW) -> Link | None:
+        """Return a device of the fan's, which carries no IPv6; none that was only pretended."""
+        if self._work.pretend:
+            return None if name == _NEW else self._host.find(name)
+        silence_ipv6(name)
         return self._host.find(name)
 
     def _add(self, step: str, action: Callable[[], None]) -> None:
@@ -304,35 +347,45 @@ class Devices:
     def _delete(self, link: Link) -> None:
         self._work.do(f"remove {link.kind} {link.name}", lambda: self._host.delete_link(link))
 
-    def _mend(self, link: Link | None, **wanted: Any) -> Link | None:
-        """Set what differs of a device's mtu, mac, alias and master, and that it is up."""
+    def _mend(self, link: Link | None, *, up: bool = True, **wanted: Any) -> Link | None:
+        """Set what differs of a device's name, mtu, mac, alias and master, and let it be up."""
         if not link:
             return None  # only pretended
-        differing = {name: value for name, value in wanted.items() if getattr(link, name) != value}
-        if not differing and link.is_up:
+        if up:
+            wanted["is_up"] = True
+        differing = {key: value for key, value in wanted.items() if getattr(link, key) != value}
+        if not differing:
             return link
-        words = {"alias": "mark it", "master": "plug it in"}
-        what = [words.get(name, f"set its {name} to {value}") for name, value in differing.items()]
-        if not link.is_up:
-            what.append("set it up")
+        words = {"alias": "mark it", "master": "plug it in", "is_up": "set it up"}
+        what = [
+            words.get(key, f"set its {key} to {value}")
+            for key, value in differing.items()
+            if key != "name"  # which it has already, for whoever reads this
+        ]
+        name = wanted.get("name", link.name)
+        values = {"up" if key == "is_up" else key: value for key, value in differing.items()}
         try:
             self._work.do(
-                f"{link.name}: {', '.join(what)}",
-                lambda: self._host.set_link(link, up=not link.is_up, **differing),
+                f"{name}: {', '.join(what)}", lambda: self._host.set_link(link, **values)
             )
         except KernelError as error:
             raise _explain(error, self._fan) from error
-        return self._host.find(link.name)
+        return self._host.find(link.name if self._work.pretend else name)
+
+
+def refuse_port(port: int) -> ConflictError:
+    """Return the error for a UDP port that somebody has."""
+    return ConflictError(
+        f"UDP port {port} is in use on this host, such as by another vxlan device; "
+        "give the fan another port, the same on all of its hosts"
+    )
 
 
 def _explain(error: KernelError, fan: Fan) -> FannetError:
     """Turn the kernel's refusals that have a plain cause into errors that name it."""
     code = getattr(error.__cause__, "errno", None)
     if code in (errno.EADDRINUSE, errno.EEXIST) and fan.encapsulation == "vxlan":
-        return ConflictError(
-            f"UDP port {fan.port} is in use on this host, such as by another vxlan device; "
-            "give the fan another port, the same on all of its hosts"
-        )
+        return refuse_port(fan.port)
     if code == errno.EEXIST:
         return ConflictError(
             "another ipip device in external mode is there, and the kernel takes only one; "

@@ -130,11 +130,15 @@ class Change:
         moved: the old and the new slice, if the underlay address had changed. Containers that
             keep addresses of the old slice reach nobody: those behind `plugged` must restart.
         plugged: the devices in the bridge, apart from the fan's own port; sorted.
+        renamed: what the fan's bridge was before, if it is another now; or empty.
+        overlaps: what this host reaches elsewhere although the overlay holds it, in words.
     """
 
     steps: tuple[str, ...] = ()
     moved: tuple[IPv4Network, IPv4Network] | None = None
     plugged: tuple[str, ...] = ()
+    renamed: str = ""
+    overlaps: tuple[str, ...] = ()
 
 
 def name_bridge(overlay: IPv4Network) -> str:

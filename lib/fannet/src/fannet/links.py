@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
@@ -151,23 +151,29 @@ class Host:
         self,
         link: Link,
         *,
+        name: str | None = None,
         mtu: int | None = None,
         mac: str | None = None,
         alias: str | None = None,
         master: int | None = None,
-        up: bool = False,
+        up: bool | None = None,
     ) -> None:
-        """Change what is given of a device."""
+        """Change what is given of a device, in one request; its state last."""
         values = {
+            _IFLA_IFNAME: name,
             _IFLA_MTU: mtu,
             _IFLA_ADDRESS: pack_mac(mac) if mac else None,
             _IFLA_IFALIAS: alias,
             _IFLA_MASTER: master,
         }
-        flags = _IFF_UP if up else 0
+        header = IfInfo(
+            index=link.index,
+            flags=_IFF_UP if up else 0,
+            change=0 if up is None else _IFF_UP,
+        )
         self._socket.request(
             netlink.RTM_NEWLINK,
-            IfInfo(index=link.index, flags=flags, change=flags),
+            header,
             {kind: value for kind, value in values.items() if value is not None},
         )
 
@@ -228,17 +234,18 @@ class Host:
             UnderlayError: there is none.
         """
         links = {link.index: link for link in self.links().values()}
-        holders = {
-            header.index
+        # An address may float (/32) or stand on the loopback device beside the device's own.
+        holders = [
+            (links[header.index].is_loopback, header.prefixlen == host.max_prefixlen, header.index)
             for header, attributes in self._read_addresses()
             if header.index in links and attributes[_IFA_LOCAL] == host.packed
-        }
+        ]
         if not holders:
             raise UnderlayError(
                 f"no device of this host has the address {host}; give one that it has in "
                 f"{mapping.underlay}, or wait until it is configured"
             )
-        device = links[min(holders)]
+        device = links[min(holders)[-1]]
         if not device.is_loopback:
             return device
         peer = next(peer for peer in mapping.underlay.hosts() if peer != host)
@@ -262,6 +269,30 @@ class Host:
             return None
         _, device, source = min(found, key=lambda each: each[0])
         return WayOut(device, IPv4Address(source) if source else None)
+
+    def find_overlaps(self, overlay: IPv4Network, devices: Collection[str]) -> list[str]:
+        """Return what this host has of an overlay on other devices than these, in words.
+
+        A route into the overlay that is not the fan's takes its part of it away, and so does an
+        address. A route that is as wide, or an address that a route names already, is told once.
+        """
+        names = {link.index: link.name for link in self.links().values()}
+        found = {
+            (IPv4Network((route[_RTA_DST], header.dst_len)), _read_number(route.get(_RTA_OIF)))
+            for header, route in self._read_routes()
+            if header.table == _RT_TABLE_MAIN and _RTA_DST in route
+        }
+        for header, attributes in self._read_addresses():
+            address = IPv4Network(attributes[_IFA_LOCAL])
+            if not any(
+                address.subnet_of(route) for route, device in found if device == header.index
+            ):
+                found.add((address, header.index))
+        return [
+            f"{network} on {names.get(device, 'no device')}"
+            for network, device in sorted(found)
+            if network.subnet_of(overlay) and names.get(device) not in devices
+        ]
 
     def has_route(self, link: Link, network: IPv4Network, source: IPv4Address) -> bool:
         """Return whether a network is routed through a device, with that address as a source."""

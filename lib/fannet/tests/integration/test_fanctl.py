@@ -90,6 +90,42 @@ def test_up_without_an_address_says_so_in_one_line(lab: Lab) -> None:
     assert told.count("\n") == 1
 
 
+@pytest.mark.parametrize("underlay", ["eth0/16", "172.30.0.0/16", "172.30.0.28/16"])
+def test_floating_addresses_are_passed_over(lab: Lab, underlay: str) -> None:
+    host = lab.host("172.30.0.28/16")
+    host.configure(
+        "link add vip type bridge",
+        "link set vip up",
+        "address add 172.30.0.7/32 dev vip",
+        "address add 172.30.0.8/32 dev eth0",
+        "address add 172.30.0.28/32 dev vip",  # the same, as load balancers have it
+    )
+    fanctl(host, "up", "250.0.0.0/8", underlay)
+    (state,) = host.read()
+    assert (str(state.fan.host), state.device, state.problems) == ("172.30.0.28", "eth0", ())
+
+
+def test_what_the_overlay_takes_from_the_host_is_named(lab: Lab) -> None:
+    host = lab.host("172.30.0.28/16")
+    host.configure(
+        "link add other type bridge",
+        "link set other up",
+        "address add 250.3.0.1/24 dev other",
+        "address add 250.4.0.1/32 dev lo",
+        "route add unreachable 250.5.0.0/16",
+        "route add 248.0.0.0/5 via 172.30.0.1",  # wider than the overlay: in nobody's way
+    )
+    warned = fanctl(host, "up", "250.0.0.0/8", "eth0/16").stderr
+    told = "this host reaches 250.3.0.0/24 on other, 250.4.0.1/32 on lo, 250.5.0.0/16 on no device"
+    assert told in warned
+    fan = check(host, code=0)["fans"][0]
+    assert [f["text"].split(",")[0] for f in fan["findings"]] == [
+        "this host reaches 250.3.0.0/24 on other",
+        "this host reaches 250.4.0.1/32 on lo",
+        "this host reaches 250.5.0.0/16 on no device",
+    ]
+
+
 def test_dhcp_is_refused_where_no_systemd_runs(lab: Lab) -> None:
     host = lab.host("172.30.0.28/16")
     told = fanctl(host, "up", "250.0.0.0/8", "eth0/16", "dhcp", code=1).stderr
@@ -146,6 +182,30 @@ def test_check_finds_a_way_that_takes_smaller_packets(hosts: tuple[Host, Host]) 
     fanctl(hosts[0], "up", "250.0.0.0/8", "eth0/16", "mtu", "1350")
     fanctl(hosts[1], "up", "250.0.0.0/8", "eth0/16")
     assert check(hosts[0], "172.30.0.27", code=0)["fans"][0]["peers"][0]["mtu"] == 1350
+
+
+def test_check_finds_a_plugged_device_that_loses_large_packets(
+    lab: Lab, hosts: tuple[Host, Host]
+) -> None:
+    container = lab.container(hosts[0], "250.0.28.3/8")
+    assert check(hosts[0], code=0)["ok"]
+    hosts[0].run("ip", "link", "set", container.outside, "mtu", "1500")
+    told = f"{container.outside} in fan-250 sends packets of up to 1500 bytes"
+    assert told in explain(hosts[0])
+
+
+def test_check_reads_no_sys_of_another_network_namespace(hosts: tuple[Host, Host]) -> None:
+    """As `nsenter --net` leaves it: what is in /sys then is the namespace's from which it came."""
+    hosts[0].run("ip", "link", "set", "eth0", "mtu", "1300")
+    command = [
+        "/usr/bin/nsenter",
+        f"--net=/run/netns/{hosts[0].name}",
+        sys.executable,
+        "-m",
+        "fannet",
+    ]
+    done = subprocess.run([*command, "check"], check=False, capture_output=True, text=True)
+    assert "packets of 1450 bytes need 1500 on eth0, which takes 1300" in done.stdout
 
 
 def test_check_finds_forwarding_turned_off(hosts: tuple[Host, Host]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fannet import boot, fanfile
-from fannet.cli import main
+from fannet.cli import WRONG_FILE, main
 
 
 def test_the_unit_names_this_python_and_comes_before_engines() -> None:
@@ -18,6 +18,13 @@ def test_the_unit_names_this_python_and_comes_before_engines() -> None:
     assert str(Path(fanfile.__file__).parent.parent) in unit
     before = next(line for line in unit.splitlines() if line.startswith("Before="))
     assert "docker.service" in before
+
+
+def test_the_unit_is_not_restarted_for_ever() -> None:
+    lines = boot.render_unit().splitlines()
+    assert f"RestartPreventExitStatus={WRONG_FILE}" in lines
+    assert "StartLimitBurst=30" in lines
+    assert "StartLimitIntervalSec=1h" in lines  # 30 tries, each of 70 s at most, are in it
 
 
 @pytest.fixture

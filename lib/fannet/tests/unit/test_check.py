@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 
 from fannet import check, datapath, probes
 from fannet.addresses import Address
+from fannet.check import host, peer
+from fannet.check.findings import ADVICE
 from fannet.cli import commands, main
 from fannet.drops import DROPS
 from fannet.fan import Fan, FanState
@@ -51,11 +54,19 @@ class Network:
     problems: tuple[str, ...] = ()
     device: str | None = "eth0"
     fans: tuple[Fan, ...] = (FAN,)
+    mtus: dict[str, int] = field(
+        default_factory=lambda: {"eth0": 1500, "fan-vx8472": 65485, "fan-ipip": 1480}
+    )
+    plugged: tuple[str, ...] = ()
+    overlaps: list[str] = field(default_factory=list)
 
     def read(self) -> list[FanState]:
         drops = dict.fromkeys(DROPS, 0) | self.drops
         self.drops = {**self.drops, **self.drops_while_asking}
-        return [FanState(fan, 1450, self.device, (), drops, self.problems) for fan in self.fans]
+        return [
+            FanState(fan, 1450, self.device, self.plugged, drops, self.problems)
+            for fan in self.fans
+        ]
 
     def ping(
         self,
@@ -69,6 +80,19 @@ class Network:
         if packet > self.answers.get(str(target), 0):
             return Ping(0, None)
         return Ping(count, 0.25)
+
+    @contextmanager
+    def open_host(self) -> Iterator[Network]:
+        yield self
+
+    def links(self) -> dict[str, SimpleNamespace]:
+        return {name: SimpleNamespace(name=name, mtu=mtu) for name, mtu in self.mtus.items()}
+
+    def find(self, name: str) -> SimpleNamespace | None:
+        return self.links().get(name)
+
+    def find_overlaps(self, *_: object) -> list[str]:
+        return self.overlaps
 
     @contextmanager
     def listen(self, *_: object) -> Iterator[Listener]:
@@ -92,15 +116,13 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Network:
     )
     monkeypatch.setattr(probes, "ask_arp", lambda *words: fake.arp.get(str(words[-1]), []))
     monkeypatch.setattr(
-        check, "read_addresses", lambda: [Address("eth0", FAN.host, fake.prefixlen, False)]
+        host, "read_addresses", lambda: [Address("eth0", FAN.host, fake.prefixlen, False)]
     )
     (tmp_path / "ip_forward").write_text("1\n")
-    monkeypatch.setattr(check, "_FORWARDING", tmp_path / "ip_forward")
-    for device in ("eth0", "fan-vx8472", "fan-ipip"):
-        (tmp_path / device).mkdir()
-    (tmp_path / "eth0/mtu").write_text("1500\n")
-    monkeypatch.setattr(check, "_DEVICES", tmp_path)
-    monkeypatch.setattr(check, "_BRIDGED", tmp_path / "bridged")
+    monkeypatch.setattr(host, "_FORWARDING", tmp_path / "ip_forward")
+    for module in (host, peer):
+        monkeypatch.setattr(module, "open_host", fake.open_host)
+    monkeypatch.setattr(host, "_BRIDGED", tmp_path / "bridged")
     monkeypatch.setattr(commands.os, "geteuid", lambda: 0)
     return fake
 
@@ -179,7 +201,7 @@ def test_causes_of_silence_are_told_apart(network: Network) -> None:
     assert "a firewall there or on the way" in explain()
 
 
-@pytest.mark.parametrize("reason", sorted(check._ADVICE))
+@pytest.mark.parametrize("reason", sorted(ADVICE))
 def test_what_is_dropped_while_asking_explains_the_silence(network: Network, reason: str) -> None:
     network.drops_while_asking = {reason: 3}
     told = explain()
@@ -196,9 +218,9 @@ def test_faults_of_this_host_need_no_peer(network: Network, tmp_path: Path) -> N
     (tmp_path / "ip_forward").write_text("0\n")
     assert "net.ipv4.ip_forward is 0" in explain("")
     (tmp_path / "ip_forward").write_text("1\n")
-    (tmp_path / "eth0/mtu").write_text("1400\n")
+    network.mtus["eth0"] = 1400
     assert "packets of 1450 bytes need 1500 on eth0, which takes 1400" in explain("")
-    (tmp_path / "eth0/mtu").write_text("1500\n")
+    network.mtus["eth0"] = 1500
     network.arp = {"172.30.0.28": ["02:00:00:00:00:01"]}
     assert "another host on eth0 has the address 172.30.0.28 too" in explain("")
     network.arp = {}
@@ -212,6 +234,28 @@ def test_faults_of_this_host_need_no_peer(network: Network, tmp_path: Path) -> N
     assert "no device of this host has the address" in explain("")
 
 
+@pytest.mark.parametrize(
+    ("mtu", "told"),
+    [
+        (1500, "problem: tap0 in fan-250 sends packets of up to 1500 bytes"),
+        (1400, "warning: tap0 in fan-250 takes packets of up to 1400 bytes, and the fan 1450"),
+    ],
+)
+def test_a_plugged_device_with_another_mtu_than_the_fan_s_is_told(
+    network: Network, mtu: int, told: str
+) -> None:
+    network.plugged = ("tap0",)
+    network.mtus["tap0"] = 1450
+    assert check.check_all().fans[0].findings == ()
+    network.mtus["tap0"] = mtu
+    assert explain("").startswith(told)
+
+
+def test_what_the_host_reaches_elsewhere_in_the_overlay_is_told(network: Network) -> None:
+    network.overlaps = ["250.3.0.0/16 on eth1"]
+    assert explain("").startswith("warning: this host reaches 250.3.0.0/16 on eth1")
+
+
 DOCKER = "-P FORWARD DROP\n-N DOCKER-USER\n-A FORWARD -j DOCKER-USER\n"
 
 
@@ -221,12 +265,12 @@ def test_iptables_that_drop_bridged_packets_are_told(
     rules = DOCKER
     program = tmp_path / "iptables"
     program.touch()
-    monkeypatch.setattr(check, "_IPTABLES", program)
+    monkeypatch.setattr(host, "_IPTABLES", program)
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, 0, rules, "")
 
-    monkeypatch.setattr(check.subprocess, "run", run)
+    monkeypatch.setattr(host.subprocess, "run", run)
     assert check.check_all().fans[0].findings == ()
     (tmp_path / "bridged").write_text("1\n")
     assert "nothing in fan-250 but containers of Docker's reaches another host" in explain("")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -30,8 +31,11 @@ class Kernel:
         self.fans: dict[IPv4Network, Fan] = {}
         self.plugged = ("veth1", "veth2")
         self.refuses = ""
+        self.forced = False
+        self.overlaps: tuple[str, ...] = ()
 
-    def up(self, fan: Fan) -> Change:
+    def up(self, fan: Fan, *, force: bool = False) -> Change:
+        self.forced = force
         if self.refuses == fan.bridge:
             raise ConflictError(f"{fan.bridge} is someone else's; name another bridge")
         before = self.fans.get(fan.overlay)
@@ -39,7 +43,9 @@ class Kernel:
         if before == fan:
             return Change(plugged=self.plugged)
         moved = (before.slice, fan.slice) if before and before.slice != fan.slice else None
-        return Change((f"make bridge {fan.bridge}",), moved, self.plugged)
+        renamed = before.bridge if before and before.bridge != fan.bridge else ""
+        steps = (f"make bridge {fan.bridge}",)
+        return Change(steps, moved, self.plugged, renamed, self.overlaps)
 
     def down(self, overlay: IPv4Network) -> Change:
         fan = self.fans.pop(overlay, None)
@@ -178,6 +184,7 @@ def test_up_tells_the_same_as_json(kernel: Kernel, capsys: pytest.CaptureFixture
                 "steps": ["make bridge fan-250"],
                 "moved": {"from": "250.0.27.0/24", "to": "250.0.28.0/24"},
                 "plugged": ["veth1", "veth2"],
+                "overlaps": [],
             }
         ],
         "errors": [],
@@ -203,6 +210,76 @@ def test_up_a_brings_up_all_that_is_good_and_tells_all_that_is_bad(
     assert [line.split(": ")[1] for line in lines] == [f"{path}:{n}" for n in (2, 3, 4, 5)]
     for line, told in zip(lines, ["eth9", "'of'", "someone else's", "254.0.0.0/33"], strict=True):
         assert told in line
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [
+        ("252.0.0.0/8 eth0/16 of\n254.0.0.0/33 eth0/16\n", 3),
+        ("252.0.0.0/8 eth0/16 vni 99999999\n", 3),
+        ("252.0.0.0/8 eth0/16 of\n251.0.0.0/8 eth9/16\n", 1),  # the device may come
+        ("252.0.0.0/8 eth0/16 of\n253.0.0.0/8 eth0/16\n", 1),  # and so may LXD's bridge
+    ],
+)
+def test_up_a_tells_lines_that_are_wrong_from_what_may_pass(
+    kernel: Kernel, write_file: Callable[[str], Path], lines: str, code: int
+) -> None:
+    kernel.refuses = "fan-253"
+    write_file(f"250.0.0.0/8 eth0/16\n{lines}")
+    assert main(["up", "-a"]) == code
+    assert len(kernel.fans) == 1
+
+
+@pytest.mark.parametrize("verb", ["up", "down"])
+def test_without_a_file_there_is_nothing_to_do(
+    kernel: Kernel,
+    write_file: Callable[[str], Path],
+    capsys: pytest.CaptureFixture[str],
+    verb: str,
+) -> None:
+    assert main([verb, "-a"]) == 0
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith("fanctl: there is no ")
+    assert err.endswith(": nothing to do\n")
+
+
+def test_a_file_that_cannot_be_read_is_still_an_error(
+    kernel: Kernel, write_file: Callable[[str], Path]
+) -> None:
+    path = write_file("")
+    path.unlink()
+    path.symlink_to("gone")
+    assert main(["up", "-a"]) == 1
+
+
+def test_what_the_overlay_takes_from_the_host_is_a_warning(
+    kernel: Kernel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel.overlaps = ("250.3.0.0/16 on eth1",)
+    assert main(["up", "250.0.0.0/8", "eth0/16"]) == 0
+    assert "warning: this host reaches 250.3.0.0/16 on eth1" in capsys.readouterr().err
+
+
+def test_force_is_no_flag_of_a_fan(kernel: Kernel) -> None:
+    assert main(["up", "250.0.0.0/8", "eth0/16", "--force"]) == 0
+    assert kernel.forced
+    assert main(["up", "250.0.0.0/8", "eth0/16", "force"]) == 2
+
+
+def test_dhcp_of_a_bridge_that_has_another_name_now_is_stopped(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped: list[str] = []
+    monkeypatch.setattr(dhcp, "stop_dhcp", lambda bridge: stopped.append(bridge) or [])
+    main(["up", "250.0.0.0/8", "eth0/16"])
+    main(["up", "250.0.0.0/8", "eth0/16", "bridge", "cloud"])
+    assert stopped == ["fan-250", "fan-250", "cloud"]
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"fanctl {version('fannet')}\n"
 
 
 def test_up_waits_for_an_address_that_comes_late(
@@ -368,7 +445,7 @@ def test_what_takes_root_says_so(
 def test_a_program_that_is_missing_is_told_in_one_line(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(_: Fan) -> Change:
+    def fail(*_: object, **__: object) -> Change:
         raise FileNotFoundError(2, "No such file or directory", "/usr/sbin/nft")
 
     monkeypatch.setattr(datapath, "up", fail)

@@ -180,6 +180,19 @@ def test_an_underlay_is_a_device_an_address_or_a_network(
     assert (str(found[0]), str(found[1])) == (host, network)
 
 
+@pytest.mark.parametrize("underlay", ["eth0/16", "172.30.0.0/16", "0.0.0.0/0"])
+def test_floating_addresses_are_passed_over(
+    monkeypatch: pytest.MonkeyPatch, underlay: str
+) -> None:
+    own = Address("eth0", IPv4Address("172.30.0.28"), 24)
+    floating = [
+        Address("eth0", IPv4Address("172.30.0.7"), 32),
+        Address("eth1", IPv4Address("172.30.0.9"), 32),
+    ]
+    monkeypatch.setattr(addresses, "read_addresses", lambda: [*floating, own])
+    assert addresses.find_underlay(underlay)[0] == own.address
+
+
 @pytest.mark.parametrize(
     ("underlay", "told"),
     [
@@ -198,7 +211,7 @@ def test_an_underlay_without_an_address_of_this_host_is_refused(
     ("underlay", "told"),
     [
         ("eth2/16", "several.*10.9.0.1 on eth2, 10.9.1.1 on eth2; name one"),
-        ("10.0.0.0/8", "several.*10.1.2.3 on eth1, 10.9.0.1 on eth2"),
+        ("0.0.0.0/0", "several.*172.30.0.28 on eth0, 10.9.0.1 on eth2, 10.9.1.1 on eth2"),
     ],
 )
 def test_several_addresses_are_refused_and_not_waited_for(

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from fannet.errors import FannetError
 
-#: Exit codes: all done and well, something failed or is wrong, the command line is wrong.
-OK, FAILED, USAGE = 0, 1, 2
+#: Exit codes: all done and well, something failed or is wrong, the command line is wrong, lines of
+#: /etc/network/fan are wrong and all others are done, so that to try again is of no use.
+OK, FAILED, USAGE, WRONG_FILE = 0, 1, 2, 3
 _INTERRUPTED = 130  # as shells have it
 _BROKEN_PIPE = 141
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
 
-from fannet.cli import FAILED, OK, say
-from fannet.errors import FanError, FannetError, UnderlayError
+from fannet.cli import FAILED, OK, WRONG_FILE, say
+from fannet.errors import AddressError, FanError, FannetError, MappingError, UnderlayError
 from fannet.fan import Change, FanState
 from fannet.fanfile import FANFILE, FLAGS, Entry, parse_entry, read_fanfile
 
 Run = Callable[[argparse.Namespace], int]
 _RETRY = 0.5  # seconds between two looks for an underlay address
+_WRONG = (AddressError, FanError, MappingError)  # what is asked for, and not how the host is
 
 
 @dataclass(frozen=True)
@@ -54,45 +55,56 @@ def _gather(arguments: argparse.Namespace) -> list[str]:
 
 def run_up(arguments: argparse.Namespace) -> int:
     require_root("fanctl up")
-    entries, errors = [], []
     if arguments.all:
-        entries, errors = read_fanfile()
+        entries, errors = _read_wanted()
         entries = [entry for entry in entries if entry.enabled]
     else:
-        entries = [arguments.entry]
+        entries, errors = [arguments.entry], []
     end = time.monotonic() + arguments.wait
     done: list[Done] = []
+    may_pass = False
     for entry in entries:
         try:
-            done.append(_await(entry, end))
+            done.append(_await(entry, end, force=arguments.force))
         except FannetError as error:
+            may_pass = may_pass or not isinstance(error, _WRONG)
             errors.append(f"{FANFILE}:{entry.line}: {error}" if entry.line else f"{error}")
-    return _tell(arguments, done, errors)
+    code = _tell(arguments, done, errors)
+    return WRONG_FILE if code and arguments.all and not may_pass else code
 
 
-def _await(entry: Entry, end: float) -> Done:
+def _read_wanted() -> tuple[list[Entry], list[str]]:
+    """Return what the file asks for, which is nothing where there is no file."""
+    if os.path.lexists(FANFILE):
+        return read_fanfile()
+    say(f"there is no {FANFILE}: nothing to do")
+    return [], []
+
+
+def _await(entry: Entry, end: float, *, force: bool) -> Done:
     """Bring a fan up, for which the underlay's address may have to come first."""
     while True:
         try:
-            return _up(entry)
+            return _up(entry, force=force)
         except UnderlayError:
             if time.monotonic() >= end:
                 raise
             time.sleep(_RETRY)
 
 
-def _up(entry: Entry) -> Done:
+def _up(entry: Entry, *, force: bool) -> Done:
     from fannet import datapath, dhcp
 
     fan = entry.resolve()
     if entry.dhcp:
         dhcp.check_dhcp(fan, entry.host_reserve)
-    change = datapath.up(fan)
+    change = datapath.up(fan, force=force)
+    steps = dhcp.stop_dhcp(change.renamed) if change.renamed else []
     if entry.dhcp:
         mtu = next(state.mtu for state in datapath.read() if state.fan.overlay == fan.overlay)
-        steps = dhcp.start_dhcp(fan, mtu, entry.host_reserve, again=bool(change.steps))
+        steps += dhcp.start_dhcp(fan, mtu, entry.host_reserve, again=bool(change.steps))
     else:
-        steps = dhcp.stop_dhcp(fan.bridge)
+        steps += dhcp.stop_dhcp(fan.bridge)
     return Done(str(fan.overlay), fan.bridge, (*change.steps, *steps), change, str(fan.slice))
 
 
@@ -122,7 +134,7 @@ def run_down(arguments: argparse.Namespace) -> int:
     if arguments.everything:
         wanted = list(states)
     elif arguments.all:
-        entries, errors = read_fanfile()
+        entries, errors = _read_wanted()
         named = {entry.overlay for entry in entries}
         wanted = [overlay for overlay in states if str(overlay) in named]
     else:
@@ -238,7 +250,7 @@ def run_boot(arguments: argparse.Namespace) -> int:
 
 def require_root(what: str) -> None:
     if os.geteuid() != 0:
-        raise FanError(f"{what} takes root; use sudo")
+        raise FanError(f"{what} must run as root; use sudo")
 
 
 def _tell(arguments: argparse.Namespace, done: Sequence[Done], errors: Sequence[str]) -> int:
@@ -256,6 +268,13 @@ def _tell(arguments: argparse.Namespace, done: Sequence[Done], errors: Sequence[
 def _print_done(fan: Done) -> None:
     for step in fan.steps:
         print(step)
+    if fan.change.overlaps:
+        elsewhere = ", ".join(fan.change.overlaps)
+        say(
+            f"warning: this host reaches {elsewhere}, which is in the overlay {fan.overlay}, so "
+            "it does not reach containers with these addresses; take an overlay that is used for "
+            "nothing else"
+        )
     if fan.change.moved:
         old, new = fan.change.moved
         devices = ", ".join(fan.change.plugged) or "none"
@@ -274,6 +293,7 @@ def _as_json(fan: Done) -> dict[str, Any]:
         "steps": list(fan.steps),
         "moved": {"from": str(moved[0]), "to": str(moved[1])} if moved else None,
         "plugged": list(fan.change.plugged),
+        "overlaps": list(fan.change.overlaps),
     }
 
 

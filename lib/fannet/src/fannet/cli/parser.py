@@ -16,13 +16,13 @@ each host owns the slice of the overlay network that its underlay address comput
 
 usage: fanctl COMMAND [ARGUMENT]...
 
-  up      make this host part of a fan, or mend it
+  up      make this host part of a fan, or repair it
   down    take a fan of this host away
   show    list the fans of this host
   check   find out what is wrong, here and on the way to other hosts
   config  list the fans that {FANFILE} asks for
   boot    bring up those fans whenever this host boots
-  help    this text; fanctl COMMAND --help tells more of each
+  help    this text; fanctl COMMAND --help tells more of each; fanctl --version
 
 Two hosts, 172.30.0.28 and 172.30.0.27, on one fan; the same on both:
 
@@ -34,7 +34,7 @@ The first now owns 250.0.28.0/24, and its bridge fan-250 has the address 250.0.2
 plugged into the bridge reaches the second's 250.0.27.0/24.
 
 Exit codes: 0 all is done or well; 1 something failed or is wrong, and standard error says what;
-2 the command line is wrong, and nothing was done.
+2 the command line is wrong, and nothing was done; 3 up -a did all but lines that are wrong.
 """
 
 UNDERLAYS = """\
@@ -46,7 +46,7 @@ UNDERLAY is the network that hosts reach each other on, as one of
 The prefixes are the same on all hosts; the underlay's may be shorter than the device's own."""
 
 UP = f"""\
-Make this host part of a fan, or mend what is not as it should be.
+Make this host part of a fan, or repair what is not as it should be.
 
 {UNDERLAYS}"""
 
@@ -122,6 +122,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     verbs = _make_verbs()
     if argv[0] in ("-h", "--help", "help"):
         return argparse.Namespace(run=_print_overview)
+    if argv[0] == "--version":
+        return argparse.Namespace(run=_print_version)
     if argv[0] not in verbs:
         known = ", ".join([*verbs, "help"])
         raise UsageError(f"command {argv[0]!r} is unknown; there are: {known}")
@@ -137,6 +139,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def _print_overview(_: argparse.Namespace) -> int:
     print(OVERVIEW, end="")
+    return 0
+
+
+def _print_version(_: argparse.Namespace) -> int:
+    from fannet import __version__
+
+    print(f"fanctl {__version__}")
     return 0
 
 
@@ -177,6 +186,11 @@ def _make_verbs() -> dict[str, Parser]:
         default=0,
         metavar="SECONDS",
         help="wait so long for an underlay address that is not there yet (0)",
+    )
+    up.add_argument(
+        "--force",
+        action="store_true",
+        help="let a change of the bridge cut off what is plugged into the old one",
     )
     _add_words(up, "")
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import IPv4Network
 from pathlib import Path
 
 from fannet import programs, rules
 from fannet.devices import Devices, name_port, name_tunnel
 from fannet.drops import DROPS
-from fannet.errors import ConflictError, FannetError
+from fannet.errors import ConflictError, FannetError, UnderlayError
 from fannet.fan import Change, Fan, FanState
 from fannet.links import FORWARDING, Host, Link, open_host
 from fannet.marks import Mark, find_marks
@@ -64,7 +64,7 @@ def down(overlay: IPv4Network) -> Change:
             return Change()
         plugged = _list_plugged(host, mark.fan)
         Devices(host, work, mark.fan).remove()
-        _make_rules(work, [mark.fan for mark in marks.values()])
+        _make_rules(host, work, [mark.fan for mark in marks.values()])
         # Docker, LXD and libvirt route for their bridges, and may rely on what we turned on.
         routed = any(link.kind == "bridge" for link in host.links().values())
         if (
@@ -99,19 +99,23 @@ def _make(
     is_off = FORWARDING.read_text() == "0\n"
     mark = Mark(fan, is_off or any(mark.forwarding_was_off for mark in known))
     Devices(host, work, fan).make(device, mark)
-    _make_rules(work, [*others, fan])
+    _make_rules(host, work, [*others, fan])
     if is_off:
         work.do("turn ip_forward on", lambda: FORWARDING.write_text("1"))
 
 
-def _make_rules(work: Work, fans: list[Fan]) -> None:
-    if not rules.is_in_force(fans):
+def _make_rules(host: Host, work: Work, fans: list[Fan]) -> None:
+    devices = {}
+    for fan in fans:
+        with suppress(UnderlayError):  # what is wrong with another fan is told for that one
+            devices[fan] = host.find_underlay(fan.mapping, fan.host).name
+    if not rules.is_in_force(fans, devices):
         step = (
             "put the packet filter's rules in force"
             if fans
             else "remove the packet filter's rules"
         )
-        work.do(step, lambda: rules.apply_rules(fans))
+        work.do(step, lambda: rules.apply_rules(fans, devices))
 
 
 def _read(host: Host, fan: Fan, marks: Iterable[Mark]) -> FanState:
@@ -149,7 +153,7 @@ def _count_drops(fan: Fan, tunnel: Link | None) -> dict[str, int]:
                     for reason, count in maps.count_drops(slot).items():
                         counts[reason] += count
         counts["rx_tunnel"] = tunnel.rx_errors
-    return counts | {"rx_fragment": rules.count_fragments()}
+    return counts | rules.count_drops()
 
 
 def _list_plugged(host: Host, fan: Fan) -> tuple[str, ...]:

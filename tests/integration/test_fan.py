@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,25 @@ from tests.integration.kit import reboot_machine, run_hook
 # With an option that the engine knows, spelled as no program would.
 DAEMON = '{"debug":   true, "bip": "10.99.0.1/24"}'
 PEERS = "query?query=fan_peer_up"
+# Sends a UDP packet with a source of its own choice, and the start of a VXLAN header in it.
+FORGE = """
+import socket, struct, sys
+source, target, port = sys.argv[1:]
+udp = struct.pack(">HHHH", 40000, int(port), 16, 0) + b"\\x08" + bytes(7)
+addresses = socket.inet_aton(source) + socket.inet_aton(target)
+header = struct.pack(">BBHHHBBH", 0x45, 0, 0, 0, 0, 64, 17, 0) + addresses
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+raw.sendto(header + udp, (target, 0))
+"""
+# The same with the source that the kernel gives it.
+SEND = """
+import socket, sys
+try:
+    socket.socket(type=socket.SOCK_DGRAM).sendto(bytes(8), (sys.argv[1], 8472))
+except PermissionError:
+    print("refused")
+"""
+NOBODY = ("setpriv", "--reuid=65534", "--clear-groups", "python3", "-c", SEND)
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +134,40 @@ def test_a_peer_behind_a_firewall_is_named_and_the_reason_explained(
         run_on(fan, 1, "sh", "-c", f"iptables -D {rule}")
     run_hook(fan, "update-status", unit=units[0])
     assert read_status(fan, units[0])[0] == "active"
+
+
+def count_forged(juju: jubilant.Juju, unit: str) -> dict[str, int]:
+    """Return what a unit dropped that went around its programs, by reason."""
+    results = juju.run(unit, "drops").results
+    names = ("rx-forged", "tx-forged")
+    return {name: int(results.get(name, "0").partition(":")[0]) for name in names}
+
+
+@pytest.mark.parametrize("bridged", ["0", "1"], ids=["bridged past iptables", "br_netfilter"])
+def test_nothing_forged_goes_around_the_programs_beside_dockers_tables(
+    fan: jubilant.Juju, units: dict[int, str], bridged: str
+) -> None:
+    here, there = (
+        IPv4Interface(fan.run(units[machine], "show").results["underlay"]) for machine in (0, 1)
+    )
+    another = here.network.broadcast_address - 1
+    switch = f"net.bridge.bridge-nf-call-iptables={bridged}"
+    run_on(fan, 0, "sysctl", "-q", "-w", switch)
+    pid = run_on(fan, 0, "docker", "inspect", "--format", "{{.State.Pid}}", "web").strip()
+    in_web = ("nsenter", f"--net=/proc/{pid}/ns/net")
+    forge = ("python3", "-c", FORGE)
+    before = count_forged(fan, units[0])
+    run_on(fan, 0, *in_web, *forge, str(another), str(there.ip), "8472")
+    run_on(fan, 0, *in_web, *forge, str(another), str(here.ip), "8472")
+    run_on(fan, 0, *in_web, *NOBODY, str(there.ip))
+    assert run_on(fan, 0, *NOBODY, str(there.ip)).strip() == "refused"
+    # Of its own slice's addresses, its own NAT would make its own.
+    run_on(fan, 1, *forge, read_address(fan, 0, "web"), str(here.ip), "9")
+    after = count_forged(fan, units[0])
+    assert {name: after[name] - before[name] for name in after} == {"rx-forged": 2, "tx-forged": 3}
+    run_on(fan, 0, "sysctl", "-q", "-w", "net.bridge.bridge-nf-call-iptables=1")
+    assert reaches(fan, 0, inside("web"), read_address(fan, 1, "db"))
+    assert reaches(fan, 0, inside("web"), str(there.ip))
 
 
 def test_wrong_options_block_by_name_while_containers_go_on(

@@ -17,7 +17,12 @@ from tools.pack import ROOT
 PACKAGES = ("iperf3", "iptables", "iputils-ping", "nftables", "procps", "python3")
 LIBRARIES = ("pyroute2", "pytest", "scapy")  # all of them Python alone, also what they need
 FOLDER = "lib/fannet/tests/integration"
-FILES = ("test_datapath.py", "test_forged_packets.py", "test_ipip.py")
+FILES = (
+    "test_around_the_programs.py",
+    "test_datapath.py",
+    "test_forged_packets.py",
+    "test_ipip.py",
+)
 TIMEOUT = 900.0  # seconds; on two quiet cores all takes a quarter of that
 
 
@@ -61,6 +66,7 @@ def test_the_fans_own_tests_pass_on_a_distributions_kernel(
     write_archive(tmp_path / "tests.tar")
     with boot(build_disk(PACKAGES, backports=backports)) as guest:
         guest.copy(tmp_path / "tests.tar", "/tmp/tests.tar")
+        guest.run("/usr/sbin/modprobe", "br_netfilter")  # as Docker does
         guest.run("/usr/bin/mkdir", "/tests")
         guest.run("/usr/bin/tar", "-xf", "/tmp/tests.tar", "-C", "/tests")
         release = guest.run("/usr/bin/uname", "-r").stdout.strip()

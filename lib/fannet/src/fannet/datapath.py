@@ -19,7 +19,7 @@ from fannet.devices import (
     remove_leftovers,
 )
 from fannet.drops import DROPS
-from fannet.errors import FannetError
+from fannet.errors import FannetError, UnderlayError
 from fannet.fan import Change, Fan, FanState
 from fannet.links import FORWARDING, Host, Link, open_host
 from fannet.lock import hold_lock
@@ -175,13 +175,17 @@ class _Site:
 
 
 def _make_rules(host: Host, work: Work, fans: list[Fan]) -> None:
-    if not rules.is_in_force(fans):
+    devices = {}
+    for fan in fans:
+        with suppress(UnderlayError):  # what is wrong with another fan is told for that one
+            devices[fan] = host.find_underlay(fan.mapping, fan.host).name
+    if not rules.is_in_force(fans, devices):
         step = (
             "put the packet filter's rules in force"
             if fans
             else "remove the packet filter's rules"
         )
-        work.do(step, lambda: rules.apply_rules(fans))
+        work.do(step, lambda: rules.apply_rules(fans, devices))
 
 
 def _read(host: Host, fan: Fan, marks: Iterable[Mark]) -> FanState:
@@ -222,7 +226,7 @@ def _count_drops(fan: Fan, tunnel: Link | None) -> dict[str, int]:
                     for reason, count in maps.count_drops(slot).items():
                         counts[reason] += count
         counts["rx_tunnel"] = tunnel.rx_errors
-    return counts | {"rx_fragment": rules.count_fragments()}
+    return counts | rules.count_drops()
 
 
 def _list_plugged(host: Host, fan: Fan) -> tuple[str, ...]:

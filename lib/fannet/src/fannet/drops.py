@@ -31,4 +31,7 @@ DROPS = BPF_DROPS | {
     "rx_tunnel": "is malformed in what the tunnel's device looks at",
     # Fragments are put together before a tunnel's device, and our programs, see the packet.
     "rx_fragment": "is a fragment of a tunnel's packet",
+    # What goes around the programs, from the underlay or a container; see rules.py.
+    "rx_forged": "came from elsewhere than where its source address is",
+    "tx_forged": "is for the fan's port of another host, and not from the tunnel",
 }

@@ -8,6 +8,7 @@ import select
 import socket
 import struct
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from fannet.errors import FannetError
+from fannet.rules import CHECKED
 
 PING = Path("/usr/bin/ping")
 HEADERS = 28  # bytes that ping's size lacks to the packet's: IPv4 20, ICMP 8
@@ -106,6 +108,8 @@ def knock(host: IPv4Address, port: int, source: IPv4Address) -> Port:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.settimeout(_PATIENCE)
         try:
+            mark = CHECKED.to_bytes(4, sys.byteorder)  # as the tunnel's own packets have
+            sender.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
             sender.bind((str(source), 0))
             sender.connect((str(host), port))
             sender.send(b"")

@@ -124,13 +124,15 @@ class Container(Namespace):
 class Host(Namespace):
     """A host on the underlay."""
 
-    def __init__(self, switch: Namespace, address: str, *, mtu: int = 1500):
+    def __init__(
+        self, switch: Namespace, address: str, *, mtu: int = 1500, bridge: str = "switch"
+    ):
         self.address = IPv4Interface(address)
         super().__init__(f"host-{self.address.ip}")
         port = f"port{int(self.address.ip) % 65536}"
         switch.configure(
             f"link add {port} mtu {mtu} type veth peer name eth0 netns {self.name} mtu {mtu}",
-            f"link set {port} master switch up",
+            f"link set {port} master {bridge} up",
         )
         self.configure("link set eth0 up", f"address add {self.address} dev eth0")
 
@@ -184,8 +186,9 @@ class Lab:
         self.switch = self._keep(Namespace("switch"))
         self.switch.configure("link add switch type bridge", "link set switch up")
 
-    def host(self, address: str, **settings: Any) -> Host:
-        return self._keep(Host(self.switch, address, **settings))
+    def host(self, address: str, *, behind: Host | None = None, **settings: Any) -> Host:
+        """Return a host on the switch, or on a bridge of another host."""
+        return self._keep(Host(behind or self.switch, address, **settings))
 
     def container(self, host: Host, address: str, **settings: Any) -> Container:
         return self._keep(Container(host, address, **settings))

@@ -237,7 +237,7 @@ def test_a_container_cannot_forge_and_each_drop_is_counted(lab: Lab) -> None:
 
     with Sniffer(other.host) as underlay:
         for reason, packet in (
-            ("tx_source", ip(src="250.0.27.9")),
+            ("rx_forged", ip(src="250.0.27.9")),  # a rule is there before the program
             ("tx_source", ip(src="10.0.0.1")),
             ("tx_destination", ip(dst="250.0.0.5")),
             ("tx_nested", ether / IP(src="250.0.28.5", dst="250.0.27.5") / IP() / udp),
@@ -246,3 +246,51 @@ def test_a_container_cannot_forge_and_each_drop_is_counted(lab: Lab) -> None:
             send(one, packet)
             wait_for(lambda b=before, r=reason: one.host.drops().get(r, 0) > b, reason)
         assert not underlay.has(b"forged")
+
+
+def test_nothing_goes_around_the_programs(lab: Lab) -> None:
+    one, other = pair(lab)
+    near, far = one.host, other.host
+    evil = lab.host(f"{EVIL}/16")
+    for host in (near, far):
+        devices = ("all", "default", "eth0", "fan-250", "fan-ipip")
+        host.run("sysctl", "-qw", *(f"net.ipv4.conf.{x}.rp_filter=0" for x in devices))
+    up(near)
+    up(far)
+    gateway = Ether(src=one.mac(), dst=near.mac("fan-250"))
+    bare = Ether(src=evil.mac(), dst=far.mac())
+    there, here = str(far.address.ip), str(near.address.ip)
+    udp = UDP(sport=1, dport=9) / Raw(b"forged")
+
+    def ipip(source: str, target: str, **ip: str) -> Packet:
+        return gateway / IP(src=source, dst=target, proto=4) / inner(**ip) / udp
+
+    wrong = []
+    with Sniffer(one) as here_sniffer, Sniffer(other) as there_sniffer:
+        for name, sender, packet, host, reason in (
+            (
+                "with the host's address",
+                one,
+                ipip("250.0.28.5", there, src="250.0.28.1", dst="250.0.27.5"),
+                near,
+                "tx_forged",
+            ),
+            ("as another host", one, ipip(EVIL, there, dst="250.0.27.5"), near, "tx_forged"),
+            ("as another host, to its own", one, ipip(EVIL, here), near, "rx_forged"),
+            (
+                "as another slice's, to its own host",
+                one,
+                gateway / inner(src="250.0.27.1", dst="250.0.28.1") / udp,
+                near,
+                "rx_forged",
+            ),
+            ("in no tunnel", evil, bare / inner(dst="250.0.27.5") / udp, far, "rx_forged"),
+        ):
+            before = host.drops().get(reason, 0)
+            send(sender, packet)
+            wait_for(lambda h=host, b=before, r=reason: h.drops().get(r, 0) > b, name)
+            if here_sniffer.has(b"forged") or there_sniffer.has(b"forged"):
+                wrong.append(name)
+    assert not wrong
+    for target in ("250.0.27.5", "250.0.27.1", there):
+        ping(one, target)

@@ -11,7 +11,6 @@ from fannet import AddressError, Fan, FanError, name_bridge, parse_mapping
 from fannet.drops import BPF_DROPS, DROPS
 from fannet.marks import Mark, read_mark
 from fannet.programs import SLOTS, Numbers, find_slot
-from fannet.rules import write_rules
 
 MAPPING = parse_mapping("250.0.0.0/8", "172.30.0.0/16")
 HOST = IPv4Address("172.30.0.28")
@@ -100,34 +99,6 @@ def test_what_a_mark_says_is_read_back(fan: Fan, forwarding_was_off: bool) -> No
 @given(st.text() | st.text().map(lambda text: f"fannet {text}"))
 def test_other_texts_are_no_marks(text: str) -> None:
     assert read_mark(text) is None
-
-
-def test_rules_of_one_port_are_written_once() -> None:
-    other = Fan(parse_mapping("99.0.0.0/8", "172.30.0.0/16"), HOST, masquerade=False)
-    chains = [chain for chain, _ in write_rules([make_fan(), other])]
-    assert sorted(chains) == ["fragments", "leaving", *["passing"] * 3, "sending"]
-
-
-def test_a_vxlan_fans_tunnels_and_what_leaves_for_other_slices_are_not_tracked() -> None:
-    rules = [rule.partition(" notrack")[0] for _, rule in write_rules([make_fan()])]
-    fan = make_fan()
-    assert rules[1:4] == [
-        f"ip saddr 172.30.0.0/16 ip daddr {HOST} udp dport 8472",
-        f"ip saddr {HOST} ip daddr 172.30.0.0/16 udp dport 8472",
-        f'iifname "fan-250" ip saddr {fan.slice} ip daddr 250.0.0.0/8 ip daddr != {fan.slice}',
-    ]
-    assert not any("notrack" in rule for _, rule in write_rules([make_fan(encapsulation="ipip")]))
-
-
-def test_fragments_of_ipip_are_told_by_its_number() -> None:
-    # /etc/protocols calls another protocol ipip.
-    rules = dict(write_rules([make_fan(encapsulation="ipip")]))
-    assert "ip protocol 4 " in rules["fragments"]
-
-
-def test_rules_with_other_contents_have_other_digests() -> None:
-    one, other = (write_rules([make_fan(bridge=name)])[-1][1] for name in ("one", "two"))
-    assert one.rpartition("comment")[2] != other.rpartition("comment")[2]
 
 
 def test_numbers_take_as_much_room_as_in_the_programs() -> None:

@@ -78,18 +78,27 @@ static __always_inline int set_remote(struct __sk_buff *skb, const struct fan *f
 	return bpf_skb_set_tunnel_key(skb, (void *)&key, KEY_SIZE, flags);
 }
 
+/* Sends a packet to its remote host. */
+static __always_inline int pass_to_tunnel(struct __sk_buff *skb, const struct fan *fan)
+{
+	skb->mark = CHECKED;
+	return bpf_redirect(fan->tunnel, 0);
+}
+
 /* Sends a packet to what the port receives, on a processor. */
 static __always_inline int pass_to_port(struct __sk_buff *skb, const struct fan *fan, __u32 cpu)
 {
 	/* A share of all hashes is each processor's; this is the middle of its. */
 	if (cpu < fan->cpus)
 		bpf_set_hash(skb, (2ULL * cpu + 1) * (1ULL << 31) / fan->cpus);
+	skb->mark = CHECKED;
 	return bpf_redirect(fan->port, BPF_F_INGRESS);
 }
 
 /* Sends a packet to the container behind a device. */
 static __always_inline int deliver(struct __sk_buff *skb, __u32 device)
 {
+	skb->mark = 0;
 	if (!bpf_map_lookup_elem(&veths, &device))
 		return bpf_redirect(device, 0);
 	/* It had another address than the tunnel's, which is of no matter there. */
@@ -119,7 +128,7 @@ int fan_tx(struct __sk_buff *skb)
 		note_path(fan, skb->ingress_ifindex, &eth, packet.source);
 		note_flow(skb, &eth, &packet);
 	}
-	return bpf_redirect(fan->tunnel, 0);
+	return pass_to_tunnel(skb, fan);
 }
 
 /* What it does not take goes on to the bridge; fan_tx drops there what is to be dropped. */
@@ -150,7 +159,7 @@ int fan_direct(struct __sk_buff *skb)
 	if (way->sender != here)
 		way->sender = here;
 	note_path(fan, device, &eth, packet.source);
-	return bpf_redirect(fan->tunnel, 0);
+	return pass_to_tunnel(skb, fan);
 }
 
 SEC("tc")

@@ -9,6 +9,9 @@
 
 #include <bpf/bpf_helpers.h>
 
+/* Marks packets for the packet filter; rules.py tells what for. */
+#define CHECKED 0xfa000000
+
 #define FANS 16 /* on one tunnel; the first place stands for packets that are no fan's */
 
 /* One fan's numbers, from mapping.py; addresses in host byte order. Zeros are no fan. */

@@ -28,6 +28,11 @@ ADVICE = {
         "the sender computes this host's slice otherwise",
         "compare overlay and underlay prefixes in fanctl show on both hosts",
     ),
+    "rx_forged": (
+        "they come by a device that does not lead back to the sender, or someone forges addresses",
+        "see by which: tcpdump -ni any host PEER; of two devices on the underlay's network, only "
+        "the one with the fan's address may answer for it: sysctl net.ipv4.conf.all.arp_ignore=1",
+    ),
     "rx_fragment": (
         "packets are larger than the way between the hosts takes, and come in pieces",
         "set a smaller mtu on all hosts: fanctl up ... mtu N",

@@ -17,7 +17,14 @@ from tools.pack import ROOT
 PACKAGES = ("iperf3", "iptables", "iputils-ping", "nftables", "procps", "python3")
 LIBRARIES = ("pyroute2", "pytest", "scapy")  # all of them Python alone, also what they need
 FOLDER = "lib/fannet/tests/integration"
-FILES = ("test_datapath.py", "test_forged_packets.py", "test_ipip.py")
+FILES = (
+    "test_datapath.py",
+    "test_ethernet_addresses.py",
+    "test_forged_packets.py",
+    "test_ipip.py",
+    "test_iptables_rules.py",
+    "test_nested_tunnels.py",
+)
 TIMEOUT = 900.0  # seconds; on two quiet cores all takes a quarter of that
 
 

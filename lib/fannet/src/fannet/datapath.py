@@ -15,6 +15,7 @@ from fannet.errors import ConflictError, FannetError
 from fannet.fan import Change, Fan, FanState
 from fannet.links import FORWARDING, Host, Link, open_host
 from fannet.marks import Mark, find_marks
+from fannet.tunnels import tell_ports
 from fannet.work import Work
 
 _LOCK = Path("/run/lock/fannet.lock")
@@ -64,6 +65,7 @@ def down(overlay: IPv4Network) -> Change:
             return Change()
         plugged = _list_plugged(host, mark.fan)
         Devices(host, work, mark.fan).remove()
+        tell_ports(host, work)
         _make_rules(work, [mark.fan for mark in marks.values()])
         # Docker, LXD and libvirt route for their bridges, and may rely on what we turned on.
         routed = any(link.kind == "bridge" for link in host.links().values())
@@ -99,6 +101,7 @@ def _make(
     is_off = FORWARDING.read_text() == "0\n"
     mark = Mark(fan, is_off or any(mark.forwarding_was_off for mark in known))
     Devices(host, work, fan).make(device, mark)
+    tell_ports(host, work)
     _make_rules(work, [*others, fan])
     if is_off:
         work.do("turn ip_forward on", lambda: FORWARDING.write_text("1"))

@@ -13,6 +13,7 @@ from fannet.fan import OVERHEAD, Fan
 from fannet.links import Host, Link, pack_mac, silence_ipv6
 from fannet.marks import TUNNEL_MARK, Mark, find_marks, read_mark
 from fannet.programs import Numbers, Program
+from fannet.tunnels import list_ports
 from fannet.work import Work
 
 # The tunnel's MTU limits nothing: that of the bridge and its port does. So several fans, whose
@@ -205,6 +206,7 @@ class Devices:
                     fresh_maps.write(place, its)
                 veths = direct.list_veths(links, known)
                 fresh_maps.set_veths(veths)
+                fresh_maps.set_ports(list_ports(links.values()))
                 programs.attach(rx, tunnel.index, "ingress")
                 for its in known.values():
                     if its.port in links:
@@ -250,6 +252,7 @@ class Devices:
             mac=pack_mac(bridge.mac),
             slot=slot,
             cpus=self._count_processors(port, known.get(slot)),
+            bridged=int(not fan.shortcuts),
         )
 
     def _count_processors(self, port: Link, known: Numbers | None) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import os
 import re
 from collections import deque
 from collections.abc import Sequence
@@ -27,7 +26,8 @@ _DIRECT_ERRORS = 2  # LIBBPF_STRICT_DIRECT_ERRS: negative error numbers, as from
 _PRINT = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 # Lines that only frame the reason, or count what the verifier did.
 _FRAME = re.compile(
-    r"failed to load|load failed|PROG LOAD LOG|^processed \d+ insns|^verification time|^stack depth"
+    r"failed to load(:| program| object)|program load failed|load bpf program failed"
+    r"|^-- (BEGIN|END) |: -- BEGIN |^(processed \d+ insns|verification time|stack depth)"
 )
 _said: deque[str] = deque(maxlen=1000)  # the verifier may tell each step; the reason is the last
 
@@ -70,7 +70,7 @@ def check(result: int, what: str) -> int:
         KernelError: it is an error's number.
     """
     if result < 0:
-        raise KernelError(f"{what}: {os.strerror(-result)}")
+        raise KernelError(f"{what}: {_name_error(result)}")
     return result
 
 
@@ -89,13 +89,20 @@ def explain(result: int, what: str) -> None:
         _logger.log(logging.ERROR if result < 0 else logging.DEBUG, "%s", line)
     if result < 0:
         reason = find_reason(_said)
-        raise KernelError(f"{what}: {os.strerror(-result)}" + (f" ({reason})" if reason else ""))
+        raise KernelError(f"{what}: {_name_error(result)}" + (f" ({reason})" if reason else ""))
 
 
 def find_reason(lines: Sequence[str]) -> str:
     """Return the last line that says why something failed; empty if none does."""
-    reasons = (line for line in reversed(lines) if line and not _FRAME.search(line))
-    return next(reasons, "").removeprefix("libbpf: ")[:300]
+    told = (line.removeprefix("libbpf: ").strip() for line in reversed(lines))
+    return next((line for line in told if line and not _FRAME.search(line)), "")[:300]
+
+
+def _name_error(result: int) -> str:
+    """Return what an error's number means; libbpf has some of its own beside the kernel's."""
+    text = ctypes.create_string_buffer(200)
+    open_library().libbpf_strerror(result, text, ctypes.c_size_t(len(text)))
+    return text.value.decode(errors="replace")
 
 
 @_PRINT

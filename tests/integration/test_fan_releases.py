@@ -25,6 +25,7 @@ FANNET = ROOT / "lib" / "fannet" / "src" / "fannet"
 ENTER = """\
 set -e
 mount --bind "{root}" "{root}"
+mkdir -p "{root}/proc" "{root}/sys" "{root}/mnt" "{root}/dev" "{root}/run"
 mount -t proc proc "{root}/proc"
 mount -t sysfs sysfs "{root}/sys"
 mount -t tmpfs tmpfs "{root}/mnt"

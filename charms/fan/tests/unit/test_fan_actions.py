@@ -75,6 +75,7 @@ def test_show_lists_what_there_is(host: Host, run: Run, act: Act) -> None:
         "encapsulation": "vxlan, VNI 16384000, UDP port 8472",
         "mtu": 1450,
         "masquerade": "true",
+        "shortcuts": "true",
         "device": "eth0",
         "plugged": "veth1",
         "problems": "none",

@@ -1,16 +1,15 @@
-"""The fan with the libbpf, nft and Python of each release that users have, on this host's kernel."""
+"""The fan with libbpf, nft and Python of each release that users have, on this kernel."""
 
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from lib.fannet.tests.integration.kit import Host, Lab, ping
+from lib.fannet.tests.integration.kit import Lab, ping
 from tests.integration.roots import Release, build_root
 from tools.pack import ROOT
 

@@ -82,6 +82,12 @@ def test_show_lists_what_there_is(host: Host, run: Run, act: Act) -> None:
     }
 
 
+def test_the_short_ways_go_by_their_option(host: Host, run: Run, act: Act) -> None:
+    run()
+    run(shortcuts=False)
+    assert act("show")["shortcuts"] == "false"
+
+
 def test_an_action_shows_the_fan_that_is_while_the_options_are_wrong(
     host: Host, run: Run, act: Act
 ) -> None:

@@ -20,8 +20,11 @@ FOLDER = "lib/fannet/tests/integration"
 FILES = (
     "test_around_the_programs.py",
     "test_datapath.py",
+    "test_ethernet_addresses.py",
     "test_forged_packets.py",
     "test_ipip.py",
+    "test_iptables_rules.py",
+    "test_nested_tunnels.py",
 )
 TIMEOUT = 900.0  # seconds; on two quiet cores all takes a quarter of that
 

@@ -43,6 +43,7 @@ class Config(pydantic.BaseModel):
     port: int = 8472
     mtu: int = 0
     masquerade: bool = True
+    shortcuts: bool = True
     dhcp: bool = False
     docker: Docker = Docker.NETWORK
     docker_network: str = "fan"

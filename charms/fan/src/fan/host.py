@@ -150,6 +150,7 @@ def plan(config: Config) -> Plan:
         port=config.port,
         mtu=config.mtu,
         masquerade=config.masquerade,
+        shortcuts=config.shortcuts,
     )
     return Plan(
         config,

@@ -58,6 +58,7 @@ def list_fan(state: fannet.FanState) -> dict[str, Any]:
         ),
         "mtu": state.mtu,
         "masquerade": str(fan.masquerade).lower(),
+        "shortcuts": str(fan.shortcuts).lower(),
         "device": state.device or "none",
         "plugged": ", ".join(state.plugged) or "none",
         "problems": "; ".join(state.problems) or "none",

@@ -75,10 +75,17 @@ def test_show_lists_what_there_is(host: Host, run: Run, act: Act) -> None:
         "encapsulation": "vxlan, VNI 16384000, UDP port 8472",
         "mtu": 1450,
         "masquerade": "true",
+        "shortcuts": "true",
         "device": "eth0",
         "plugged": "veth1",
         "problems": "none",
     }
+
+
+def test_the_short_ways_go_by_their_option(host: Host, run: Run, act: Act) -> None:
+    run()
+    run(shortcuts=False)
+    assert act("show")["shortcuts"] == "false"
 
 
 def test_an_action_shows_the_fan_that_is_while_the_options_are_wrong(

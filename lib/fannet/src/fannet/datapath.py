@@ -24,6 +24,7 @@ from fannet.fan import Change, Fan, FanState
 from fannet.links import FORWARDING, Host, Link, open_host
 from fannet.lock import hold_lock
 from fannet.marks import Mark, find_marks, read_mark
+from fannet.tunnels import tell_ports
 from fannet.work import Work
 
 
@@ -107,6 +108,7 @@ def down(overlay: IPv4Network) -> Change:
             work.do("turn ip_forward off", lambda: FORWARDING.write_text("0"))
         _make_rules(host, work, others)
         devices.remove_links()
+        tell_ports(host, work)
         return Change(tuple(work.steps), None, plugged)
 
 
@@ -147,6 +149,7 @@ class _Site:
             self._remove(old, keep_bridge=old.own_bridge and new.own_bridge)
         _make_rules(self.host, self.work, [*self.others, new])
         devices.make(device, mark, self.loaded)
+        tell_ports(self.host, self.work)
         devices.open()
         if is_off:
             self.work.do("turn ip_forward on", lambda: FORWARDING.write_text("1"))
@@ -163,6 +166,7 @@ class _Site:
             devices.leave_tunnel,
             lambda: _make_rules(self.host, site.work, self.others),
             devices.remove_links,
+            lambda: tell_ports(self.host, site.work),
             lambda: remove_leftovers(self.host, site.work, self.others),
         ):
             with suppress(FannetError, OSError):

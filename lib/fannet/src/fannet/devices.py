@@ -14,6 +14,7 @@ from fannet.links import Host, Link, pack_mac, silence_ipv6
 from fannet.marks import TUNNEL_MARK, Mark, find_marks, read_mark
 from fannet.netlink import NetlinkError
 from fannet.programs import Maps, Numbers, Program
+from fannet.tunnels import list_ports
 from fannet.work import Work
 
 # The tunnel's MTU limits nothing: that of the bridge and its port does. So several fans, whose
@@ -247,6 +248,7 @@ class Devices:
                     fresh_maps.write(place, its)
                 veths = direct.list_veths(links, known)
                 fresh_maps.set_veths(veths)
+                fresh_maps.set_ports(list_ports(links.values()))
                 programs.attach(rx, tunnel.index, "ingress")
                 for its in known.values():
                     if its.port in links:
@@ -292,6 +294,7 @@ class Devices:
             mac=pack_mac(bridge.mac),
             slot=slot,
             cpus=self._count_processors(port, known.get(slot)),
+            bridged=int(not fan.shortcuts),
         )
 
     def _count_processors(self, port: Link, known: Numbers | None) -> int:

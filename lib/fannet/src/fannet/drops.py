@@ -15,6 +15,8 @@ BPF_DROPS = {
     "rx_arp": "is no ARP for IPv4, or its sender is not its Ethernet source",
     "rx_ipv6": "is IPv6",
     "rx_protocol": "is neither IPv4 nor ARP",
+    "rx_own": "its Ethernet source is a container's of this host, or the bridge's",
+    "rx_macs": "its host has used more than 1024 Ethernet addresses in five minutes",
     "tx_truncated": "is shorter than its headers say",
     "tx_source": "its source address is not in this host's slice",
     "tx_destination": "its destination is no other host's in the overlay",

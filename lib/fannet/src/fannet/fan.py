@@ -35,6 +35,7 @@ class Fan:
         port: VXLAN's UDP port. ipip has none.
         mtu: the largest packet inside the fan, in bytes; 0: the underlay device's less OVERHEAD.
         masquerade: whether packets that leave the overlay take this host's address.
+        shortcuts: whether vxlan's packets whose way is known go past the bridge and iptables.
 
     Raises:
         FanError: a setting is out of range, or two do not go together.
@@ -50,6 +51,7 @@ class Fan:
     port: int = VXLAN_PORT
     mtu: int = 0
     masquerade: bool = True
+    shortcuts: bool = True
 
     def __post_init__(self) -> None:
         self.mapping.slice_of(self.host)

@@ -57,6 +57,9 @@ FLAGS = {
     "no-masquerade": Flag(
         "", "leave the addresses of packets that leave the overlay alone", "masquerade", False
     ),
+    "no-shortcuts": Flag(
+        "", "let all packets go through the bridge, where iptables see each", "shortcuts", False
+    ),
 }
 # Only the file has these. The original wrote them, and `up -a` heeds them.
 SWITCHES = {"enable": True, "off": False, "disable": False}
@@ -83,6 +86,7 @@ class Entry:
     port: int = VXLAN_PORT
     mtu: int = 0
     masquerade: bool = True
+    shortcuts: bool = True
     enabled: bool = True
     line: int = field(default=0, compare=False)
 
@@ -104,6 +108,7 @@ class Entry:
             port=self.port,
             mtu=self.mtu,
             masquerade=self.masquerade,
+            shortcuts=self.shortcuts,
         )
 
 
@@ -171,6 +176,8 @@ def write_flags(fan: Fan, host_reserve: int | None) -> str:
         flags.append(f"mtu {fan.mtu}")
     if not fan.masquerade:
         flags.append("no-masquerade")
+    if not fan.shortcuts:
+        flags.append("no-shortcuts")
     return " ".join(flags)
 
 

@@ -42,6 +42,7 @@ class Mark:
             "port": fan.port,
             "mtu": fan.mtu,
             "masquerade": int(fan.masquerade),
+            "shortcuts": int(fan.shortcuts),
             "forwarding_was_off": int(self.forwarding_was_off),
         }
         return " ".join([_SIGN, *(f"{name}={value}" for name, value in values.items())])
@@ -65,6 +66,7 @@ def read_mark(alias: str) -> Mark | None:
             port=int(values["port"]),
             mtu=int(values["mtu"]),
             masquerade=values["masquerade"] == "1",
+            shortcuts=values.get("shortcuts", "1") == "1",  # older marks have none
         )
         return Mark(fan, values["forwarding_was_off"] == "1")
     except (KeyError, ValueError, FannetError):

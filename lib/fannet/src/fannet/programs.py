@@ -11,25 +11,23 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from fannet.drops import BPF_DROPS
 from fannet.errors import ConflictError, KernelError
+from fannet.libbpf import check, explain, listen, open_library
 
 _OBJECT = Path(__file__).parent / "bpf" / "fan.bpf.o"
 VETHS = 1024  # the most devices that Maps.set_veths takes, as in bpf/ways.h
 SLOTS = range(1, 16)  # FANS in bpf/mapping.h; the first place stands for packets that are no fan's
-_FAN = struct.Struct("=12I6sHI")  # struct fan
+_FAN = struct.Struct("=12I6sHII")  # struct fan
 _HANDLE = _PRIORITY = 1  # our filter's place among a device's
 _REPLACE = 1  # BPF_TC_F_REPLACE
-# Ubuntu 22.04 has libbpf 0.5; what is used here is the same in all.
-_LIBRARIES = ("libbpf.so.1", "libbpf.so.0")
 
 Direction = Literal["ingress", "egress"]
 _ATTACH_POINT = {"ingress": 1, "egress": 2}  # BPF_TC_INGRESS, BPF_TC_EGRESS
@@ -53,7 +51,9 @@ class Numbers:
     port: int
     mac: bytes
     slot: int
-    cpus: int  # the last: older programs don't know it, and their fans are read with 0 here
+    # The last: older programs don't know these, and their fans are read with 0 here.
+    cpus: int
+    bridged: int
 
     def pack(self) -> bytes:
         return _FAN.pack(*self.__dict__.values())
@@ -129,37 +129,6 @@ class _MapInfo(ctypes.Structure):
     )
 
 
-@cache
-def _library() -> Any:
-    for name in _LIBRARIES:
-        try:
-            library = ctypes.CDLL(name)
-        except OSError:
-            continue
-        library.libbpf_set_print(None)  # its warnings would go to the caller's terminal
-        for function in ("open_mem", "find_program_by_name", "find_map_by_name"):
-            getattr(library, f"bpf_object__{function}").restype = ctypes.c_void_p
-        library.libbpf_get_error.restype = ctypes.c_long
-        library.libbpf_get_error.argtypes = [ctypes.c_void_p]
-        library.bpf_map_update_elem.argtypes = [
-            ctypes.c_int,
-            ctypes.c_char_p,
-            ctypes.c_char_p,
-            ctypes.c_uint64,
-        ]
-        return library
-    raise KernelError(
-        f"none of {', '.join(_LIBRARIES)} is here, and BPF programs are loaded with it; "
-        "install iproute2, which depends on it"
-    )
-
-
-def _check(result: int, what: str) -> int:
-    if result < 0:
-        raise KernelError(f"{what}: {os.strerror(-result)}")
-    return result
-
-
 def find_slot(fans: Mapping[int, Numbers], overlay: IPv4Network) -> int | None:
     """Return the slot of a fan."""
     start = int(overlay.network_address)
@@ -185,7 +154,7 @@ class Maps:
         for slot in SLOTS:
             value = ctypes.create_string_buffer(_FAN.size)
             key = struct.pack("=I", slot)
-            _check(_library().bpf_map_lookup_elem(self._fans, key, value), "reading a BPF map")
+            check(open_library().bpf_map_lookup_elem(self._fans, key, value), "reading a BPF map")
             numbers = Numbers(*_FAN.unpack(value.raw))
             if numbers.tunnel:
                 found[slot] = numbers
@@ -206,19 +175,14 @@ class Maps:
         value = ctypes.create_string_buffer(self._drops_size())
         key = struct.pack("=I", slot)
         drops = self.files["drops"]
-        _check(_library().bpf_map_lookup_elem(drops, key, value), "reading a BPF map")
+        check(open_library().bpf_map_lookup_elem(drops, key, value), "reading a BPF map")
         counts = struct.unpack(f"={len(value.raw) // 8}Q", value.raw)
         one = 1 + len(BPF_DROPS)  # the first says nothing
         return {name: sum(counts[place + 1 :: one]) for place, name in enumerate(BPF_DROPS)}
 
     def read_veths(self) -> dict[int, int]:
         """Return the veth devices that the programs know, and the slots of their fans."""
-        veths, found = self.files.get("veths"), {}
-        for device in _list_keys(veths) if veths else ():
-            key, value = struct.pack("=I", device), ctypes.create_string_buffer(4)
-            if not _library().bpf_map_lookup_elem(veths, key, value):
-                found[device] = struct.unpack("=I", value.raw)[0]
-        return found
+        return self._read("veths")
 
     def set_veths(self, veths: Mapping[int, int]) -> None:
         """Tell the programs the veth devices that lead to other network namespaces.
@@ -228,28 +192,48 @@ class Maps:
         Args:
             veths: the devices' numbers, and of each the slot of its bridge's fan, or 0.
         """
-        file = self.files.get("veths")
-        if file is None:  # programs of ipip
+        self._replace("veths", dict(sorted(veths.items())[-VETHS:]))
+
+    def read_ports(self) -> set[int]:
+        """Return the UDP ports that carry tunnels, as far as the programs were told."""
+        return set(self._read("ports"))
+
+    def set_ports(self, ports: Collection[int]) -> None:
+        """Tell the programs the UDP ports of all fans of this host."""
+        self._replace("ports", dict.fromkeys(ports, 0))
+
+    def _read(self, name: str) -> dict[int, int]:
+        """Return what a map holds; nothing if the programs have none of that name."""
+        file, found = self.files.get(name), {}
+        for number in _list_keys(file) if file is not None else ():
+            key, value = struct.pack("=I", number), ctypes.create_string_buffer(4)
+            if not open_library().bpf_map_lookup_elem(file, key, value):
+                found[number] = struct.unpack("=I", value.raw)[0]
+        return found
+
+    def _replace(self, name: str, wanted: Mapping[int, int]) -> None:
+        """Let a map hold this, and change nothing else of it; nothing if there is no such map."""
+        file = self.files.get(name)
+        if file is None:  # programs of ipip, or of an older version
             return
-        wanted = dict(sorted(veths.items())[-VETHS:])
-        known = self.read_veths()
-        for device in known.keys() - wanted.keys():
-            key = struct.pack("=I", device)
-            _check(_library().bpf_map_delete_elem(file, key), "writing a BPF map")
-        for device, slot in wanted.items() - known.items():
-            self._update(file, device, struct.pack("=I", slot))
+        known = self._read(name)
+        for number in known.keys() - wanted.keys():
+            key = struct.pack("=I", number)
+            check(open_library().bpf_map_delete_elem(file, key), "writing a BPF map")
+        for number, value in wanted.items() - known.items():
+            self._update(file, number, struct.pack("=I", value))
 
     def _drops_size(self) -> int:
-        return 8 * (1 + len(BPF_DROPS)) * _library().libbpf_num_possible_cpus()
+        return 8 * (1 + len(BPF_DROPS)) * open_library().libbpf_num_possible_cpus()
 
     def _update(self, fd: int, number: int, value: bytes) -> None:
         key = struct.pack("=I", number)
-        _check(_library().bpf_map_update_elem(fd, key, value, 0), "writing a BPF map")
+        check(open_library().bpf_map_update_elem(fd, key, value, 0), "writing a BPF map")
 
 
 def _list_keys(fd: int) -> Iterator[int]:
     key, following = None, ctypes.create_string_buffer(4)
-    while not _library().bpf_map_get_next_key(fd, key, following):
+    while not open_library().bpf_map_get_next_key(fd, key, following):
         key = following.raw
         yield struct.unpack("=I", key)[0]
 
@@ -268,22 +252,24 @@ def load(shared: Maps | None = None) -> Iterator[tuple[dict[str, Program], Maps]
         code = _OBJECT.read_bytes()
     except FileNotFoundError as error:
         raise KernelError(
-            f"{_OBJECT.name} is missing in this installation; install fannet anew"
+            f"{_OBJECT.name} is missing in this installation; reinstall fannet"
         ) from error
-    library = _library()
+    library = open_library()
+    listen()
     handle = library.bpf_object__open_mem(code, ctypes.c_size_t(len(code)), None)
-    _check(library.libbpf_get_error(handle), f"reading {_OBJECT.name}")
+    explain(library.libbpf_get_error(handle), f"libbpf can't read {_OBJECT.name}")
     opened = ctypes.c_void_p(handle)
     try:
         for name, file in shared.files.items() if shared else ():
             found = library.bpf_object__find_map_by_name(opened, name.encode())
-            _check(library.bpf_map__reuse_fd(ctypes.c_void_p(found), file), "sharing a BPF map")
-        _check(library.bpf_object__load(opened), "the kernel does not take the BPF programs")
+            check(library.bpf_map__reuse_fd(ctypes.c_void_p(found), file), "sharing a BPF map")
+        loaded = library.bpf_object__load(opened)
+        explain(loaded, "libbpf or the kernel does not take the BPF programs")
         programs = {}
         for program in ("fan_tx", "fan_rx", "fan_in", "fan_direct", "ipip_tx", "ipip_rx"):
             found = library.bpf_object__find_program_by_name(opened, program.encode())
             programs[program] = _describe(library.bpf_program__fd(ctypes.c_void_p(found)))
-        names = ("fans", "drops", "veths")
+        names = ("fans", "drops", "veths", "ports")
         files = [library.bpf_object__find_map_fd_by_name(opened, name.encode()) for name in names]
         yield programs, Maps(dict(zip(names, files, strict=True)))
     finally:
@@ -294,12 +280,14 @@ def load(shared: Maps | None = None) -> Iterator[tuple[dict[str, Program], Maps]
 def find(device: int, direction: Direction) -> Iterator[Program | None]:
     """Return the program that is attached to a device in our place; None if there is none."""
     options = _options()
-    result = _library().bpf_tc_query(ctypes.byref(_hook(device, direction)), ctypes.byref(options))
+    result = open_library().bpf_tc_query(
+        ctypes.byref(_hook(device, direction)), ctypes.byref(options)
+    )
     if result in (-errno.ENOENT, -errno.EINVAL, -errno.ENODEV):  # no filter, qdisc or device
         yield None
         return
-    _check(result, "reading a tc filter")
-    fd = _check(_library().bpf_prog_get_fd_by_id(options.prog_id), "opening a BPF program")
+    check(result, "reading a tc filter")
+    fd = check(open_library().bpf_prog_get_fd_by_id(options.prog_id), "opening a BPF program")
     try:
         yield _describe(fd)
     finally:
@@ -313,7 +301,7 @@ def open_maps(program: Program | None) -> Iterator[Maps | None]:
     files: dict[str, int] = {}
     try:
         for number in program.map_ids if program else ():
-            file = _check(_library().bpf_map_get_fd_by_id(number), "opening a BPF map")
+            file = check(open_library().bpf_map_get_fd_by_id(number), "opening a BPF map")
             name = _read_map_name(file)
             numbers[name], files[name] = number, file
         yield Maps(files, numbers["fans"]) if "fans" in files else None
@@ -329,14 +317,15 @@ def attach(program: Program, device: int, direction: Direction) -> None:
         ConflictError: the device has an ingress qdisc of another kind.
     """
     hook = _hook(device, direction)
-    created = _library().bpf_tc_hook_create(ctypes.byref(hook))
+    listen()
+    created = open_library().bpf_tc_hook_create(ctypes.byref(hook))
     if created != -errno.EEXIST:
-        _check(created, "making a clsact qdisc")
+        explain(created, "making a clsact qdisc")
     options = _options(prog_fd=program.fd, flags=_REPLACE)
-    attached = _library().bpf_tc_attach(ctypes.byref(hook), ctypes.byref(options))
+    attached = open_library().bpf_tc_attach(ctypes.byref(hook), ctypes.byref(options))
     if attached in (-errno.EINVAL, -errno.EOPNOTSUPP):
         raise ConflictError(f"device {device} has a qdisc in place of clsact; remove it")
-    _check(attached, "attaching a BPF program")
+    explain(attached, "attaching a BPF program")
 
 
 def attach_alone(program: Program, device: int) -> None:
@@ -344,25 +333,25 @@ def attach_alone(program: Program, device: int) -> None:
 
     A device that is gone meanwhile is no error, nor is one that takes no program.
     """
-    created = _library().bpf_tc_hook_create(ctypes.byref(_hook(device, "ingress")))
+    created = open_library().bpf_tc_hook_create(ctypes.byref(_hook(device, "ingress")))
     with find(device, "ingress") as attached, open_maps(attached) as maps:
         if created and not maps:
             return
     options = _options(prog_fd=program.fd, flags=_REPLACE)
-    _library().bpf_tc_attach(ctypes.byref(_hook(device, "ingress")), ctypes.byref(options))
+    open_library().bpf_tc_attach(ctypes.byref(_hook(device, "ingress")), ctypes.byref(options))
 
 
 def detach(device: int) -> None:
     """Take our program from what a device receives; nothing if it is gone."""
     options = _options()
-    _library().bpf_tc_detach(ctypes.byref(_hook(device, "ingress")), ctypes.byref(options))
+    open_library().bpf_tc_detach(ctypes.byref(_hook(device, "ingress")), ctypes.byref(options))
 
 
 def remove_qdisc(device: int) -> None:
     """Remove a device's clsact qdisc, with all filters there; nothing if it is gone."""
     hook = _hook(device, "ingress")
     hook.attach_point |= _ATTACH_POINT["egress"]
-    _library().bpf_tc_hook_destroy(ctypes.byref(hook))
+    open_library().bpf_tc_hook_destroy(ctypes.byref(hook))
 
 
 def _hook(device: int, direction: Direction) -> _Hook:
@@ -375,11 +364,11 @@ def _options(**values: int) -> _Options:
 
 
 def _describe(fd: int) -> Program:
-    map_ids = (ctypes.c_uint32 * 8)()
+    map_ids = (ctypes.c_uint32 * 16)()
     info = _ProgramInfo(nr_map_ids=len(map_ids), map_ids=ctypes.addressof(map_ids))
     size = ctypes.c_uint32(ctypes.sizeof(info))
-    _check(
-        _library().bpf_obj_get_info_by_fd(fd, ctypes.byref(info), ctypes.byref(size)),
+    check(
+        open_library().bpf_obj_get_info_by_fd(fd, ctypes.byref(info), ctypes.byref(size)),
         "reading a BPF program",
     )
     count = min(info.nr_map_ids, len(map_ids))
@@ -389,8 +378,8 @@ def _describe(fd: int) -> Program:
 def _read_map_name(fd: int) -> str:
     info = _MapInfo()
     size = ctypes.c_uint32(ctypes.sizeof(info))
-    _check(
-        _library().bpf_obj_get_info_by_fd(fd, ctypes.byref(info), ctypes.byref(size)),
+    check(
+        open_library().bpf_obj_get_info_by_fd(fd, ctypes.byref(info), ctypes.byref(size)),
         "reading a BPF map",
     )
     return info.name.decode()

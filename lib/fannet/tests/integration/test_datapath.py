@@ -222,7 +222,14 @@ def test_a_changed_underlay_address_moves_the_slice(lab: Lab) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"port": 4789}, {"vni": 5}, {"bridge": "cloud"}, {"mtu": 1280}, {"masquerade": False}],
+    [
+        {"port": 4789},
+        {"vni": 5},
+        {"bridge": "cloud"},
+        {"mtu": 1280},
+        {"masquerade": False},
+        {"shortcuts": False},
+    ],
     ids=str,
 )
 def test_other_settings_change_the_fan_that_is_there(lab: Lab, settings: dict[str, Any]) -> None:

@@ -86,6 +86,7 @@ fans = st.builds(
     port=st.integers(1, 65535),
     mtu=st.just(0) | st.integers(576, 65535),
     masquerade=st.booleans(),
+    shortcuts=st.booleans(),
 )
 
 
@@ -94,6 +95,11 @@ def test_what_a_mark_says_is_read_back(fan: Fan, forwarding_was_off: bool) -> No
     mark = Mark(fan, forwarding_was_off)
     assert read_mark(str(mark)) == mark
     assert len(str(mark)) < 256  # what the kernel takes as an alias
+
+
+def test_a_mark_of_an_older_version_is_of_a_fan_with_short_ways() -> None:
+    mark = Mark(make_fan(), forwarding_was_off=True)
+    assert read_mark(str(mark).replace(" shortcuts=1", "")) == mark
 
 
 @given(st.text() | st.text().map(lambda text: f"fannet {text}"))
@@ -105,9 +111,9 @@ def test_numbers_take_as_much_room_as_in_the_programs() -> None:
     fan = make_fan()
     constants = vars(MAPPING.constants(HOST))
     numbers = Numbers(
-        **constants, vni=1, udp_port=2, tunnel=3, port=4, mac=bytes(6), slot=5, cpus=2
+        **constants, vni=1, udp_port=2, tunnel=3, port=4, mac=bytes(6), slot=5, cpus=2, bridged=1
     )
-    assert len(numbers.pack()) == 12 * 4 + 6 + 2 + 4
+    assert len(numbers.pack()) == 12 * 4 + 6 + 2 + 4 + 4
     assert find_slot({5: numbers}, fan.overlay) == 5
     assert find_slot({5: numbers}, IPv4Network("99.0.0.0/8")) is None
     assert 0 not in SLOTS  # the place of packets that are no fan's

@@ -103,6 +103,7 @@ entries = st.builds(
     port=numbers,
     mtu=numbers,
     masquerade=st.booleans(),
+    shortcuts=st.booleans(),
     enabled=st.booleans(),
 ) | st.builds(Entry, overlay=names, underlay=names, into=names)
 
@@ -246,7 +247,7 @@ def test_any_underlay_is_found_or_refused_in_one_line(text: str) -> None:
     [
         "",
         "dhcp host-reserve 3",
-        "bridge fan0 vni 7 port 4789 mtu 1300 no-masquerade",
+        "bridge fan0 vni 7 port 4789 mtu 1300 no-masquerade no-shortcuts",
         "into lxdbr0",
         "bridge fan0 encapsulation ipip",
     ],

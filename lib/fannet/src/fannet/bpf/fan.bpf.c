@@ -25,7 +25,12 @@
  * fan_direct, on such a device, hands a flow's packets straight to the tunnel, once the bridge and
  * br_netfilter have let one through to fan_tx, and for a while. All others go to the bridge.
  *
+ * What is left to the bridge, fan_in looks at once more, since the bridge learns from it: see macs.h.
+ *
  * An ipip fan is routed: ipip_tx and ipip_rx do the same on an ipip device in external mode.
+ *
+ * The section is "classifier", which libbpf knows by all names that it had for it: 0.5, of Ubuntu
+ * 22.04, does not know "tc" yet.
  */
 
 #include <linux/bpf.h>
@@ -40,6 +45,7 @@
 
 #include "drops.h"
 #include "frames.h"
+#include "macs.h"
 #include "mapping.h"
 #include "ways.h"
 
@@ -106,7 +112,7 @@ static __always_inline int deliver(struct __sk_buff *skb, __u32 device)
 	return bpf_redirect_peer(device, 0);
 }
 
-SEC("tc")
+SEC("classifier")
 int fan_tx(struct __sk_buff *skb)
 {
 	struct fan *fan = find_by_port(skb->ifindex);
@@ -117,6 +123,9 @@ int fan_tx(struct __sk_buff *skb)
 	if (!fan)
 		return drop(0, DROP_TX_TUNNEL);
 	reason = read_frame(skb, fan, &eth, &packet);
+	/* Also what only asks for a neighbour here is seen, since it asks all. */
+	if (reason != DROP_RX_TRUNCATED)
+		note_local(fan, skb->ingress_ifindex, eth.h_source);
 	if (reason)
 		return drop(fan->slot, when_sent(reason));
 	reason = check_sent(fan, &packet);
@@ -124,7 +133,7 @@ int fan_tx(struct __sk_buff *skb)
 		return drop(fan->slot, reason);
 	if (set_remote(skb, fan, host_of(fan, packet.destination)))
 		return drop(fan->slot, DROP_TX_TUNNEL);
-	if (eth.h_proto == bpf_htons(ETH_P_IP)) {
+	if (!fan->bridged && eth.h_proto == bpf_htons(ETH_P_IP)) {
 		note_path(fan, skb->ingress_ifindex, &eth, packet.source);
 		note_flow(skb, &eth, &packet);
 	}
@@ -132,29 +141,31 @@ int fan_tx(struct __sk_buff *skb)
 }
 
 /* What it does not take goes on to the bridge; fan_tx drops there what is to be dropped. */
-SEC("tc")
+SEC("classifier")
 int fan_direct(struct __sk_buff *skb)
 {
 	__u32 device = skb->ifindex, mtu = 0, here;
 	__u32 *slot = bpf_map_lookup_elem(&veths, &device);
 	struct packet packet = {};
 	struct flow flow = {};
+	enum part part = NEITHER;
 	struct ethhdr eth;
 	struct fan *fan;
 	struct way *way;
 
-	if (!slot || !*slot || skb->protocol != bpf_htons(ETH_P_IP))
+	fan = slot && *slot ? bpf_map_lookup_elem(&fans, slot) : NULL;
+	if (!fan || bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth)))
 		return TC_ACT_UNSPEC;
-	fan = bpf_map_lookup_elem(&fans, slot);
-	if (!fan || read_frame(skb, fan, &eth, &packet) || check_sent(fan, &packet) ||
-	    !read_flow(skb, &packet, &eth, &flow))
-		return TC_ACT_UNSPEC;
-	way = bpf_map_lookup_elem(&flows, &flow);
+	if (!fan->bridged && !read_frame(skb, fan, &eth, &packet) && !check_sent(fan, &packet))
+		part = read_flow(skb, &packet, &eth, &flow);
+	way = part ? bpf_map_lookup_elem(&flows, &flow) : NULL;
 	/* The bridge drops what is longer than its port takes. */
-	if (!way || way->device != device || bpf_ktime_get_ns() - way->since >= LIFETIME ||
+	if (!way || way->device != device || !is_open(way, part) ||
 	    bpf_check_mtu(skb, fan->port, &mtu, 0, 0) ||
-	    set_remote(skb, fan, host_of(fan, packet.destination)))
+	    set_remote(skb, fan, host_of(fan, packet.destination))) {
+		note_local(fan, device, eth.h_source);
 		return TC_ACT_UNSPEC;
+	}
 	here = bpf_get_smp_processor_id();
 	if (way->sender != here)
 		way->sender = here;
@@ -162,7 +173,7 @@ int fan_direct(struct __sk_buff *skb)
 	return pass_to_tunnel(skb, fan);
 }
 
-SEC("tc")
+SEC("classifier")
 int fan_rx(struct __sk_buff *skb)
 {
 	struct tunnel_key key = {};
@@ -188,32 +199,39 @@ int fan_rx(struct __sk_buff *skb)
 	cpu = choose_processor(skb, fan, &packet, &eth);
 	if (cpu != bpf_get_smp_processor_id())
 		return pass_to_port(skb, fan, cpu);
-	device = eth.h_proto == bpf_htons(ETH_P_IP) ? find_path(skb, fan, &eth) : 0;
+	device = 0;
+	if (!fan->bridged && eth.h_proto == bpf_htons(ETH_P_IP))
+		device = find_path(skb, fan, &eth);
 	return device ? deliver(skb, device) : pass_to_port(skb, fan, cpu);
 }
 
 /* Only fan_rx sends to what the port receives, so that all there is checked. */
-SEC("tc")
+SEC("classifier")
 int fan_in(struct __sk_buff *skb)
 {
 	struct fan *fan = find_by_port(skb->ifindex);
 	struct packet packet = {};
+	__u32 device = 0;
 	struct ethhdr eth;
+	enum drop reason;
 	struct way *way;
-	__u32 device;
 
-	if (!fan || !fan->cpus || read_frame(skb, fan, &eth, &packet))
+	if (!fan || read_frame(skb, fan, &eth, &packet))
 		return TC_ACT_UNSPEC;
-	bpf_set_hash_invalid(skb);
-	way = find_answered(skb, &packet, &eth);
-	if (!way || way->handed == way->taken) /* it was not handed over, but is for the bridge */
-		return TC_ACT_UNSPEC;
-	way->taken++;
-	device = find_path(skb, fan, &eth);
-	return device ? deliver(skb, device) : TC_ACT_UNSPEC;
+	way = fan->cpus ? find_answered(skb, &packet, &eth) : NULL;
+	if (fan->cpus)
+		bpf_set_hash_invalid(skb);
+	if (way && way->handed != way->taken) { /* others are here since they are for the bridge */
+		way->taken++;
+		device = find_path(skb, fan, &eth);
+	}
+	if (device)
+		return deliver(skb, device);
+	reason = check_mac(skb, fan, &eth, host_of(fan, packet.source));
+	return reason ? drop(fan->slot, reason) : TC_ACT_UNSPEC;
 }
 
-SEC("tc")
+SEC("classifier")
 int ipip_tx(struct __sk_buff *skb)
 {
 	struct packet packet = {};
@@ -241,7 +259,7 @@ int ipip_tx(struct __sk_buff *skb)
 	return TC_ACT_OK;
 }
 
-SEC("tc")
+SEC("classifier")
 int ipip_rx(struct __sk_buff *skb)
 {
 	struct tunnel_key key = {};

@@ -16,6 +16,8 @@
 #include "drops.h"
 #include "mapping.h"
 
+#define PORTS 1024
+
 /* ARP for IPv4 on Ethernet (RFC 826); <linux/if_arp.h> needs a C library of the machine's own. */
 #define ARP_ETHERNET 1
 #define ARP_REQUEST 1
@@ -36,9 +38,19 @@ struct arp {
 struct packet {
 	__u32 source;
 	__u32 destination;
-	__u32 ports_at; /* where TCP's or UDP's ports are; 0 in others, and in fragments */
+	/* Where TCP's or UDP's header is; 0 in others, in fragments, and behind options of IPv4. */
+	__u32 ports_at;
+	__u32 end; /* where the payload ends */
 	__u16 protocol;
 };
+
+/* The UDP ports of all fans of this host, also of those on other tunnels. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PORTS);
+	__type(key, __u32);
+	__type(value, __u32);
+} ports SEC(".maps");
 
 static __always_inline int is_group(const __u8 *mac)
 {
@@ -64,10 +76,11 @@ static __always_inline int is_tunnel(__u8 protocol)
 	return protocol == IPPROTO_IPIP || protocol == IPPROTO_IPV6 || protocol == IPPROTO_GRE;
 }
 
-/* VXLAN's and Geneve's assigned ports (RFC 7348, RFC 8926), and the fan's own. */
+/* VXLAN's and Geneve's assigned ports (RFC 7348, RFC 8926), the fan's own, and other fans'. */
 static __always_inline int is_tunnel_port(const struct fan *fan, __u32 port)
 {
-	return port == 4789 || port == 6081 || port == fan->udp_port;
+	return port == 4789 || port == 6081 || port == fan->udp_port ||
+	       bpf_map_lookup_elem(&ports, &port);
 }
 
 /*
@@ -92,8 +105,9 @@ static __always_inline enum drop read_ipv4(struct __sk_buff *skb, const struct f
 	packet->source = bpf_ntohl(ip.saddr);
 	packet->destination = bpf_ntohl(ip.daddr);
 	packet->protocol = ip.protocol;
+	packet->end = total ? offset + total : skb->len;
 	if ((ip.protocol == IPPROTO_TCP || ip.protocol == IPPROTO_UDP) &&
-	    !(ip.frag_off & bpf_htons(0x3fff)))
+	    !(ip.frag_off & bpf_htons(0x3fff)) && length == sizeof(ip))
 		packet->ports_at = offset + length;
 	if (is_tunnel(ip.protocol))
 		return DROP_RX_NESTED;

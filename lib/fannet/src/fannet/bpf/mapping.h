@@ -31,6 +31,7 @@ struct fan {
 	__u8 mac[ETH_ALEN]; /* the bridge's */
 	__u16 slot;
 	__u32 cpus; /* the port takes packets to so many processors, by their hashes; 0: to none */
+	__u32 bridged; /* whether all packets go through the bridge, and none has a shorter way */
 };
 
 struct {

@@ -6,6 +6,7 @@
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
+#include <linux/tcp.h>
 #include <stddef.h>
 
 #include <bpf/bpf_helpers.h>
@@ -43,14 +44,27 @@ struct flow {
 	__u32 source;
 	__u32 destination;
 	__u32 ports;
+	__u8 local[ETH_ALEN];
 	__u8 remote[ETH_ALEN];
 	__u16 protocol;
+	__u16 unused;
+};
+
+/*
+ * What of a flow may pass alike: a rule that lets TCP's bare acknowledgements pass may look at
+ * what data packets carry, and the other way round.
+ */
+enum part {
+	NEITHER, /* such as what begins or ends a connection: rules look at it, each time */
+	DATA,
+	ACKS,
 };
 
 /* What is known of a flow. */
 struct way {
-	__u64 since; /* ns; when the bridge last let a packet of the flow through */
-	__u32 device; /* the one that it came from */
+	__u64 data; /* ns; when the bridge last let a data packet of the flow through */
+	__u64 acks; /* and an acknowledgement */
+	__u32 device; /* the one that they came from */
 	__u16 sender; /* the processor that it was last sent on */
 	__u16 receiver; /* the one that takes in the answers, plus 1; 0: whichever gets one */
 	__u32 handed; /* how many answers were handed over to that, */
@@ -122,15 +136,25 @@ static __always_inline __u32 find_path(struct __sk_buff *skb, const struct fan *
 	return 0;
 }
 
-/* Reads what flow a packet is of; returns whether it has ports. */
-static __always_inline int read_flow(struct __sk_buff *skb, const struct packet *packet,
-				     const struct ethhdr *eth, struct flow *flow)
+/* Reads what flow a packet is of, and what it is there. */
+static __always_inline enum part read_flow(struct __sk_buff *skb, const struct packet *packet,
+					   const struct ethhdr *eth, struct flow *flow)
 {
+	struct tcphdr tcp;
+
 	flow->source = packet->source;
 	flow->destination = packet->destination;
 	flow->protocol = packet->protocol;
+	__builtin_memcpy(flow->local, eth->h_source, ETH_ALEN);
 	__builtin_memcpy(flow->remote, eth->h_dest, ETH_ALEN);
-	return read_ports(skb, packet, &flow->ports);
+	if (!read_ports(skb, packet, &flow->ports))
+		return NEITHER;
+	if (packet->protocol != IPPROTO_TCP)
+		return DATA;
+	if (bpf_skb_load_bytes(skb, packet->ports_at, &tcp, sizeof(tcp)) || !tcp.ack || tcp.syn ||
+	    tcp.fin || tcp.rst || tcp.urg)
+		return NEITHER;
+	return packet->ports_at + tcp.doff * 4 < packet->end ? DATA : ACKS;
 }
 
 /* Remembers that the bridge let a packet of a flow through, where fan_direct will ask. */
@@ -140,18 +164,37 @@ static __always_inline void note_flow(struct __sk_buff *skb, const struct ethhdr
 	struct way way = { .device = skb->ingress_ifindex }, *known;
 	__u32 *slot = bpf_map_lookup_elem(&veths, &way.device);
 	struct flow flow = {};
+	enum part part;
+	__u64 now;
 
-	if (!slot || !*slot || !read_flow(skb, packet, eth, &flow))
+	if (!slot || !*slot)
 		return;
-	way.since = bpf_ktime_get_ns();
-	way.sender = bpf_get_smp_processor_id();
+	part = read_flow(skb, packet, eth, &flow);
+	if (part == NEITHER)
+		return;
+	now = bpf_ktime_get_ns();
 	known = bpf_map_lookup_elem(&flows, &flow);
-	if (!known || known->device != way.device) {
+	if (known && known->device == way.device) {
+		known->taken = known->handed; /* those that were lost on the way would never be */
+	} else {
+		way.sender = bpf_get_smp_processor_id();
 		bpf_map_update_elem(&flows, &flow, &way, BPF_ANY);
-		return;
+		known = bpf_map_lookup_elem(&flows, &flow);
+		if (!known)
+			return;
 	}
-	known->since = way.since;
-	known->taken = known->handed; /* those that were lost on the way would never be */
+	if (part == DATA)
+		known->data = now;
+	else
+		known->acks = now;
+}
+
+/* Whether the bridge let a packet like this one through a while ago at most. */
+static __always_inline int is_open(const struct way *way, enum part part)
+{
+	__u64 since = part == DATA ? way->data : way->acks;
+
+	return since && bpf_ktime_get_ns() - since < LIFETIME;
 }
 
 /* Returns the way of the flow that a packet of TCP answers, if it is known. */
@@ -167,6 +210,7 @@ static __always_inline struct way *find_answered(struct __sk_buff *skb, const st
 	if (packet->protocol != IPPROTO_TCP || !read_ports(skb, packet, &flow.ports))
 		return NULL;
 	flow.ports = flow.ports << 16 | flow.ports >> 16;
+	__builtin_memcpy(flow.local, eth->h_dest, ETH_ALEN);
 	__builtin_memcpy(flow.remote, eth->h_source, ETH_ALEN);
 	return bpf_map_lookup_elem(&flows, &flow);
 }

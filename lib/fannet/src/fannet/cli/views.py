@@ -71,6 +71,7 @@ def as_json(state: FanState) -> dict[str, Any]:
         "mtu": state.mtu,
         "fixed_mtu": bool(fan.mtu),
         "masquerade": fan.masquerade,
+        "shortcuts": fan.shortcuts,
         "dhcp_host_reserve": read_dhcp(fan.bridge),
         "device": state.device,
         "plugged": list(state.plugged),
@@ -94,6 +95,7 @@ def entry_as_json(entry: Entry, slice_: str | None) -> dict[str, Any]:
         "port": entry.port,
         "mtu": entry.mtu or None,
         "masquerade": entry.masquerade,
+        "shortcuts": entry.shortcuts,
     }
 
 

@@ -1,0 +1,36 @@
+"""What all fans of a host have in common: no tunnel may be inside of another, whoever's it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fannet import programs
+from fannet.links import Host, Link
+from fannet.marks import TUNNEL_MARK, find_marks
+from fannet.work import Work
+
+
+def list_ports(links: Iterable[Link]) -> set[int]:
+    """Return the UDP ports of a host's fans, from all of its devices."""
+    fans = (mark.fan for mark in find_marks(links).values())
+    return {fan.port for fan in fans if fan.encapsulation == "vxlan"}
+
+
+def tell_ports(host: Host, work: Work) -> None:
+    """Tell the programs of every tunnel the ports of all fans, where they know others.
+
+    Raises:
+        KernelError: the kernel refused it.
+    """
+    links = host.links().values()
+    ports = list_ports(links)
+    for tunnel in (link for link in links if link.alias == TUNNEL_MARK):
+        with (
+            programs.find(tunnel.index, "ingress") as program,
+            programs.open_maps(program) as maps,
+        ):
+            if maps and maps.read_ports() != ports:
+                work.do(
+                    f"tell the programs of {tunnel.name} which ports carry tunnels",
+                    lambda maps=maps: maps.set_ports(ports),
+                )

@@ -1,7 +1,9 @@
 """Packs the charms of this repository into `dist/`, each for the system of this machine.
 
 Charmcraft runs on a copy of a charm's files, because it writes beside its sources, and because
-the copy gets what the repository does not hold: this machine's platform, and a `uv.lock`.
+the copy gets what the repository does not hold: this machine's platform, wheels of the libraries
+in `lib/`, and a `uv.lock`. Nothing that is not pinned with a hash runs or gets in: the libraries
+are built by what `run` has installed, and all else is a wheel that `requirements/` knows.
 """
 
 from __future__ import annotations
@@ -11,11 +13,10 @@ import hashlib
 import json
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.text import Text
 
 from tools.locks import hold
+from tools.pins import UnpinnedError, read_pins, strip_lock
 
 ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
@@ -36,8 +38,6 @@ PINS = ROOT / "requirements" / "dev.txt"
 STEPS = ("copying", "locking", "building", "packed")
 # Outside of git, where no .gitignore can be asked.
 BUILT = {"__pycache__", ".venv", ".tox", ".cache", "dist", "build", "parts", "prime", "stage"}
-# A `name==version ; marker` line of a requirements file with hashes.
-PIN = re.compile(r"^([A-Za-z0-9][^ =]*==[^\\]+?) *\\?$", re.MULTILINE)
 
 
 class PackError(Exception):
@@ -188,12 +188,18 @@ def _pack_one(charm: Path, progress: Progress | None) -> Path:
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, copy)
     project = build / charm.relative_to(ROOT)
-    _fit_to_host(project)
+    environment = _build_environment(WORK / f"{name}.home")
+    libraries = [build / each.relative_to(ROOT) for each in dict.fromkeys(find_libraries(charm))]
+    _fit_to_host(project, {each: _build_wheel(each, environment, name) for each in libraries})
 
     show(STEPS[1])
-    environment = _build_environment(WORK / f"{name}.home")
     tools = Path(sys.executable).parent
     _run([str(tools / "uv"), "lock", "--no-progress"], project, environment, name)
+    lock = project / "uv.lock"
+    try:
+        lock.write_text(strip_lock(lock.read_text(), read_pins(PINS)))
+    except UnpinnedError as error:
+        raise PackError(f"packing {name} failed: {error}") from error
     show(STEPS[2])
     _run([str(tools / "charmcraft"), "pack", "--destructive-mode"], project, environment, name)
     made = list(project.glob("*.charm"))
@@ -208,21 +214,49 @@ def _pack_one(charm: Path, progress: Progress | None) -> Path:
     return packed
 
 
-def _fit_to_host(project: Path) -> None:
-    """Give the copy of a charm this machine's platform and the pinned versions."""
+def _build_wheel(library: Path, environment: dict[str, str], name: str) -> Path:
+    """Build the copy of a library, with the hatchling of our own environment."""
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
+    _run([*command, "--directory", str(library)], library, environment, name)
+    (wheel,) = library.glob("*.whl")
+    return wheel
+
+
+def _fit_to_host(project: Path, wheels: Mapping[Path, Path]) -> None:
+    """Give the copy of a charm this machine's platform, pinned versions, and built libraries.
+
+    Args:
+        project: the copy.
+        wheels: what was built of each library, by the folder of its copy.
+    """
     metadata = _read_metadata(project)
     metadata["platforms"] = {host_platform(): None}
     for part in metadata.get("parts", {}).values():
         part.pop("build-snaps", None)  # uv comes from our environment; no snap enters the host
     (project / "charmcraft.yaml").write_text(yaml.safe_dump(metadata, sort_keys=False))
 
-    pins = json.dumps(PIN.findall(PINS.read_text()), indent=4)
-    table = "[tool.uv]\n"
     project_file = project / "pyproject.toml"
     text = project_file.read_text()
+    sources = tomli.loads(text).get("tool", {}).get("uv", {}).get("sources", {})
+    named = {(project / s["path"]).resolve(): s["path"] for s in sources.values() if "path" in s}
+    # Libraries that only other libraries name: a wheel does not tell where it has them from.
+    indirect: list[str] = []
+    for library, wheel in wheels.items():
+        place = os.path.relpath(wheel, project)
+        if library in named:
+            text = text.replace(f'"{named[library]}"', f'"{place}"')
+        else:
+            indirect.append(wheel.name.partition("-")[0])
+            table = "[tool.uv.sources]\n"
+            text = text.replace(table, f'{table}{indirect[-1]} = {{ path = "{place}" }}\n', 1)
+    table = "[tool.uv]\n"
     if table not in text:
         text = f"{text}\n{table}"
-    project_file.write_text(text.replace(table, f"{table}constraint-dependencies = {pins}\n", 1))
+    pins = json.dumps(read_pins(PINS).requirements, indent=4)
+    settings = (
+        f"constraint-dependencies = {pins}\noverride-dependencies = {json.dumps(indirect)}\n"
+    )
+    project_file.write_text(text.replace(table, table + settings, 1))
 
 
 def _build_environment(home: Path) -> dict[str, str]:
@@ -232,6 +266,8 @@ def _build_environment(home: Path) -> dict[str, str]:
         "CHARMCRAFT_EXPERIMENTAL_MONOREPO": "1",
         "HOME": str(home),
         "PATH": f"{Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin",
+        # A wheel needs no build, so no build backend is fetched.
+        "UV_NO_BUILD": "true",
         "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(ROOT / ".cache" / "uv")),
         "UV_SYSTEM_CERTS": "true",
         **{f"XDG_{kind}": str(home) for kind in ("CACHE_HOME", "CONFIG_HOME", "DATA_HOME")},

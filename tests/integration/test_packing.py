@@ -37,6 +37,19 @@ def test_libraries_of_the_repository_are_packed_as_files_not_as_links(
         assert not [n for n in names if n.endswith(".pth")]
 
 
+def test_packing_builds_nothing_with_what_it_would_have_to_fetch_for_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pack, "DIST", tmp_path / "dist")
+    monkeypatch.setattr(pack, "WORK", tmp_path / "work")
+    fit = pack._fit_to_host
+    # As it would be with the libraries' sources in the place of their wheels.
+    monkeypatch.setattr(pack, "_fit_to_host", lambda project, wheels: fit(project, {}))
+    with pytest.raises(pack.BuildError) as failure:
+        pack.pack(["mprime"])
+    assert "marked as `--no-build`" in failure.value.output
+
+
 def test_an_unchanged_charm_is_not_packed_again(packed: dict[str, Path]) -> None:
     before = {file: file.stat().st_mtime_ns for file in packed.values()}
     assert {file: file.stat().st_mtime_ns for file in pack.pack().values()} == before

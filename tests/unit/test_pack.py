@@ -98,9 +98,13 @@ def test_a_lost_executable_bit_changes_the_digest(repository: Path) -> None:
     assert pack.digest_inputs(pack.find_inputs(charm)) != before
 
 
-def test_the_copy_gets_this_machines_platform_and_the_pinned_versions(repository: Path) -> None:
+def test_the_copy_gets_this_machines_platform_the_pinned_versions_and_built_libraries(
+    repository: Path,
+) -> None:
     charm = repository / "charms" / "web"
-    pack._fit_to_host(charm)
+    own, base = repository / "lib" / "own", repository / "lib" / "base"
+    wheels = {own: own / "own-1-py3-none-any.whl", base: base / "base-2-py3-none-any.whl"}
+    pack._fit_to_host(charm, wheels)
     metadata = yaml.safe_load((charm / "charmcraft.yaml").read_text())
     assert metadata["platforms"] == {pack.host_platform(): None}
     assert metadata["parts"]["charm"] == {"plugin": "uv", "source": "../.."}
@@ -109,7 +113,12 @@ def test_the_copy_gets_this_machines_platform_and_the_pinned_versions(repository
         "ops==3.9.0",
         "tomli==2.4.0 ; python_full_version < '3.11'",
     ]
-    assert settings["sources"] == {"own": {"path": "../../lib/own"}}
+    assert settings["sources"] == {
+        "own": {"path": "../../lib/own/own-1-py3-none-any.whl"},
+        "base": {"path": "../../lib/base/base-2-py3-none-any.whl"},
+    }
+    # The one that the charm does not name itself.
+    assert settings["override-dependencies"] == ["base"]
 
 
 def test_an_unknown_name_is_refused_with_those_that_there_are(repository: Path) -> None:
@@ -137,3 +146,7 @@ def test_a_build_does_not_see_the_callers_python(monkeypatch: pytest.MonkeyPatch
     environment = pack._build_environment(home)
     assert "/elsewhere" not in environment.values()
     assert environment["XDG_STATE_HOME"] == str(home)
+
+
+def test_a_build_builds_no_package_whose_build_backend_nothing_pins() -> None:
+    assert pack._build_environment(Path(os.path.devnull).parent)["UV_NO_BUILD"] == "true"

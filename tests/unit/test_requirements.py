@@ -70,6 +70,26 @@ def test_what_a_project_imports_it_depends_on(
     assert not missing, f"add to {project.name}/pyproject.toml: {', '.join(sorted(missing))}"
 
 
+@pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project.name)
+def test_what_builds_a_project_is_pinned(project: Path) -> None:
+    settings = tomli.loads((project / "pyproject.toml").read_text())
+    wanted = {normalize(name) for name in settings.get("build-system", {}).get("requires", [])}
+    assert wanted <= read_pins()
+
+
+def test_run_fetches_no_build_backend_and_nothing_without_a_hash() -> None:
+    script = (ROOT / "run").read_text().replace("\\\n", " ")
+    installs = [line for line in script.splitlines() if " pip install " in line]
+    assert len(installs) == 3
+    for line in installs:
+        if "--no-deps" in line:
+            # Our own libraries.
+            assert "--no-build-isolation" in line
+        else:
+            assert "--require-hashes" in line
+            assert "--no-build " in line or "--only-binary :all:" in line
+
+
 def test_requirements_name_no_download_address() -> None:
     for file in (ROOT / "requirements").iterdir():
         assert "://" not in file.read_text()

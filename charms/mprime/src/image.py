@@ -237,15 +237,16 @@ def _build_first(
 ) -> Image:
     """Build the first image that can be built here."""
     # Before all builds: without its base none of them would come about.
-    for base in sorted({_read_base(source.context / kind) for kind in tags}):
-        if not engine.find_image(base):
-            _fetch(engine, source, base, report)
+    bases = {kind: _read_base(source.context / kind) for kind in tags}
+    found = {b: _find_base(engine, source, b, report) for b in sorted({*bases.values()})}
     failure = ImageError("there is no recipe")
     for kind, tag in tags.items():
         report(f"building an image with {kind}")
         try:
             image = engine.build(
-                source.context / kind, tag, buildargs=source.proxies.build_arguments
+                source.context / kind,
+                tag,
+                buildargs={**source.proxies.build_arguments, "BASE": found[bases[kind]]},
             )
         except ImageError as error:
             failure = ImageError(f"{kind}: {error}")
@@ -255,6 +256,27 @@ def _build_first(
             engine.prune_images(_STAGE_LABEL)
             return image
     raise failure
+
+
+def _find_base(engine: Engine, source: Source, base: str, report: Callable[[str], None]) -> str:
+    """Return the name of the image to begin from: as pinned, or by its tag alone.
+
+    By its tag where the machine has it so, as one without a way out does, or where the registry,
+    such as a mirror, lacks what is pinned. Raises DockerHostError if neither can be had.
+    """
+    by_tag = base.partition("@")[0]
+    for name in (parse_reference(base).listed, by_tag):
+        if engine.find_image(name):
+            return name
+    try:
+        _fetch(engine, source, base, report)
+    except ImageError as error:
+        if source.require_digest or by_tag == base:
+            raise
+        logger.warning("%s; building on %s, which no digest pins", error, by_tag)
+        _fetch(engine, source, by_tag, report)
+        return by_tag
+    return base
 
 
 def _choose_kinds(prefers: str | None) -> list[str]:

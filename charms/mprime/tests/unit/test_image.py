@@ -25,7 +25,8 @@ REGISTRY = "172.30.0.3:5000"
 TAG = f"{REGISTRY}/mlucas:1"
 OTHER_TAG = f"{REGISTRY}/mprime:1"
 PINNED = f"{REGISTRY}/mlucas@sha256:{'a' * 64}"
-BASE_NAME = "debian:trixie-slim"
+BASE_TAG = "debian:trixie-slim"
+BASE_NAME = f"{BASE_TAG}@sha256:a29215f6a35e51e22adffa17f89e9d2ef06214e64a2bad10d765c46aea49f11f"
 SOURCES = Source("mprime-0", SOURCE.parents[2] / "images")
 BY_TAG = replace(SOURCES, reference=TAG)
 CONTAINER = Container(
@@ -328,7 +329,7 @@ def test_a_program_whose_work_there_is_stays_the_one(host: Host, prefers: str) -
 
 
 def test_a_base_that_was_here_before_is_neither_pulled_nor_removed(host: Host) -> None:
-    host.images[f"docker.io/library/{BASE_NAME}"] = BASE
+    host.images[f"docker.io/library/{BASE_TAG}"] = BASE
     settle(host, SOURCES)
     assert host.did == ["build mprime", "prune"]
     leave(host, "mprime-0")
@@ -339,7 +340,27 @@ def test_a_build_gets_the_proxies(host: Host) -> None:
     host.registry[BASE_NAME] = BASE
     proxies = Proxies(http="http://proxy.example:3128")
     obtain(host.engine, replace(SOURCES, proxies=proxies), lambda _: None)
-    assert host.build_arguments == proxies.build_arguments
+    assert host.build_arguments == {**proxies.build_arguments, "BASE": BASE_NAME}
+
+
+def test_a_base_that_a_mirror_lacks_by_digest_is_taken_by_its_tag_and_told(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    host.registry[BASE_TAG] = BASE
+    with caplog.at_level(logging.WARNING):
+        settle(host, SOURCES)
+    assert host.build_arguments["BASE"] == BASE_TAG
+    assert f"image {BASE_NAME}: manifest unknown; building on {BASE_TAG}, which" in caplog.text
+    assert host.did == [f"pull {BASE_TAG}", "build mprime", "prune"]
+    leave(host, "mprime-0")
+    assert host.images == {}
+
+
+def test_with_require_digest_a_base_is_taken_by_its_digest_alone(host: Host) -> None:
+    host.registry[BASE_TAG] = BASE
+    with pytest.raises(ImageError, match=f"^no image can be built here: image {BASE_NAME}: "):
+        obtain(host.engine, replace(SOURCES, require_digest=True), lambda _: None)
+    assert host.did == []
 
 
 def test_a_recipe_of_another_charm_revision_takes_another_build(

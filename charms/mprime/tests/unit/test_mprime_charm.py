@@ -203,6 +203,7 @@ def test_without_an_image_one_is_built_from_the_charms_dockerfile(
     host.unbuildable = {"mprime"}
     context.run(context.on.install(), testing.State())
     state = context.run(context.on.update_status(), testing.State())
+    # This registry lacks what is pinned.
     steps = ["install", "pull debian:trixie-slim", "build mlucas", "prune", "created"]
     assert host.did == steps
     assert state.unit_status == testing.ActiveStatus("M110503: 0.0 %")

@@ -20,6 +20,7 @@ from localmodel import dispatch
 from localmodel.charms import read_meta
 from localmodel.context import HookContext
 from localmodel.errors import LocalModelError
+from localmodel.host.inotify import require_instances
 from localmodel.host.machine import Instance
 from localmodel.host.template import build_template
 from localmodel.host.underlay import ensure_underlay, parse_underlay
@@ -58,6 +59,7 @@ class Agent:
         self.guard = threading.RLock()
         self._report = report or (lambda who, what, share: None)
         self._host_lock = threading.Lock()
+        self._booting = 0
         self._deferred: set[str] = set()
 
     def instance(self, machine: Machine) -> Instance:
@@ -206,12 +208,28 @@ class Agent:
             ensure_underlay(network)
             self._report("host", "", None)
         instance = self.instance(machine)
-        with self._showing(f"machine {machine.number}", "booting"):
+        with self._room_for_boot(instance), self._showing(f"machine {machine.number}", "booting"):
             instance.start(template, network)
         with self.guard:
             machine.boot = machine.ready = instance.boot_id()
             machine.status = Status("started")
             self.store.save(self.model)
+
+    @contextmanager
+    def _room_for_boot(self, instance: Instance) -> Iterator[None]:
+        """Let a machine boot if the kernel has what it needs beside those that boot now.
+
+        Raises: LocalModelError if it has not.
+        """
+        with self._host_lock:
+            if not instance.supervisor():
+                require_instances(self._booting + 1)
+            self._booting += 1
+        try:
+            yield
+        finally:
+            with self._host_lock:
+                self._booting -= 1
 
     def _destroy(self, machine: Machine) -> None:
         with self._showing(f"machine {machine.number}", "removing"):

@@ -14,9 +14,10 @@ import yaml
 from msgspec import Struct, field
 
 from localmodel.errors import LocalModelError
+from localmodel.host.files import remove_tree
 from localmodel.paths import Paths
 from localmodel.state import JUJU_INFO, Endpoint
-from localmodel.store import write_atomically
+from localmodel.store import naming, write_atomically
 
 #: Written into a unit's charm folder: the digest of the charm that was unpacked there.
 MARKER = ".juju-charm"
@@ -168,16 +169,16 @@ def unpack_charm(paths: Paths, sha256: str, folder: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.is_dir() and not target.is_symlink():
                 # The charm before had a folder here.
-                shutil.rmtree(target)
+                remove_tree(target)
             target.unlink(missing_ok=True)
             mode = info.external_attr >> 16
             if mode & 0o170000 == 0o120000:
                 target.symlink_to(archive.read(info).decode())
                 continue
-            with archive.open(info) as source, target.open("wb") as sink:
+            with naming(target), archive.open(info) as source, target.open("wb") as sink:
                 shutil.copyfileobj(source, sink)
             target.chmod((mode & 0o777) or 0o644)
-    marker.write_text(sha256)
+    write_atomically(marker, sha256.encode())
 
 
 def find_charm(name: str, folder: Path) -> Path:

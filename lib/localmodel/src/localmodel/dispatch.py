@@ -6,7 +6,7 @@ talks to a socket which is there for as long as the charm runs.
 
 from __future__ import annotations
 
-import shutil
+import os
 import socket
 import struct
 import subprocess
@@ -22,8 +22,10 @@ from localmodel.context import HookContext
 from localmodel.errors import LocalModelError
 from localmodel.hooktools import Answer, run_tool, tool_names
 from localmodel.host import processes, underlay
+from localmodel.host.files import remove_tree
 from localmodel.host.machine import SOCKETS, TOOLS, Instance
 from localmodel.host.processes import wait_until
+from localmodel.paths import MAX_SOCKET
 from localmodel.state import JUJU_VERSION, Unit
 from localmodel.store import Store, write_atomically
 
@@ -48,9 +50,12 @@ def charm_folder(unit: Unit) -> Path:
 def remove_agents(instance: Instance, units: Iterable[Unit]) -> None:
     """Remove the folders of all units but some from a machine, as Juju does of units that go."""
     tags = {unit.tag for unit in units}
-    for folder in (instance.root / AGENTS.relative_to("/")).glob("unit-*"):
+    agents = instance.root / AGENTS.relative_to("/")
+    if not agents.resolve().is_relative_to(instance.root.resolve()):
+        return  # A link in the machine, which would be followed on this host.
+    for folder in agents.glob("unit-*"):
         if folder.name not in tags:
-            shutil.rmtree(folder)
+            remove_tree(folder)
 
 
 class MachineFiles:
@@ -260,7 +265,7 @@ def serve(context: HookContext, path: Path) -> Iterator[list[Callable[[], None]]
     """
     stop_now: list[Callable[[], None]] = []
     path.unlink(missing_ok=True)
-    if len(str(path)) > 100:
+    if len(os.fsencode(path)) > MAX_SOCKET:
         raise LocalModelError(f"{path} is too long for a socket: set LOCALMODEL_RUN shorter")
 
     def answer(connection: socket.socket) -> None:

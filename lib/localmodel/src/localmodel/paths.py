@@ -13,6 +13,9 @@ from localmodel.errors import LocalModelError
 #: units. Another name, in ``LOCALMODEL_NAME``, makes another instance beside it.
 NAME = os.environ.get("LOCALMODEL_NAME", "localmodel")
 
+#: The longest path of a socket, in bytes: 108 with the NUL that ends it (unix(7)).
+MAX_SOCKET = 107
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -45,6 +48,19 @@ class Paths:
     @property
     def machines(self) -> Path:
         return self.home / "machines"
+
+    def sockets(self, machine: str) -> Path:
+        """Where the sockets of the hook tools of a machine's units are."""
+        return self.run / "machines" / machine
+
+    @property
+    def longest_app(self) -> int:
+        """How long the name of an application may be, for its units' sockets to have a path.
+
+        It leaves room for machines and units with numbers of four digits.
+        """
+        longest = self.sockets("juju-123456-9999") / "unit--9999.socket"
+        return MAX_SOCKET - len(os.fsencode(longest))
 
     @property
     def lock(self) -> Path:

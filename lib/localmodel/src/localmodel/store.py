@@ -162,12 +162,30 @@ def hold_lock(paths: Paths, *, wait: bool = True) -> Iterator[bool]:
         yield True
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an OSError name the file that is written here; those of write(2) name none."""
+    try:
+        yield
+    except OSError as e:
+        e.filename = e.filename or str(path)
+        raise
+
+
 def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Put a file in place whole: a reader sees the old content or the new."""
+    """Put a file in place whole: a reader sees the old content or the new.
+
+    Raises: OSError that names the file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    try:
+        with naming(path), os.fdopen(os.open(temporary, flags, mode), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     temporary.replace(path)

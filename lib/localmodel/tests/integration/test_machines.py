@@ -127,6 +127,43 @@ def test_what_listens_on_the_hosts_loopback_is_out_of_reach(
     assert found == "out of reach\n"
 
 
+#: Makes folders in folders below $1, to a depth and a length of paths that no call takes whole.
+DEEP = """perl -e 'chdir shift or die; for (1..1100) { mkdir "d" x 99; chdir "d" x 99 or die }'"""
+
+
+def test_a_machine_goes_however_deep_its_folders_are(charms: Path) -> None:
+    with jubilant.temp_model() as juju:
+        juju.deploy(kit.pack(charms, "resident"))
+        name = juju.status().machines["0"].hostname
+        juju.ssh(0, f"setpriv --reuid 65534 --clear-groups {DEEP} /var/tmp")
+        juju.ssh(0, f"{DEEP} /var/lib/juju/agents/unit-resident-0/charm")
+        groups = juju.ssh(0, "awk '/^cgroup/ { print $2 }' /proc/mounts").split()
+        juju.ssh(0, f"{DEEP} {groups[-1]}")
+        juju.remove_application("resident")
+        assert juju.status().machines == {}
+        assert not (kit.home() / "machines" / name).exists()
+        assert list(Path("/sys/fs/cgroup").glob(f"*/{kit.home().name}/{name}")) == []
+
+
+def test_what_is_mounted_in_a_machines_folder_is_kept_and_told(
+    cleared: jubilant.Juju,
+) -> None:
+    cleared.cli("add-machine")
+    name = cleared.status().machines["0"].hostname
+    kit.command("localmodel", "down")
+    within = kit.home() / "machines" / name / "upper" / "mnt"
+    within.mkdir(exist_ok=True)
+    output("/usr/bin/mount", "-t", "tmpfs", "none", str(within))
+    try:
+        (within / "precious").touch()
+        refusal = kit.command("localmodel", "down", "--purge", check=False)
+        assert refusal.returncode == 1
+        assert str(within) in refusal.stderr and "different device" in refusal.stderr
+        assert (within / "precious").exists()
+    finally:
+        output("/usr/bin/umount", str(within))
+
+
 @pytest.fixture
 def cleared(other_instance: None) -> Iterator[jubilant.Juju]:
     """A model with one machine and a unit on an instance that the test takes down."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,11 +46,13 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture
-def paths(home: Path) -> Paths:
+def paths(home: Path) -> Iterator[Paths]:
     """Where a store is to be, which is not there yet."""
     for file in home.glob("state.db*"):
         file.unlink()
-    return Paths(home=home, run=home / "run")
+    # The folder of a test can be too long for a socket.
+    with tempfile.TemporaryDirectory(dir="/tmp") as run:
+        yield Paths(home=home, run=Path(run))
 
 
 @pytest.fixture

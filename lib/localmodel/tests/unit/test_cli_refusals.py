@@ -116,6 +116,8 @@ CASES = {
     "model-config nope": 'key "nope" not found',
     "model-config nope=1": 'key "nope" not found',
     "model-config update-status-hook-interval=soon": 'interval "soon": give a span',
+    "model-config update-status-hook-interval=0s": 'interval "0s": give 10s or more',
+    "model-config update-status-hook-interval=9s": 'interval "9s": give 10s or more',
     "set-model-constraints speed=1": 'unknown constraint "speed": known are arch',
     "trust cache": 'application "cache" not found',
     # charms and resources
@@ -169,6 +171,7 @@ CASES = {
     "add-model m": 'model "m" already exists',
     "add-model My_Model": '"My_Model" is not a valid name',
     "add-model n --config nope=1": 'key "nope" not found',
+    "add-model n --config update-status-hook-interval=0m": 'interval "0m": give 10s or more',
     "destroy-model none --no-prompt": 'model "none" not found',
     "destroy-model m": "give --no-prompt",
     "switch none": 'model "none" not found',
@@ -220,10 +223,24 @@ def test_what_the_host_refuses_is_told_in_one_line(
     home = tmp_path / "home"
     monkeypatch.setenv("LOCALMODEL_HOME", str(home))
     (home / "state.db").mkdir(parents=True)
-    assert "unable to open database file: mend that on this host" in cli.refusal("status")
+    told = f"{home}/state.db: unable to open database file: repair that"
+    assert told in cli.refusal("status")
     shutil.rmtree(home)
     home.touch()
-    assert f"'{home}': mend that on this host" in cli.refusal("status")
+    assert f"{home}: File exists: repair that" in cli.refusal("status")
+
+
+def test_an_application_whose_sockets_would_have_no_path_is_refused_by_name(
+    model: CommandLine,
+) -> None:
+    most = model.paths.longest_app
+    before = model.stored()
+    for words in (["deploy", "web"], ["deploy", "search"]):
+        refusal = model.refusal(*words, "a" * (most + 1))
+        assert f'"{"a" * (most + 1)}" is {most + 1} characters long; at most {most}' in refusal
+        assert "which has 107 bytes" in refusal
+    assert model.stored() == before
+    model.do("deploy", "web", "a" * most)
 
 
 def test_a_model_that_is_down_takes_no_changes(model: CommandLine) -> None:

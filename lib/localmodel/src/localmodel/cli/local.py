@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 
 from localmodel.agent import Agent
 from localmodel.cli.commands import arg, flag, say
@@ -12,6 +11,7 @@ from localmodel.cli.registry import localmodel
 from localmodel.cli.session import Progress, changing, open_store
 from localmodel.errors import LocalModelError
 from localmodel.host import cgroups, machine, template, underlay
+from localmodel.host.files import remove_tree
 from localmodel.store import Store, hold_lock
 
 MODEL = arg("-m", "--model", help="the model to work on")
@@ -77,7 +77,7 @@ def down(args: argparse.Namespace) -> None:
             return
         store.close()
         for folder in (paths.home, paths.run):
-            shutil.rmtree(folder)
+            remove_tree(folder)
             say(f"removed {folder}")
 
 

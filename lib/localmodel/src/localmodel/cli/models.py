@@ -25,7 +25,7 @@ from localmodel.cli.session import changing, model_name, open_store, reading, sh
 from localmodel.errors import LocalModelError
 from localmodel.lifecycle import release_unit
 from localmodel.operations import machines
-from localmodel.resolver import update_interval
+from localmodel.resolver import seconds, update_interval
 from localmodel.state import JUJU_VERSION, Model
 from localmodel.status import columns, host_base, machine_rows, model_document
 from localmodel.store import hold_lock
@@ -39,6 +39,9 @@ MODEL_DEFAULTS: dict[str, Any] = {
     "juju-no-proxy": "127.0.0.1,localhost,::1",
     "update-status-hook-interval": "5m",
 }
+#: The shortest time between two update-status, in seconds; hooks may take as long.
+SHORTEST_INTERVAL = 10.0
+
 CONSTRAINTS = ("arch", "cores", "cpu-power", "mem", "root-disk", "tags", "virt-type", "zones")
 
 
@@ -204,6 +207,11 @@ def _read_settings(values: dict[str, str]) -> dict[str, Any]:
     if interval is not None and not re.match(r"^\d+[smh]$", interval):
         raise LocalModelError(
             f'update-status-hook-interval "{interval}": give a span such as 30s, 5m or 1h'
+        )
+    if interval is not None and seconds(interval) < SHORTEST_INTERVAL:
+        raise LocalModelError(
+            f'update-status-hook-interval "{interval}": give {SHORTEST_INTERVAL:.0f}s or more, or'
+            " the model never gets idle"
         )
     return dict(values)
 

@@ -157,7 +157,7 @@ def guarded(main: Callable[[], int]) -> int:
         return 1
     except (OSError, sqlite3.OperationalError) as e:
         # Such as a full disk. What was done so far is stored.
-        print(f"ERROR {e}: mend that on this host, and run the command again", file=sys.stderr)
+        print(f"ERROR {_tell(e)}: repair that, and run the command again", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(
@@ -165,6 +165,13 @@ def guarded(main: Callable[[], int]) -> int:
             file=sys.stderr,
         )
         return INTERRUPTED
+
+
+def _tell(error: Exception) -> str:
+    """What the host refuses, after the name of the file that it is about."""
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    return f"{default_paths().database}: {error}"
 
 
 def leave(code: int) -> NoReturn:

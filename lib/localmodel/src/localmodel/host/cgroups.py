@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from localmodel import paths
 from localmodel.errors import LocalModelError
-from localmodel.host.processes import wait_until
+from localmodel.host.processes import succeeds, wait_until
 
 ROOT = Path("/sys/fs/cgroup")
 OURS = paths.NAME
@@ -75,15 +74,10 @@ def remove_groups(name: str | None = None) -> None:
     """Remove a machine's groups, or without a name all of ours; those in use stay."""
     for hierarchy in hierarchies():
         top = hierarchy / OURS / (name or "")
-        for folder, _, _ in os.walk(top, topdown=False):
-            wait_until(lambda path=folder: _remove(Path(path)), timeout=2)
+        wait_until(lambda group=top: _remove(group), timeout=2)
 
 
 def _remove(group: Path) -> bool:
-    try:
-        group.rmdir()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return True
+    # A machine may nest its groups to any depth, which find takes without recursion.
+    tree = ("/usr/bin/find", group, "-depth", "-type", "d")
+    return not group.exists() or succeeds(*tree, "-delete")

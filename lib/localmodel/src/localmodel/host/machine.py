@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import shutil
 import signal
 import subprocess
 import uuid
@@ -18,11 +17,14 @@ from pathlib import Path
 
 from localmodel.errors import LocalModelError
 from localmodel.host import cgroups, processes, underlay
+from localmodel.host.files import remove_tree
 from localmodel.host.processes import run, wait_until
 from localmodel.paths import NAME, Paths
-from localmodel.store import write_atomically
+from localmodel.store import naming, write_atomically
 
-#: Longest time for a boot and for a shutdown, in seconds.
+#: How often a machine is booted before it is given up, and the longest time for a boot and for a
+#: shutdown, in seconds.
+BOOTS = 2
 BOOT_TIMEOUT = 120.0
 STOP_TIMEOUT = 30.0
 
@@ -77,7 +79,7 @@ class Instance:
 
     @property
     def sockets(self) -> Path:
-        return self.paths.run / "machines" / self.name
+        return self.paths.sockets(self.name)
 
     @property
     def console(self) -> Path:
@@ -86,38 +88,56 @@ class Instance:
     def start(self, template: Path, network: ipaddress.IPv4Network) -> None:
         """Make it if need be, boot it, and wait until its systemd has started everything.
 
+        A boot that hangs, or whose machine ends by itself, is begun once more.
+
         Raises: LocalModelError if it does not come up.
         """
         self.sockets.mkdir(parents=True, exist_ok=True)
         for part in ("upper", "work", "root", *ENGINE_FOLDERS):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
-        if not self.supervisor():
-            if not self.root.is_mount():
-                layers = f"lowerdir={template},upperdir={self.folder}/upper"
-                options = f"{layers},workdir={self.folder}/work"
-                run("/usr/bin/mount", "-t", "overlay", "-o", options, NAME, self.root)
-            self._configure(network)
-            self._boot()
-        self.wait_booted()
+        for _ in range(BOOTS):
+            if not self.supervisor():
+                if not self.root.is_mount():
+                    layers = f"lowerdir={template},upperdir={self.folder}/upper"
+                    options = f"{layers},workdir={self.folder}/work"
+                    run("/usr/bin/mount", "-t", "overlay", "-o", options, NAME, self.root)
+                self._configure(network)
+                self._boot()
+            if self._wait_booted():
+                return
+            self._note_jobs()
+            self.stop()
+        raise LocalModelError(
+            f"machine {self.name} did not boot, tried {BOOTS} times; its console is in"
+            f" {self.console}, and the next command tries again"
+        )
 
-    def wait_booted(self) -> None:
-        """Wait until systemd says that it is up. Raises: LocalModelError after two minutes."""
+    def _wait_booted(self) -> bool:
+        """Wait until systemd says that it is up, or the machine is gone; whether it is up."""
 
         def is_up() -> bool:
-            leader = self.leader()
-            if leader is None:
-                return False
-            state = subprocess.run(
-                [*self._nsenter(leader), SYSTEMCTL, "is-system-running"],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-            ).stdout.strip()
-            return state in ("running", "degraded")
+            return self._systemctl("is-system-running").strip() in ("running", "degraded")
 
-        if not wait_until(is_up, BOOT_TIMEOUT):
-            raise LocalModelError(f"machine {self.name} did not boot; see {self.console}")
+        wait_until(lambda: is_up() or not self._is_kept_running(), BOOT_TIMEOUT)
+        return is_up()
+
+    def _note_jobs(self) -> None:
+        """Add to its console what a boot that hangs waits for."""
+        with naming(self.console), self.console.open("a") as log:
+            log.write(f"the boot waits for: {self._systemctl('list-jobs', '--no-legend')}\n")
+
+    def _systemctl(self, *words: str) -> str:
+        """What the machine's systemd answers; nothing while it does not."""
+        leader = self.leader()
+        if leader is None:
+            return ""
+        return subprocess.run(
+            [*self._nsenter(leader), SYSTEMCTL, *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout
 
     def stop(self) -> None:
         """Shut it down in order, or after half a minute at once; its disk stays."""
@@ -142,18 +162,17 @@ class Instance:
         _signal(leader, signal.SIGRTMIN + 5)
         if not wait_until(lambda: self.boot_id() not in (before, None), BOOT_TIMEOUT):
             raise LocalModelError(f"machine {self.name} did not reboot; see {self.console}")
-        self.wait_booted()
+        if not self._wait_booted():
+            raise LocalModelError(f"machine {self.name} hangs at its boot; see {self.console}")
 
     def destroy(self) -> None:
         """Take it away with its disk."""
         self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        shutil.rmtree(self.sockets, ignore_errors=True)
+        remove_tree(self.sockets)
         for part in ("propagate", "unix-export"):
             # nspawn leaves these behind where /run is no tmpfs.
-            shutil.rmtree(Path("/run/systemd/nspawn") / part / self.name, ignore_errors=True)
-        if self.folder.exists():
-            raise LocalModelError(f"{self.folder} could not be removed")
+            remove_tree(Path("/run/systemd/nspawn") / part / self.name)
+        remove_tree(self.folder)
 
     def supervisor(self) -> int | None:
         """The nspawn process, or None while the machine is down."""
@@ -161,6 +180,18 @@ class Instance:
             if argv[0] == NSPAWN and f"--machine={self.name}" in argv:
                 return pid
         return None
+
+    def _is_kept_running(self) -> bool:
+        """Whether the machine runs, or what keeps it running is about to start it."""
+        if cgroups.is_unified():
+            state = run(SYSTEMCTL, "show", "--property=ActiveState", "--value", self._service)
+            return state.strip() not in ("inactive", "failed")
+        return any(f"--machine={self.name}" in argv for _, argv in processes.command_lines())
+
+    @property
+    def _service(self) -> str:
+        """What keeps it running where systemd does."""
+        return f"{NAME}-{self.name}.service"
 
     def leader(self) -> int | None:
         """The machine's process 1 as the host numbers it."""
@@ -243,15 +274,14 @@ class Instance:
                 "process 1 of this host is not systemd, and with control groups of version 2"
                 " machines need that: use a host, or a virtual machine, that boots systemd"
             )
-        unit = f"{NAME}-{self.name}.service"
         # It exists already where the machine is just between two boots.
-        if not processes.succeeds(SYSTEMCTL, "start", unit):
+        if not processes.succeeds(SYSTEMCTL, "start", self._service):
             properties = (*SERVICE, f"StandardOutput=append:{self.console}")
             run(
                 "/usr/bin/systemd-run",
                 "--quiet",
                 "--collect",
-                f"--unit={unit}",
+                f"--unit={self._service}",
                 *(f"--property={p}" for p in properties),
                 "--",
                 *command,

@@ -26,6 +26,7 @@ def run(*argv: str | Path, stdin: str | None = None) -> str:
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
             text=True,
+            errors="replace",
             check=True,
         )
     except FileNotFoundError as e:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import platform
-import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from localmodel.errors import LocalModelError
+from localmodel.host.files import remove_tree
 from localmodel.host.processes import run
 from localmodel.paths import Paths
+from localmodel.store import naming, write_atomically
 
 #: systemd and a Docker Engine, and what charms expect to find on a machine that Juju made.
 PACKAGES = (
@@ -31,6 +32,10 @@ PACKAGES = (
     "systemd",
     "systemd-sysv",
 )
+
+#: What a release needs beside them. Without it jammy's root has /bin and /usr/bin apart, where
+#: Ubuntu's installer merges them, and every later release does so by itself.
+MORE_PACKAGES = {"jammy": ("usrmerge",)}
 
 #: Runs in each machine before its engine: nspawn mounts read-only the cgroup hierarchies of
 #: version 1, and the settings of network devices, which are the machine's own.
@@ -95,10 +100,15 @@ def host_sources() -> list[str]:
     return [f"deb {uri} {suite} {' '.join(parts)}" for (uri, suite), parts in found.items()]
 
 
+def packages(codename: str) -> tuple[str, ...]:
+    """What is installed into the root file system of a release."""
+    return PACKAGES + MORE_PACKAGES.get(codename, ())
+
+
 def template_folder(paths: Paths) -> Path:
     """Where the template lies, or will: its name changes with its recipe."""
     distribution, version, codename = host_release()
-    recipe = repr((PACKAGES, HOST_UNIT, CUSTOMIZE, codename))
+    recipe = repr((packages(codename), HOST_UNIT, CUSTOMIZE, codename))
     digest = hashlib.sha256(recipe.encode()).hexdigest()[:12]
     return paths.templates / f"{distribution}-{version}-{digest}"
 
@@ -116,23 +126,36 @@ def build_template(paths: Paths, report: Callable[[str, float], None]) -> Path:
     with (paths.templates / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.is_dir():
-            _build(paths, folder, report)
+            build_root(folder, host_release(), host_sources(), report)
     return folder
 
 
-def _build(paths: Paths, folder: Path, report: Callable[[str, float], None]) -> None:
+def build_root(
+    folder: Path,
+    release: tuple[str, str, str],
+    sources: Sequence[str],
+    report: Callable[[str, float], None],
+) -> None:
+    """Make the root file system of a release; what it is made from lies beside it.
+
+    Args:
+        release: distribution, version and code name.
+        sources: its archives, as lines of apt's sources.list(5).
+        report: as for `build_template`.
+    Raises: LocalModelError with the builder's reason.
+    """
+    distribution, _, codename = release
     partial = folder.with_suffix(".partial")
-    if partial.exists():
-        shutil.rmtree(partial)
-    unit = paths.templates / "localmodel-host.service"
-    unit.write_text(HOST_UNIT)
-    log = paths.templates / "build.log"
+    remove_tree(partial)
+    unit = folder.with_name("localmodel-host.service")
+    write_atomically(unit, HOST_UNIT.encode())
+    log = folder.with_name("build.log")
     command = [
         "/usr/bin/mmdebstrap",
         "--mode=root",
         "--variant=apt",
-        "--components=main,universe" if host_release()[0] == "ubuntu" else "--components=main",
-        f"--include={','.join(PACKAGES)}",
+        "--components=main,universe" if distribution == "ubuntu" else "--components=main",
+        f"--include={','.join(packages(codename))}",
         '--aptopt=APT::Install-Recommends "false"',
         # The lists stay, so that a machine installs from a cold start without fetching them.
         "--skip=cleanup/apt/lists",
@@ -150,21 +173,21 @@ def _build(paths: Paths, folder: Path, report: Callable[[str, float], None]) -> 
         "installing remaining": 0.55,
         "cleaning package": 0.95,
     }
-    sources = paths.templates / "sources.list"
-    sources.write_text("\n".join(host_sources()) + "\n")
-    with log.open("w") as sink:
-        builder = subprocess.Popen(
-            [*command, str(sources)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    listing = folder.with_name("sources.list")
+    write_atomically(listing, ("\n".join(sources) + "\n").encode())
+    builder = subprocess.Popen(
+        [*command, str(listing)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with builder, naming(log), log.open("w") as sink:
         for line in builder.stderr or ():
             sink.write(line)
             for words, share in milestones.items():
                 if words in line:
                     report(line.removeprefix("I: ").strip().rstrip("."), share)
-    if builder.wait() != 0:
+    if builder.returncode != 0:
         raise LocalModelError(f"the root file system could not be built; see {log}")
     partial.rename(folder)

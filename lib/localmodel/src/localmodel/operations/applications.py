@@ -15,6 +15,7 @@ from localmodel.errors import LocalModelError
 from localmodel.lifecycle import add_unit, release_unit, set_agent
 from localmodel.operations.machines import place_unit
 from localmodel.operations.relations import add_peer_relations
+from localmodel.paths import MAX_SOCKET
 from localmodel.resolver import apply_hook
 from localmodel.state import Application, Hook, Model, Resource, Unit
 from localmodel.store import Store, write_atomically
@@ -68,6 +69,12 @@ def deploy(
     name = name or meta.name
     if not APP_NAME.match(name):
         raise LocalModelError(f'invalid application name "{name}"')
+    if len(name) > store.paths.longest_app:
+        raise LocalModelError(
+            f'application name "{name}" is {len(name)} characters long; at most'
+            f" {store.paths.longest_app} fit into the path of a unit's socket, which has"
+            f" {MAX_SOCKET} bytes (unix(7)): give the application a shorter name"
+        )
     if name in model.apps:
         raise LocalModelError(f'cannot add application "{name}": application already exists')
     if meta.subordinate and (to or units not in (None, 0, 1)):

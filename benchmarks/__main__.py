@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import json
 import pkgutil
+import random
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Protocol
 
 import jubilant
 from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import benchmarks
@@ -21,22 +27,37 @@ from benchmarks.plot import draw
 from tools.image import ImageError
 from tools.pack import ROOT, PackError
 
-HELPERS = {"__main__", "fan_host", "fan_ways", "figures", "plot"}
+HELPERS = {"__main__", "fan_host", "fan_ways", "faults", "figures", "plot"}
 FOUND = ROOT / ".cache" / "bench"
 # A median of fewer says little.
 LEAST_ROUNDS = 5
+# Counts instead of measuring, in rounds that chance decides.
+ENDURANCE = "endurance"
+
+
+class Report(Protocol):
+    """Shows what goes on.
+
+    Args:
+        what: in words.
+        part: how much is done, between 0 and 1, where a round has ended; None where none has.
+    """
+
+    def __call__(self, what: str, part: float | None = None) -> None: ...
 
 
 def main() -> int:
     """Run a benchmark; return 1 if a bar is missed."""
     arguments = parse_arguments()
     name = arguments.name
-    console = Console(stderr=True)
+    measure = importlib.import_module(f"benchmarks.{to_module(name)}").measure
+    options: dict[str, Any] = {}
+    if name == ENDURANCE:
+        options["seed"] = arguments.seed
+        print(f"the seed is {arguments.seed}")
     try:
-        with console.status("starting") as status:
-            outcome: Outcome = importlib.import_module(f"benchmarks.{to_module(name)}").measure(
-                arguments.rounds, status.update
-            )
+        with showing() as report:
+            outcome: Outcome = measure(arguments.rounds, report, **options)
     except (jubilant.CLIError, subprocess.CalledProcessError) as error:
         print(f"run bench: {error}: {error.stderr}", file=sys.stderr)
         return 1
@@ -62,7 +83,26 @@ def main() -> int:
     missed = [figure for figure in outcome.figures if not figure.is_met]
     for figure in missed:
         print(figure.explain_miss())
-    return 1 if missed else 0
+    if outcome.failure:
+        print(f"run bench: {outcome.failure}", file=sys.stderr)
+    return 1 if missed or outcome.failure else 0
+
+
+@contextmanager
+def showing() -> Iterator[Report]:
+    """Show what goes on, on a terminal; where there is none, print each round as it ends."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("starting", total=None)
+
+        def report(what: str, part: float | None = None) -> None:
+            progress.update(task, description=what)
+            if part is not None:
+                progress.update(task, completed=part, total=1)
+                if not sys.stdout.isatty():
+                    print(what, flush=True)
+
+        yield report
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -72,15 +112,31 @@ def parse_arguments() -> argparse.Namespace:
         prog="run bench",
         description="Measure, and compare with the bars. Exits 1 where one is missed.",
     )
-    parser.add_argument("name", choices=names)
+    commands = parser.add_subparsers(dest="name", metavar="NAME", required=True)
+    for name in names:
+        add_options(commands.add_parser(name), name)
+    return parser.parse_args()
+
+
+def add_options(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add the options of one benchmark."""
+    least, default = (1, 100) if name == ENDURANCE else (LEAST_ROUNDS, LEAST_ROUNDS)
     parser.add_argument(
         "--rounds",
         metavar="N",
-        type=parse_rounds,
-        default=LEAST_ROUNDS,
-        help=f"how often to measure each thing, {LEAST_ROUNDS} or more; more takes longer and "
+        type=functools.partial(parse_rounds, least=least),
+        default=default,
+        help=f"how often to measure each thing, {least} or more; more takes longer and "
         "tells more (default: %(default)s)",
     )
+    if name == ENDURANCE:
+        parser.add_argument(
+            "--seed",
+            metavar="N",
+            type=int,
+            default=random.randrange(1_000_000),  # noqa: S311 - to be printed, not secret
+            help="decides which faults happen, and when (default: chance)",
+        )
     parser.add_argument(
         "--json",
         metavar="FILE",
@@ -94,13 +150,12 @@ def parse_arguments() -> argparse.Namespace:
         help="where to write the plot, if the benchmark has one: .svg, .png or .pdf "
         "(default: .cache/bench/NAME.svg)",
     )
-    return parser.parse_args()
 
 
-def parse_rounds(text: str) -> int:
+def parse_rounds(text: str, least: int = LEAST_ROUNDS) -> int:
     """Return a number of rounds. Raises ArgumentTypeError."""
-    if not text.isdecimal() or int(text) < LEAST_ROUNDS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of {LEAST_ROUNDS} or more")
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of {least} or more")
     return int(text)
 
 

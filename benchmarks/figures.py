@@ -90,13 +90,15 @@ class Outcome:
     Attributes:
         details: what else belongs into the JSON: circumstances and single measurements.
         panels: the plot; none if there is nothing to plot.
+        failure: what ended it before its time; empty if nothing did.
     """
 
     figures: tuple[Figure, ...]
     details: Mapping[str, Any] = field(default_factory=dict)
     panels: tuple[Panel, ...] = ()
+    failure: str = ""
 
     def document(self) -> dict[str, Any]:
         """Return all of it for JSON."""
         figures = [figure.document() for figure in self.figures]
-        return {"figures": figures, "details": dict(self.details)}
+        return {"figures": figures, "details": dict(self.details), "failure": self.failure}

@@ -116,7 +116,7 @@ def find_writes(trace: str, home: str) -> list[str]:
 
 def look_at_files() -> set[tuple[str, tuple[int, ...]]]:
     seen = set()
-    for root in WATCHED:
+    for root in filter(os.path.exists, WATCHED):
         for path in (Path(root), *Path(root).rglob("*")):
             there = path.lstat()
             facts = (there.st_ino, there.st_size, there.st_mtime_ns, there.st_ctime_ns)

@@ -61,6 +61,35 @@ def test_a_missed_bar_is_named_and_makes_the_command_fail(
     assert "missed: ratio" not in said
 
 
+def test_what_ended_a_benchmark_early_is_told_beside_what_it_had_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = Outcome((MET,), failure="round 3 of 9: the engine is killed: it is gone")
+    assert run_bench(monkeypatch, tmp_path, outcome) == 1
+    assert outcome.failure in capsys.readouterr().err
+    written = json.loads((tmp_path / "spare-cpu.json").read_text())
+    assert written["failure"] == outcome.failure
+    assert len(written["figures"]) == 1
+
+
+def test_endurance_takes_a_seed_and_says_which_and_prints_a_line_a_round(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(rounds: int, report: bench.Report, seed: int) -> Outcome:
+        report("deploying")
+        report(f"round {rounds} with seed {seed}", 1.0)
+        return Outcome((MET,))
+
+    monkeypatch.setattr(bench, "FOUND", tmp_path)
+    monkeypatch.setattr("benchmarks.endurance.measure", measure)
+    monkeypatch.setattr(sys, "argv", ["bench", "endurance", "--rounds", "1", "--seed", "7"])
+    assert bench.main() == 0
+    said = capsys.readouterr().out
+    assert "the seed is 7\nround 1 with seed 7\n" in said
+    assert "deploying" not in said
+    assert (tmp_path / "endurance.json").exists()
+
+
 def test_figures_and_plot_are_written_also_where_all_is_met(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -47,6 +47,7 @@ class Search:
         last_words: the last line in which the program told of a failure, or its last line.
         paused: whether an operator holds it.
         asks: whether it asks PrimeNet for work.
+        space: bytes that are left on the disk with its work; None if that is unknown.
     """
 
     engine: str
@@ -57,6 +58,7 @@ class Search:
     last_words: str = ""
     paused: bool = False
     asks: bool = False
+    space: int | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ def observe(unit: str) -> Search | None:
         progress=adapter.read_progress(work, log),
         results=adapter.read_results(work),
         last_words=_last_words(log),
+        space=work.measure_space(),
     )
 
 

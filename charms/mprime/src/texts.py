@@ -11,13 +11,20 @@ from engines import Progress, Results
 from mprime import Search
 from tasks import Measured, Ordered, Tested
 
+_SCARCE = 10**9  # bytes that are left on a disk
 _NAMED = 5  # primes in a status
 _GREATEST_RESULT = 100_000  # bytes; Linux takes arguments of less than 128 KiB (execve(2))
 _LISTED = 1000  # results of each kind in an action; as many fit in what Juju takes
 
 
 def describe_search(search: Search) -> str:
-    """Return a search in one line: what it found first, then where it is."""
+    """Return a search in one line: what it found first, then where it is, then what is short."""
+    if search.space is not None and search.space < _SCARCE:
+        return f"{_describe_work(search)}; {search.space // 10**6} MB left on its disk"
+    return _describe_work(search)
+
+
+def _describe_work(search: Search) -> str:
     primes = search.results.primes
     named = _name_some(primes)
     if search.progress is None:

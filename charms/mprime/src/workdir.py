@@ -81,6 +81,14 @@ class WorkDirectory:
         """Remove the directory with all that is in it; links are not followed."""
         remove_tree(self.path)
 
+    def measure_space(self) -> int | None:
+        """Return how many bytes are left on its disk; None if there is no directory."""
+        try:
+            disk = os.statvfs(self.path)
+        except FileNotFoundError:
+            return None
+        return disk.f_bavail * disk.f_frsize
+
     def has(self, name: str) -> bool:
         """Return whether there is something of this name."""
         return os.path.lexists(self.path / name)

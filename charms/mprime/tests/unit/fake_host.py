@@ -69,6 +69,7 @@ class Host:
         resource: the file that is attached, if one is.
         refusal: why a registry refuses, or why a build fails.
         broken: why the engine itself does not work.
+        space: bytes that are left on the disk with the work.
         did: every change, in order.
     """
 
@@ -89,6 +90,7 @@ class Host:
     networks: set[str] = field(default_factory=set)
     refusal: str = ""
     broken: str = ""
+    space: int = 5 * 10**9
     did: list[str] = field(default_factory=list)
     installed: bool = False
 

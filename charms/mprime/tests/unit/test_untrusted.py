@@ -289,6 +289,13 @@ def test_a_unit_goes_with_its_work_however_deep_that_is(search: Host, run: Run) 
     assert search.containers == {}
 
 
+def test_a_disk_that_the_work_fills_is_told(search: Host, hook: Hook) -> None:
+    search.space = 10**9
+    assert hook() == testing.ActiveStatus("M110503: 0.0 %")
+    search.space = 312_500_000
+    assert hook() == testing.ActiveStatus("M110503: 0.0 %; 312 MB left on its disk")
+
+
 # Whose a container is.
 
 CLONE = {"mprime.unit": "mprime/0", SPEC_LABEL: "copied"}

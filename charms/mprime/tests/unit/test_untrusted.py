@@ -308,6 +308,7 @@ CLONE = {"mprime.unit": "mprime/0", SPEC_LABEL: "copied"}
         ("theirs", {**CLONE, "mprime.unit": "mprime/9"}, ""),
         ("theirs", CLONE, ""),  # docker commit, docker run
         ("theirs", CLONE, "mprime-0"),
+        ("theirs", {**CLONE, "mprime.unit": "mprime/9"}, "theirs"),
         ("mprime-9", {"mprime.unit": "mprime/9"}, "mprime-9"),
         ("mprime-9", {**CLONE, "mprime.unit": "mprime/9"}, ""),
         ("mprime-9", {**CLONE, "mprime.unit": "mprime/9"}, "mprime-0"),

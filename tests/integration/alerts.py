@@ -16,6 +16,7 @@ WELL = {
     "mprime_restarts_total": "0x60",
     "mprime_exponent": "216091x60",
     "mprime_iterations_done": "0+1000x60",
+    "mprime_disk_free_bytes": "5000000000x60",
     "mprime_cpu_seconds_total": "0+50x60",
 }
 NONE = "_x60"
@@ -54,6 +55,10 @@ CASES: dict[str, tuple[Mapping[str, str], set[str]]] = {
     "its work is done": (
         {"mprime_running": "0x60", "mprime_out_of_work": "1x60", "mprime_exponent": NONE},
         {"MprimeOutOfWork"},
+    ),
+    "its disk fills": (
+        {"mprime_disk_free_bytes": "5000000000-100000000x60"},
+        {"MprimeDiskNearlyFull"},
     ),
     "its weight is gone": ({"mprime_cpu_policy_in_force": "0x60"}, {"MprimeCpuPolicyNotInForce"}),
     "its weight is gone since a moment": ({"mprime_cpu_policy_in_force": "1x55 0x3"}, set()),

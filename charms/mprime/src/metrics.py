@@ -175,6 +175,10 @@ def _describe_search(reading: Reading) -> Iterator[Metric]:
     yield _counter("primes_found", "Mersenne primes found.", len(results.primes))
     yield _counter("composites_found", "Numbers shown not to be prime.", len(results.composites))
     yield _gauge("out_of_work", "Whether there is nothing left to test.", progress is None)
+    if reading.search.space is not None:
+        yield _gauge(
+            "disk_free_bytes", "What is left of the disk with its work.", reading.search.space
+        )
     if reading.checkpoint_age is not None:
         yield _gauge(
             "checkpoint_age_seconds", "Time since it saved its work.", reading.checkpoint_age

@@ -18,12 +18,17 @@ from plan import (
     Desired,
     Plan,
     end_trial,
+    find_container,
     find_orders,
+    find_volumes,
     find_work,
     is_held,
+    is_of,
     make_plan,
     name_of,
+    remove_container,
 )
+from untrusted import read_label, read_log
 from workdir import WorkDirectory
 
 # A program that ends by itself this soon, in seconds, with work left, did not work at all.
@@ -42,6 +47,7 @@ class Search:
         last_words: the last line in which the program told of a failure, or its last line.
         paused: whether an operator holds it.
         asks: whether it asks PrimeNet for work.
+        space: bytes that are left on the disk with its work; None if that is unknown.
     """
 
     engine: str
@@ -52,6 +58,7 @@ class Search:
     last_words: str = ""
     paused: bool = False
     asks: bool = False
+    space: int | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,11 @@ def reconcile(desired: Desired, *, resume: bool = False) -> Observed:
             return Observed(worker=worker)
         end_trial(desired.unit, engine)
         there = engine.inspect(desired.name)
+        if there and not is_of(there, desired.unit):
+            return Observed(
+                f"a container named {desired.name} exists that this unit did not make; "
+                "remove or rename it"
+            )
         if resume or not (there and is_held(there)):
             problem = _advance(desired, engine)
     except (DockerHostError, NotInForceError, OSError) as error:
@@ -117,22 +129,23 @@ def observe(unit: str) -> Search | None:
         DockerHostError: the engine does not answer.
         OSError: the work directory can't be read.
     """
-    engine, name = Engine(), name_of(unit)
-    container = engine.inspect(name)
-    if container is None or container.spec_digest is None:
+    engine = Engine()
+    container = find_container(unit, engine)
+    adapter = container and ADAPTERS.get(read_label(container.labels, ENGINE_LABEL))
+    if container is None or adapter is None:
         return None
-    adapter = ADAPTERS[container.labels[ENGINE_LABEL]]
     work = find_work(unit)
-    log = engine.logs(name)
+    log = read_log(engine, container.name)
     return Search(
         engine=adapter.name,
-        version=container.labels.get(VERSION_LABEL, ""),
+        version=read_label(container.labels, VERSION_LABEL),
         state=container.state,
         paused=is_held(container),
         asks=SERVER_LABEL in container.labels,
         progress=adapter.read_progress(work, log),
         results=adapter.read_results(work),
         last_words=_last_words(log),
+        space=work.measure_space(),
     )
 
 
@@ -159,7 +172,7 @@ def remove(unit: str, *, work: bool = False) -> None:
 
 def _give_way(unit: str, engine: Engine) -> None:
     # First what costs most if it stays.
-    engine.remove(name_of(unit))
+    remove_container(unit, engine, name_of(unit))
     end_trial(unit, engine)
     remove_parent(unit)
     _reconcile_trust(name_of(unit), {})
@@ -180,11 +193,16 @@ def _advance(desired: Desired, engine: Engine) -> str:
     work = find_work(desired.unit)
     source = _choose_source(desired, work)
     image = obtain(engine, source, desired.report)
-    label = image.labels.get(ENGINE_LABEL, "")
+    label = read_label(image.labels, ENGINE_LABEL)
     if label not in ADAPTERS:
         return (
             f"{source.title}: its label {ENGINE_LABEL} is {label!r}, "
             f"and must be one of: {', '.join(ADAPTERS)}"
+        )
+    if writable := find_volumes(image):
+        return (
+            f"{source.title}: it has a VOLUME {writable[0]}, where the search could write, too; "
+            "give an image without it"
         )
     try:
         plan = make_plan(desired, engine, image)
@@ -227,7 +245,7 @@ def _run(engine: Engine, plan: Plan, work: WorkDirectory) -> str:
         if not todo and not plan.settings.primenet:
             return ""
         if todo and there.exit_code == 0 and there.ran < _TOO_SOON:
-            said = _last_words(engine.logs(spec.name)) or "it wrote nothing"
+            said = _last_words(read_log(engine, spec.name)) or "it wrote nothing"
             problem = f"{adapter.name} ends at once, with work left (M{todo[0]}): {said}"
     engine.apply(spec)
     return problem
@@ -259,7 +277,7 @@ def _reconcile_trust(owner: str, trusted: dict[str, str]) -> None:
 
 def _last_words(log: list[str]) -> str:
     """Return the last line that tells of a failure, or else the last line."""
-    lines = [" ".join(line.split()) for line in log if line.strip()]
+    lines = [line for line in log if line]
     failures = [line for line in lines if _FAILURE.search(line)]
     return (failures or lines or [""])[-1][:120]
 

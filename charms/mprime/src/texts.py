@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -10,17 +11,29 @@ from engines import Progress, Results
 from mprime import Search
 from tasks import Measured, Ordered, Tested
 
+_SCARCE = 10**9  # bytes that are left on a disk
+_NAMED = 5  # primes in a status
+_GREATEST_RESULT = 100_000  # bytes; Linux takes arguments of less than 128 KiB (execve(2))
+_LISTED = 1000  # results of each kind in an action; as many fit in what Juju takes
+
 
 def describe_search(search: Search) -> str:
-    """Return a search in one line: what it found first, then where it is."""
-    primes = [f"M{exponent}" for exponent in search.results.primes]
+    """Return a search in one line: what it found first, then where it is, then what is short."""
+    if search.space is not None and search.space < _SCARCE:
+        return f"{_describe_work(search)}; {search.space // 10**6} MB left on its disk"
+    return _describe_work(search)
+
+
+def _describe_work(search: Search) -> str:
+    primes = search.results.primes
+    named = _name_some(primes)
     if search.progress is None:
         idle = "waits for PrimeNet to hand out work" if search.asks else "out of work"
         if not primes:
             return f"{idle}; no prime found"
         count = "1 prime" if len(primes) == 1 else f"{len(primes)} primes"
-        return f"{idle}; {count} found: {', '.join(primes)}"
-    found = f"{', '.join(primes)} {'is' if len(primes) == 1 else 'are'} prime; " if primes else ""
+        return f"{idle}; {count} found: {named}"
+    found = f"{named} {'is' if len(primes) == 1 else 'are'} prime; " if primes else ""
     return f"{found}{describe_progress(search.progress)}"
 
 
@@ -70,13 +83,30 @@ def list_progress(progress: Progress | None) -> dict[str, Any]:
 
 
 def list_results(results: Results) -> dict[str, Any]:
-    """Return the results of the action `results`; Juju takes texts, hence the JSON beside."""
-    composites = [f"M{c.exponent} {c.residue}".rstrip() for c in results.composites]
-    return {
-        "primes": ", ".join(f"M{exponent}" for exponent in results.primes) or "none yet",
+    """Return the results of the action `results`; Juju takes texts, hence the JSON beside.
+
+    Of each kind the 1000 greatest are listed; how many more there are stands beside them.
+    """
+    shown = Results(results.primes[-_LISTED:], results.composites[-_LISTED:])
+    composites = [f"M{c.exponent} {c.residue}".rstrip() for c in shown.composites]
+    listed = {
+        "primes": ", ".join(f"M{exponent}" for exponent in shown.primes) or "none yet",
         "composites": ", ".join(composites) or "none yet",
-        "json": json.dumps(asdict(results), separators=(",", ":")),
+        "json": json.dumps(asdict(shown), separators=(",", ":")),
     }
+    omitted = len(results.exponents) - len(shown.exponents)
+    return {**listed, "not-listed": omitted} if omitted else listed
+
+
+def list_logs(lines: Iterable[str]) -> dict[str, Any]:
+    """Return the results of the action `logs`: the last lines, as many as Juju takes."""
+    size, kept = 0, list[str]()
+    for line in reversed([*lines]):
+        size += len(line.encode()) + 1
+        if size > _GREATEST_RESULT:
+            break
+        kept.append(line)
+    return {"logs": "\n".join(reversed(kept))}
 
 
 def list_ordered(ordered: Ordered) -> dict[str, Any]:
@@ -110,6 +140,13 @@ def describe_errors(tested: Tested) -> str:
 def list_adoption(adopted: str, former: str) -> dict[str, Any]:
     """Return the results of the action `adopt-work`."""
     return {"adopted": adopted, "former-work": former or "none"}
+
+
+def _name_some(exponents: tuple[int, ...]) -> str:
+    """Name the greatest, and count the others."""
+    named = ", ".join(f"M{exponent}" for exponent in exponents[-_NAMED:])
+    others = len(exponents) - _NAMED
+    return f"{named} and {others} more" if others > 0 else named
 
 
 def _name_all(exponents: tuple[int, ...]) -> str:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
-from work import Assignment
+from untrusted import read_residue
+from work import Assignment, is_exponent
 from workdir import WorkDirectory
+
+# What is read of a file of results: as many of its last lines, none longer.
+_LINES = 20_000
+_LINE = 4000  # characters; a line with many factors has a thousand
 
 
 @dataclass(frozen=True)
@@ -174,15 +180,21 @@ def find_missing(
     return [each for each in declared if each.exponent not in known]
 
 
+@lru_cache(maxsize=2)  # a hook asks several times, and what it reads rarely changes in between
 def read_json_results(text: str) -> Results:
-    """Return the results in lines of JSON, as GIMPS's server takes them; skip other lines."""
+    """Return the results in lines of JSON, as GIMPS's server takes them; skip other lines.
+
+    Of more than 20,000 lines, the last ones are read.
+    """
     primes: set[int] = set()
-    composites: dict[int, str] = {}
-    for line in text.splitlines():
+    composites: dict[int, object] = {}
+    for line in text.rstrip("\n").rsplit("\n", _LINES)[-_LINES:]:
+        if len(line) > _LINE or not line.lstrip().startswith("{"):
+            continue
         try:
             report = json.loads(line)
             exponent, status = int(report["exponent"]), report["status"]
-            residue = str(report.get("res64", ""))
+            residue = report.get("res64", "")
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
             continue
         if status == "P":
@@ -192,11 +204,25 @@ def read_json_results(text: str) -> Results:
     return make_results(primes, composites)
 
 
-def make_results(primes: set[int], composites: dict[int, str]) -> Results:
-    """Return results in order. A prime wins where an engine reported both."""
+def make_results(primes: Iterable[int], composites: Mapping[int, object]) -> Results:
+    """Return results in order: the possible ones among what is given, by exponent with residue.
+
+    A prime wins where an engine reported both.
+    """
+    proven = set(filter(is_exponent, primes))
     return Results(
-        tuple(sorted(primes)),
+        tuple(sorted(proven)),
         tuple(
-            Composite(p, residue) for p, residue in sorted(composites.items()) if p not in primes
+            Composite(p, read_residue(residue))
+            for p, residue in sorted(composites.items())
+            if is_exponent(p) and p not in proven
         ),
     )
+
+
+def read_speed(text: str | None) -> float | None:
+    """Return the milliseconds per iteration in a report; None if it tells none above 0."""
+    try:
+        return float(text or "") or None
+    except ValueError:
+        return None

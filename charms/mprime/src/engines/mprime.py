@@ -20,8 +20,9 @@ from engines.base import (
     Settings,
     find_missing,
     read_json_results,
+    read_speed,
 )
-from work import Assignment, Kind
+from work import Assignment, Kind, is_exponent
 from workdir import LONG, WorkDirectory
 
 _WORK_LIST = "worktodo.txt"
@@ -40,7 +41,7 @@ _WORK_LINE = re.compile(
     r"^\s*(?:Test|DoubleCheck)=(?:(?:N/A|[0-9A-Fa-f]{32}),)?(\d{1,10})(?:,|\s*$)"
 )
 _PRP_LINE = re.compile(r"^\s*PRP(?:DC)?=(?:(?:N/A|[0-9A-Fa-f]{32}),)?1,2,(\d{1,10}),-1\b")
-_START = re.compile(r"(?:test|Resuming|Starting)\b.*?\bM(\d{1,10})\b")
+_START = re.compile(r"(?:test|Resuming|Starting)\b.{0,80}?\bM(\d{1,10})\b")
 _REPORT = re.compile(
     r"Iteration: (\d{1,10}) ?/ ?(\d{1,10}) \[ *[\d.]+%\]"
     r"(?:.*?ms/iter: *([\d.]{1,20}))?"
@@ -90,7 +91,7 @@ class Mprime:
     def add_work(self, work: WorkDirectory, settings: Settings, *, running: bool) -> None:
         """List what is neither done nor listed; it fetches what is added while it runs."""
         additions = work.read(_ADDITIONS)
-        listed = parse_work_list(work.read(_WORK_LIST, LONG) + "\n" + additions)
+        listed = parse_work_list(work.read(_WORK_LIST) + "\n" + additions)
         missing = find_missing(settings.work, self.read_results(work).exponents, listed)
         lines = "".join(map(_make_work_line, missing))
         if not running:
@@ -115,7 +116,7 @@ class Mprime:
     def read_work(self, work: WorkDirectory) -> list[int]:
         """Return the exponents that are still to be done, the next one first."""
         done = self.read_results(work).exponents
-        listed = parse_work_list(work.read(_WORK_LIST, LONG) + "\n" + work.read(_ADDITIONS))
+        listed = parse_work_list(work.read(_WORK_LIST) + "\n" + work.read(_ADDITIONS))
         return [exponent for exponent in listed if exponent not in done]
 
     def read_progress(self, work: WorkDirectory, log: Sequence[str]) -> Progress | None:
@@ -205,7 +206,7 @@ def _make_work_line(assignment: Assignment) -> str:
 def parse_work_list(text: str) -> list[int]:
     """Return the exponents in a work list, in its order."""
     lines = (_WORK_LINE.match(line) or _PRP_LINE.match(line) for line in text.splitlines())
-    return [int(match[1]) for match in lines if match]
+    return [exponent for match in lines if match and is_exponent(exponent := int(match[1]))]
 
 
 def parse_log(log: Sequence[str], exponent: int) -> Progress:
@@ -214,11 +215,7 @@ def parse_log(log: Sequence[str], exponent: int) -> Progress:
     for line in reversed(log):
         if match := _REPORT.search(line):
             done, total = int(match[1]), max(int(match[2]), 1)
-            try:
-                speed = float(match[3]) if match[3] else None
-            except ValueError:
-                speed = None
-            return Progress(exponent, min(done, total), total, speed)
+            return Progress(exponent, min(done, total), total, read_speed(match[3]))
         # A report before this line belongs to an earlier exponent.
         if (start := _START.search(line)) and int(start[1]) == exponent:
             break

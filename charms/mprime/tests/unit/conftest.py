@@ -90,6 +90,7 @@ def host(
     )
     monkeypatch.setattr("hostkit.agents.AGENTS", host.agents)
     monkeypatch.setattr("plan.WORK", host.work)
+    monkeypatch.setattr("workdir.WorkDirectory.measure_space", lambda _: host.space)
     monkeypatch.setattr("mprime.Engine", host.connect)
     monkeypatch.setattr("tasks.Engine", host.connect)
     monkeypatch.setattr("dockerhost.install", host.install)

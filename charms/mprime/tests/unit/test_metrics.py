@@ -70,6 +70,7 @@ def test_a_search_that_runs_shows_where_it_is_and_what_it_takes(
         "mprime_primes_found_total": 1,
         "mprime_composites_found_total": 0,
         "mprime_out_of_work": 0,
+        "mprime_disk_free_bytes": 5 * 10**9,
         "mprime_exponent": 216091,
         "mprime_iterations": 216089,
         "mprime_iterations_done": 0,

@@ -71,3 +71,12 @@ def test_a_failed_write_leaves_nothing(
     with pytest.raises(OSError, match="No space left"):
         work.add("a", "text")
     assert work.names() == []
+
+
+def test_the_space_of_a_disk_is_known_where_there_is_a_directory(
+    work: WorkDirectory, tmp_path: Path
+) -> None:
+    space = work.measure_space()
+    assert space is not None
+    assert 0 <= space <= os.statvfs(tmp_path).f_blocks * os.statvfs(tmp_path).f_frsize
+    assert WorkDirectory(tmp_path / "none").measure_space() is None

@@ -85,6 +85,9 @@ def settle_daemon(
         return False
     after = text if wanted == there and text is not None else format_settings(wanted)
     trial = _hash_trial(after)
+    good, former = text, record
+    if record and not record.in_use:  # a trial that was killed
+        good, former = record.before if text == record.after else text, None
     _refuse_again(file, owner, trial)
     _validate(after)
     before = record.before if record else text
@@ -94,9 +97,9 @@ def settle_daemon(
     try:
         _restart(report)
     except DockerHostError as error:
-        _write_or_remove(file, text)
-        if record:
-            _write_record(file, owner, record)
+        _write_or_remove(file, good)
+        if former:
+            _write_record(file, owner, former)
         else:
             configfile.remove(_locate_record(file, owner))
         refusal = _Refusal(

@@ -31,6 +31,8 @@ _SILENCE = 10  # seconds for an engine that listens and does not answer
 _CONFIG_OPTION = re.compile(r"--config-file[=\s]+[\"']?([^\s\"']+)")
 _ENVIRONMENT_FILE = re.compile(r"^(.+?) \(ignore_errors=(?:yes|no)\)$", re.MULTILINE)
 _OPTIONS = ("ExecStart", "Environment", "EnvironmentFiles", "FragmentPath", "DropInPaths")
+_JOURNAL_TRIALS = 10
+_CHATTER = re.compile(r"\blevel=(debug|info|warning)\b|^\s*$")
 _LOG_MESSAGE = re.compile(r"\bmsg=\"((?:[^\"\\]|\\.)*)\"")
 
 
@@ -139,17 +141,20 @@ def _find_reason(unit: str, since: float) -> str:
     try:
         if fault := configfile.explain_fault(find_config(unit)):
             return fault
-        run(_JOURNALCTL, "--sync", timeout=_TIMEOUT)
-        said = run(
-            *(_JOURNALCTL, "--quiet", "--no-pager", "--output=cat", "--lines=5"),
-            *(f"--since=@{int(since)}", f"_SYSTEMD_UNIT={unit}"),
-            timeout=_TIMEOUT,
-        )
+        for _ in range(_JOURNAL_TRIALS):
+            said = run(
+                *(_JOURNALCTL, "--quiet", "--no-pager", "--output=cat", "--lines=50"),
+                *(f"--since=@{int(since)}", f"_SYSTEMD_UNIT={unit}"),
+                timeout=_TIMEOUT,
+            )
+            # What it writes while it ends as it should is no reason.
+            if lines := [line for line in said.splitlines() if not _CHATTER.search(line)]:
+                message = _LOG_MESSAGE.search(lines[-1])
+                return explain(message[1] if message else lines[-1])
+            time.sleep(0.2)  # the journal has its words a little later than systemd its end
     except InstallError:
-        return ""  # it is the first failure that counts
-    last = (said.splitlines() or [""])[-1]
-    message = _LOG_MESSAGE.search(last)
-    return explain(message[1] if message else last)
+        pass  # it is the first failure that counts
+    return ""
 
 
 def _show(unit: str, *names: str) -> dict[str, str]:

@@ -50,6 +50,10 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     return engine
 
 
+def die(*_: Any, **__: Any) -> None:
+    raise SystemExit
+
+
 def settle(**changes: Any) -> bool:
     return settle_daemon({**OURS, **changes}, owner="fan-250")
 
@@ -120,9 +124,6 @@ def test_settings_that_the_engine_does_not_start_with_are_taken_back(engine: Eng
 
 
 def test_a_restart_that_a_kill_prevented_is_made_up_for(engine: Engine) -> None:
-    def die(*_: Any, **__: Any) -> None:
-        raise SystemExit
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dockerhost.service.start", die)
         with pytest.raises(SystemExit):
@@ -132,6 +133,25 @@ def test_a_restart_that_a_kill_prevented_is_made_up_for(engine: Engine) -> None:
     assert len(engine.starts) == 1
     restore_daemon(owner="fan-250")
     assert engine.text is None
+
+
+@pytest.mark.parametrize("put_back", [False, True])
+def test_after_a_killed_trial_a_refusal_gives_back_what_was_there_before_it(
+    engine: Engine, put_back: bool
+) -> None:
+    engine.file.parent.mkdir()
+    engine.file.write_text("{}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dockerhost.service.start", die)
+        with pytest.raises(SystemExit):
+            settle()
+    if put_back:
+        engine.file.write_text("{}")
+    engine.refuses = "fan-250"
+    refuse(engine)
+    assert engine.text == "{}"
+    assert engine.starts == ["{}"]
+    assert not list(engine.file.parent.glob("*.before"))
 
 
 def test_settings_that_the_engines_program_refuses_are_not_written(

@@ -20,14 +20,14 @@ class Machine:
     Attributes:
         properties: what systemd tells of the engine's unit; a list stands there line by line.
         faults: what programs say that fail, by their first words.
-        journal: what the engine has written.
+        journal: what the engine has written, by and by.
         connects: what comes of each connection; the last one, of all that follow.
     """
 
     def __init__(self) -> None:
         self.properties: dict[str, str | list[str]] = {"TriggeredBy": "docker.socket"}
         self.faults: dict[str, str] = {}
-        self.journal = ""
+        self.journal: list[str] = [""]
         self.connects: list[Exception | None] = [None]
         self.ran: list[str] = []
 
@@ -36,7 +36,8 @@ class Machine:
         if words.startswith("systemctl show"):
             return subprocess.CompletedProcess(command, 0, self.show(command[2]), "")
         if words.startswith("journalctl"):
-            return subprocess.CompletedProcess(command, 0, self.journal, "")
+            said = self.journal.pop(0) if len(self.journal) > 1 else self.journal[0]
+            return subprocess.CompletedProcess(command, 0, said, "")
         self.ran.append(words)
         for start, said in self.faults.items():
             if words.startswith(start):
@@ -123,7 +124,8 @@ def test_an_engine_that_does_not_start_is_told_in_its_own_words(
     machine: Machine, journal: str, reason: str
 ) -> None:
     machine.faults["systemctl restart"] = "Job for docker.service failed"
-    machine.journal = journal
+    ended = 'time="2026" level=info msg="Daemon shutdown complete"'
+    machine.journal = [ended, f"{ended}\n{journal}"]
     with pytest.raises(InstallError) as told:
         service.start(UNIT, again=True)
     assert str(told.value) == f"docker.service does not start: {reason}"

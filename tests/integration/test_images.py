@@ -21,7 +21,7 @@ from tests.integration.kit import (
 from tools.image import build_base, build_image
 from tools.instance import Published
 
-DROP_IN = "/etc/systemd/system/docker.service.d/dockerhost-proxy.conf"
+DROP_INS = "/etc/systemd/system/docker.service.d"
 # An image that differs in nothing but its id.
 VARIANT = """
 set -eu
@@ -358,9 +358,33 @@ def test_the_models_proxy_is_used_where_its_engine_may_be_restarted(
     host = published.image.partition("/")[0]
     log = juju.exec("journalctl --no-pager -t tinyproxy", machine=1).stdout
     assert f"CONNECT {host} " in log
-    assert juju.exec("stat", "-c", "%a", DROP_IN, machine=0).stdout.strip() == "600"
+    assert (
+        juju.exec("stat", "-c", "%a", f"{DROP_INS}/dockerhost-proxy.env", machine=0).stdout.strip()
+        == "600"
+    )
     assert "hush1234" not in juju.debug_log()
 
     juju.remove_relation("apache2", "mprime")
     juju.wait(lambda status: not subordinates(status), successes=1)
-    assert juju.exec(f"ls {DROP_IN} || true", machine=0).stdout == ""
+    assert juju.exec(f"ls -d {DROP_INS} || true", machine=0).stdout == ""
+
+
+def test_a_search_runs_unprivileged_on_an_engine_that_maps_users(
+    juju: jubilant.Juju, charms: dict[str, Path], published: Published
+) -> None:
+    deploy_apache(juju, charms)
+    juju.exec(
+        "mkdir -p /etc/docker && "
+        'echo \'{"userns-remap": "default"}\' >/etc/docker/daemon.json && '
+        "systemctl restart docker",
+        machine=0,
+    )
+    options = {"image": published.image, "registry-ca": published.authority}
+    juju.deploy(charms["mprime"], config=options)
+    attach_search(juju)
+    wait_for(juju, "active")
+    process = inspect_container(juju)["State"]["Pid"]
+    status = juju.exec(f"cat /proc/{process}/status", machine=0).stdout
+    assert "\nUid:\t65532\t65532\t65532\t65532\n" in status
+    assert "\nCapBnd:\t0000000000000000\n" in status
+    assert "\nNoNewPrivs:\t1\n" in status

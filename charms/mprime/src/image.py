@@ -37,6 +37,7 @@ _BUILT = "mprime-charm/built"
 # Given to the first stages of our builds, which the engine keeps without a name.
 _STAGE_LABEL = "mersenne.stage"
 _BASE = re.compile(r"^ARG BASE=(\S+)$", re.MULTILINE)
+_STEP = re.compile(r"Step (\d{1,4})/(\d{1,4}) :")  # of a build, as the engine tells it
 _CHUNK = 1024 * 1024  # bytes
 
 
@@ -192,7 +193,7 @@ def _fetch(
     without_proxies = settle_proxies(engine, source.proxies, report)
     report(f"pulling {reference}")
     try:
-        image = engine.pull(reference, credentials)
+        image = engine.pull(reference, credentials, _count_layers(reference, report))
     except ImageError as error:
         reasons = [str(error), without_proxies]
         if isinstance(error, UnauthorizedError):
@@ -238,6 +239,7 @@ def _build_first(
                 source.context / kind,
                 tag,
                 buildargs={**source.proxies.build_arguments, "BASE": found[bases[kind]]},
+                progress=_tell_steps(kind, report),
             )
         except ImageError as error:
             failure = ImageError(f"{kind}: {error}")
@@ -268,6 +270,31 @@ def _find_base(engine: Engine, source: Source, base: str, report: Callable[[str]
         _fetch(engine, source, by_tag, report)
         return by_tag
     return base
+
+
+def _count_layers(reference: str, report: Callable[[str], None]) -> Callable[[str], None]:
+    """Return what reports how far a pull is, from the engine's words."""
+    expected, here = 0, 0
+
+    def note(words: str) -> None:
+        nonlocal expected, here
+        if words == "Pulling fs layer":
+            expected += 1
+        elif words == "Pull complete":
+            here += 1
+            report(f"pulling {reference}: {here} of {expected} layers")
+
+    return note
+
+
+def _tell_steps(kind: str, report: Callable[[str], None]) -> Callable[[str], None]:
+    """Return what reports how far a build is, from the engine's words."""
+
+    def note(words: str) -> None:
+        if step := _STEP.match(words):
+            report(f"building an image with {kind}: step {step[1]} of {step[2]}")
+
+    return note
 
 
 def _choose_kinds(prefers: str | None) -> list[str]:

@@ -89,6 +89,7 @@ def reconcile(desired: Desired, *, resume: bool = False) -> Observed:
     problem = ""
     try:
         dockerhost.install(desired.report)
+        dockerhost.hide_proxies()
         engine = Engine()
         if worker := find_worker(engine, desired.unit):
             _give_way(desired.unit, engine)

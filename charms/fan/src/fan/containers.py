@@ -57,10 +57,15 @@ def settle(
     )
     there = networks.inspect(_DEFAULT)
     if there is None or there.bridge != fan.bridge:
-        raise DaemonError(
-            f"the Docker Engine was restarted, and its default bridge is not {fan.bridge}: "
+        why = (
             "with live-restore it keeps the old one while containers run; stop them, and restart "
             "the engine"
+            if networks.outlive_engine()
+            else "something else decides that; see systemctl cat docker.service for a "
+            "--bridge or a --config-file"
+        )
+        raise DaemonError(
+            f"the Docker Engine was restarted, and its default bridge is not {fan.bridge}: {why}"
         )
 
 

@@ -28,6 +28,7 @@ class Host:
         silent: the gateways of the machines that do not answer.
         attached: the containers on Docker's networks, by the network's name.
         live_restore: whether the engine keeps its old default bridge.
+        own_bridge: the default bridge that an option of the engine's unit gives it.
         instances: LXD's containers.
         broken_service: one of systemd's that does not start.
         did: every change, in order.
@@ -46,6 +47,7 @@ class Host:
     attached: dict[str, tuple[str, ...]] = field(default_factory=dict)
     daemon: dict[str, dict[str, Any]] = field(default_factory=dict)
     live_restore: bool = False
+    own_bridge: str = ""
     lxd_networks: dict[str, dict[str, str]] | None = None
     instances: tuple[str, ...] = ()
     broken_service: str = ""
@@ -192,9 +194,13 @@ class Host:
         if name == "bridge":
             bridges = [each["bridge"] for each in self.daemon.values()]
             bridge = "docker0" if self.live_restore or not bridges else bridges[0]
+            bridge = self.own_bridge or bridge
             return Network("bridge", "0", bridge, {}, self.attached.get("bridge", ()))
         there = self.networks.get(name)
         return there and replace(there, containers=self.attached.get(name, ()))
+
+    def outlive_engine(self) -> bool:
+        return self.live_restore
 
     def list(self, label: str) -> tuple[Network, ...]:
         key, _, value = label.partition("=")

@@ -107,6 +107,14 @@ def test_an_engine_that_keeps_its_old_default_bridge_is_told(host: Host, run: Ru
     assert "with live-restore it keeps the old one" in status.message
 
 
+def test_live_restore_is_not_blamed_where_the_engine_does_without(host: Host, run: Run) -> None:
+    host.own_bridge = "br0"
+    status = run(docker="default-bridge").unit_status
+    assert isinstance(status, testing.BlockedStatus)
+    assert "live-restore" not in status.message
+    assert "see systemctl cat docker.service for a --bridge or a --config-file" in status.message
+
+
 def test_a_changed_mtu_reaches_docker(host: Host, run: Run) -> None:
     run()
     host.mtu = 9000

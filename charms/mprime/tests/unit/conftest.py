@@ -96,6 +96,7 @@ def host(
     monkeypatch.setattr("dockerhost.install", host.install)
     monkeypatch.setattr("dockerhost.trust.CERTIFICATES", host.certificates)
     monkeypatch.setattr("dockerhost.forget_proxies", lambda: False)
+    monkeypatch.setattr("dockerhost.hide_proxies", lambda: False)
     monkeypatch.setattr("image.settle_proxies", lambda *_: "")
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     monkeypatch.setattr("ops.model.Resources.fetch", host.fetch)

@@ -125,20 +125,35 @@ class Host:
         names = [name for name, image in self.images.items() if image.id == there.id]
         return replace(there, names=tuple(_shorten(name) for name in names))
 
-    def pull(self, reference: str, credentials: Credentials | None) -> Image:
+    def pull(
+        self,
+        reference: str,
+        credentials: Credentials | None,
+        progress: Callable[[str], None],
+    ) -> Image:
         if reference not in self.registry:
             raise dockerhost.ImageError(self.refusal or "manifest unknown")
         self.did.append(f"pull {reference}")
         self.login = credentials
+        for words in ("Pulling from mlucas", *["Pulling fs layer"] * 2, *["Pull complete"] * 2):
+            progress(words)
         self.images[_spell(reference)] = self.registry[reference]
         return self.registry[reference]
 
-    def build(self, context: Path, tag: str, buildargs: dict[str, str]) -> Image:
+    def build(
+        self,
+        context: Path,
+        tag: str,
+        buildargs: dict[str, str],
+        progress: Callable[[str], None],
+    ) -> Image:
         assert (context / "Dockerfile").is_file()
         if self.refusal or context.name in self.unbuildable:
             raise dockerhost.ImageError(self.refusal or "a build step ended with code 6")
         self.did.append(f"build {context.name}")
         self.build_arguments = buildargs
+        for words in ("Step 1/2 : ARG BASE=debian:trixie-slim", "Reading lists", "Step 2/2 : RUN"):
+            progress(words)
         self.images[_spell(tag)] = {"mlucas": MLUCAS, "mprime": MPRIME}[context.name]
         return self.images[_spell(tag)]
 

@@ -491,3 +491,21 @@ def test_the_models_proxies_reach_the_engine(
     monkeypatch.setenv("JUJU_CHARM_NO_PROXY", "localhost")
     run("install", image=TAG)
     assert seen == [Proxies("http://one:1", "http://two:2", "localhost")]
+
+
+def test_a_pull_and_a_build_show_how_far_they_are(host: Host) -> None:
+    steps: list[str] = []
+    host.registry = {TAG: MLUCAS, BASE_NAME: BASE}
+    obtain(host.engine, BY_TAG, steps.append)
+    assert steps == [
+        f"pulling {TAG}",
+        f"pulling {TAG}: 1 of 2 layers",
+        f"pulling {TAG}: 2 of 2 layers",
+    ]
+    steps.clear()
+    obtain(host.engine, SOURCES, steps.append)
+    assert steps[-3:] == [
+        "building an image with mprime",
+        "building an image with mprime: step 1 of 2",
+        "building an image with mprime: step 2 of 2",
+    ]

@@ -9,6 +9,7 @@ from dockerhost.errors import (
     ContainerError,
     DaemonError,
     DockerHostError,
+    EngineSilentError,
     EngineUnavailableError,
     ImageError,
     InstallError,
@@ -22,7 +23,7 @@ from dockerhost.errors import (
 from dockerhost.host import install, install_packages
 from dockerhost.images import Credentials, Image
 from dockerhost.networks import Network, Networks, NetworkSpec
-from dockerhost.proxy import Proxies, forget_proxies, settle_proxies
+from dockerhost.proxy import Proxies, forget_proxies, hide_proxies, settle_proxies
 from dockerhost.reference import Reference, parse_reference
 from dockerhost.text import make_printable
 from dockerhost.trust import (
@@ -42,6 +43,7 @@ __all__ = [
     "DaemonError",
     "DockerHostError",
     "Engine",
+    "EngineSilentError",
     "EngineUnavailableError",
     "Image",
     "ImageError",
@@ -61,6 +63,7 @@ __all__ = [
     "check_certificate",
     "distrust_registry",
     "forget_proxies",
+    "hide_proxies",
     "install",
     "install_packages",
     "list_trusted_registries",

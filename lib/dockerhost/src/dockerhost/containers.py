@@ -51,6 +51,9 @@ class ContainerSpec:
         cpuset: the processors that it may use, such as 0-1,3; empty for all.
         cgroup_parent: None leaves the engine's own.
         tmpfs: options by mount point, such as {"/tmp": "size=16m"}.
+        userns: whose user numbers it has. The host's, also where the engine maps those of others
+            (userns-remap): mounts belong to them, and there runc could not even enter the mounts'
+            folders. It has no capability there either.
     """
 
     name: str
@@ -73,6 +76,7 @@ class ContainerSpec:
     stop_timeout: int = 10
     labels: Mapping[str, str] = field(default_factory=dict)
     tmpfs: Mapping[str, str] = field(default_factory=dict)
+    userns: str = "host"
 
     @property
     def digest(self) -> str:
@@ -122,6 +126,7 @@ class ContainerSpec:
             "cpuset_cpus": self.cpuset or None,
             "cgroup_parent": self.cgroup_parent,
             "restart_policy": {"Name": self.restart},
+            "userns_mode": self.userns,
             "tmpfs": dict(self.tmpfs) or None,
             # Without this a chatty program fills the disk.
             "log_config": {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}},

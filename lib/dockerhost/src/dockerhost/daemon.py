@@ -1,27 +1,25 @@
-"""The engine's own settings, /etc/docker/daemon.json: changed by merging, and given back.
+"""The engine's own settings, daemon.json: changed by merging, and given back.
 
 Beside the file lies a record for each owner: what stood there before, and what was set. Since the
-engine refuses settings that it does not know, and JSON has no comments, it can't lie inside.
+engine refuses settings that it does not know, and JSON has no comments, it can't lie inside. What
+the engine did not start with is kept there, too: each trial stops all containers.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dockerhost import host
+from dockerhost import configfile, service
+from dockerhost.configfile import format_settings, parse
 from dockerhost.errors import DaemonError, DockerHostError, explain
 
-CONFIG = Path("/etc/docker/daemon.json")
-# The snap's engine can't read /etc.
-_SNAP_CONFIG = Path("/var/snap/docker/current/config/daemon.json")
 _VALIDATE_TIMEOUT = 30  # seconds
 
 
@@ -42,10 +40,26 @@ class _Record:
     in_use: bool = False
 
 
+@dataclass(frozen=True)
+class _Refusal:
+    """What the engine did not start with.
+
+    Attributes:
+        trial: a hash of the file's text and of all else that decides how the engine starts.
+        reason: the engine's.
+    """
+
+    trial: str
+    reason: str
+
+
 def settle_daemon(
     settings: Mapping[str, Any], *, owner: str, report: Callable[[str], None] | None = None
 ) -> bool:
     """Let the engine run with these settings; return whether it had to be restarted.
+
+    Settings that it did not start with are not tried again until they, the file or the options
+    of its unit change.
 
     Args:
         settings: by their names in daemon.json; None takes one out.
@@ -57,39 +71,47 @@ def settle_daemon(
             refused them; then everything is as before.
         InstallError, EngineUnavailableError: the engine did not come back.
     """
-    file = _locate()
-    text = _read(file)
-    there, record = _parse(file, text), _read_record(file, owner)
+    file = service.find_config(service.find_unit())
+    text = configfile.read(file)
+    there, record = parse(file, text), _read_record(file, owner)
     _refuse_rivals(file, owner, settings)
     # What an earlier call set, and this one does not, goes back to what it was.
     rest = {k: v for k, v in (record.settings if record else {}).items() if k not in settings}
-    base = _take_back(there, rest, _parse(file, record.before if record else None))
+    base = _take_back(there, rest, parse(file, record.before if record else None))
     wanted = _merge(base, settings)
+    if record:  # releases before this one let everybody read it
+        configfile.take_rights(_locate_record(file, owner), file)
     if wanted == there and (record is None or record.in_use):
         return False
-    after = text if wanted == there and text is not None else _format(wanted)
+    after = text if wanted == there and text is not None else format_settings(wanted)
+    trial = _hash_trial(after)
+    good, former = text, record
+    if record and not record.in_use:  # a trial that was killed
+        good, former = record.before if text == record.after else text, None
+    _refuse_again(file, owner, trial)
     _validate(after)
     before = record.before if record else text
     ours = _Record(before, after, dict(settings))
     _write_record(file, owner, ours)
-    _write(file, after)
+    configfile.write(file, after)
     try:
         _restart(report)
     except DockerHostError as error:
-        if text is None:
-            _remove(file)
+        _write_or_remove(file, good)
+        if former:
+            _write_record(file, owner, former)
         else:
-            _write(file, text)
-        _restart(report)
-        if record:
-            _write_record(file, owner, record)
-        else:
-            _remove(_locate_record(file, owner))
-        raise DaemonError(
+            configfile.remove(_locate_record(file, owner))
+        refusal = _Refusal(
+            trial,
             f"the Docker Engine did not start with {_format_short(settings)} in {file}, "
-            f"which is as before: {error}"
-        ) from error
+            f"which is as before: {error}",
+        )
+        _write_refusal(file, owner, refusal)
+        _restart(report)
+        raise _explain_refusal(file, owner, refusal) from error
     _write_record(file, owner, replace(ours, in_use=True))
+    configfile.remove(_locate_refusal(file, owner))
     return True
 
 
@@ -103,24 +125,23 @@ def restore_daemon(*, owner: str, report: Callable[[str], None] | None = None) -
         DaemonError: the file is damaged, or can't be written.
         InstallError, EngineUnavailableError: the engine did not come back.
     """
-    file = _locate()
+    file = service.find_config(service.find_unit())
+    configfile.remove(_locate_refusal(file, owner))
     record = _read_record(file, owner)
     if record is None:
         return False
-    text = _read(file)
+    text = configfile.read(file)
     if text == record.after:
         restored = record.before
     elif text == record.before:
         restored = text  # a call before this one was killed
     else:
-        before = _parse(file, record.before)
-        restored = _format(_take_back(_parse(file, text), record.settings, before))
-    if restored is None:
-        _remove(file)
-    elif restored != text:
-        _write(file, restored)
+        before = parse(file, record.before)
+        restored = format_settings(_take_back(parse(file, text), record.settings, before))
+    if restored != text:
+        _write_or_remove(file, restored)
     _restart(report)
-    _remove(_locate_record(file, owner))
+    configfile.remove(_locate_record(file, owner))
     return True
 
 
@@ -151,9 +172,32 @@ def _refuse_rivals(file: Path, owner: str, settings: Collection[str]) -> None:
             )
 
 
+def _refuse_again(file: Path, owner: str, trial: str) -> None:
+    """Refuse what the engine has refused before: it would stop all containers for nothing."""
+    text = configfile.read(_locate_refusal(file, owner))
+    try:
+        refusal = _Refusal(**json.loads(text)) if text else None
+    except (ValueError, TypeError):
+        refusal = None  # one trial more
+    if refusal and refusal.trial == trial:
+        raise _explain_refusal(file, owner, refusal)
+
+
+def _explain_refusal(file: Path, owner: str, refusal: _Refusal) -> DaemonError:
+    return DaemonError(
+        f"{refusal.reason}; change what is in the way, or remove {_locate_refusal(file, owner)}, "
+        "to let it be tried once more"
+    )
+
+
+def _hash_trial(text: str) -> str:
+    options = service.hash_options(service.find_unit())
+    return hashlib.sha256(f"{options}\0{text}".encode()).hexdigest()
+
+
 def _validate(text: str) -> None:
     """Let the engine's own program check settings, where it can: since release 23."""
-    program = next((each for each in host.DAEMONS if Path(each).exists()), None)
+    program = next((each for each in service.DAEMONS if Path(each).exists()), None)
     if program is None:
         return
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
@@ -179,46 +223,24 @@ def _validate(text: str) -> None:
 def _restart(report: Callable[[str], None] | None) -> None:
     if report:
         report("restarting the Docker Engine, for its settings")
-    host.start(host.find_unit(), again=True)
-
-
-def _locate() -> Path:
-    return _SNAP_CONFIG if host.find_unit().startswith("snap.") else CONFIG
+    service.start(service.find_unit(), again=True)
 
 
 def _locate_record(file: Path, owner: str) -> Path:
     return file.with_name(f"{file.name}.{owner}.before")
 
 
-def _parse(file: Path, text: str | None) -> dict[str, Any]:
-    try:
-        settings = json.loads(text or "{}")
-    except ValueError as error:
-        raise DaemonError(f"{file} is no JSON: {error}; mend it first") from error
-    if not isinstance(settings, dict):
-        raise DaemonError(f"{file} holds no JSON object; mend it first")
-    return settings
-
-
-def _format(settings: Mapping[str, Any]) -> str:
-    return json.dumps(settings, indent=4) + "\n"
+def _locate_refusal(file: Path, owner: str) -> Path:
+    return file.with_name(f"{file.name}.{owner}.refused")
 
 
 def _format_short(settings: Mapping[str, Any]) -> str:
     return ", ".join(sorted(settings))
 
 
-def _read(file: Path) -> str | None:
-    with _naming(file):
-        try:
-            return file.read_text()
-        except FileNotFoundError:
-            return None
-
-
 def _read_record(file: Path, owner: str) -> _Record | None:
     path = _locate_record(file, owner)
-    text = _read(path)
+    text = configfile.read(path)
     if text is None:
         return None
     try:
@@ -228,40 +250,17 @@ def _read_record(file: Path, owner: str) -> _Record | None:
 
 
 def _write_record(file: Path, owner: str, record: _Record) -> None:
-    _write(_locate_record(file, owner), _format(asdict(record)))
+    # It holds the file's text: who may not read that must not read this.
+    text = format_settings(asdict(record))
+    configfile.write(_locate_record(file, owner), text, like=file)
 
 
-def _remove(file: Path) -> None:
-    with _naming(file):
-        file.unlink(missing_ok=True)
-    with suppress(OSError):  # the folder holds someone else's files, and stays
-        file.parent.rmdir()
+def _write_refusal(file: Path, owner: str, refusal: _Refusal) -> None:
+    configfile.write(_locate_refusal(file, owner), format_settings(asdict(refusal)), like=file)
 
 
-def _write(file: Path, text: str) -> None:
-    """Write a file whole; its mode stays as it is."""
-    with _naming(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        mode = file.stat().st_mode & 0o777 if file.exists() else 0o644
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-        try:
-            with os.fdopen(handle, "w") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(name).chmod(mode)
-            Path(name).replace(file)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-
-
-@contextmanager
-def _naming(file: Path) -> Iterator[None]:
-    """Turn a file system error into one that names the file."""
-    try:
-        yield
-    except OSError as error:
-        raise DaemonError(f"{file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DaemonError(f"{file} is no text: {error.reason}; mend it first") from error
+def _write_or_remove(file: Path, text: str | None) -> None:
+    if text is None:
+        configfile.remove(file)
+    else:
+        configfile.write(file, text)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import docker
 import docker.errors
-import requests.exceptions
+import requests
 
+from dockerhost.connection import SOCKET, connect, translating
 from dockerhost.containers import (
     SPEC_LABEL,
     Change,
@@ -22,18 +21,13 @@ from dockerhost.containers import (
 )
 from dockerhost.errors import (
     ContainerError,
-    DockerHostError,
     EngineUnavailableError,
     ImageError,
-    explain,
 )
-from dockerhost.host import SOCKET
 from dockerhost.images import Credentials, Image, follow, read_image, sort_refusal
 from dockerhost.reference import parse_reference
 
-_TIMEOUT = 600  # seconds without a byte; a build step may be silent for minutes
 _LOG = 512 * 1024  # bytes; 1000 lines of ordinary programs
-_SILENT = "the Docker Engine does not answer on its socket; see systemctl status docker"
 _RUNNING = ("running", "restarting")
 _STOPPED = ("created", "exited")
 
@@ -58,8 +52,7 @@ class Engine:
     """
 
     def __init__(self, url: str = SOCKET):
-        with translating(EngineUnavailableError):
-            self._api = docker.APIClient(base_url=url, timeout=_TIMEOUT, version="auto")
+        self._api = connect(url)
 
     def read_cgroups(self) -> Cgroups:
         """Return how this engine makes control groups."""
@@ -366,18 +359,3 @@ class Engine:
         with translating(ContainerError):
             raw = self._api.logs(name, stdout=True, stderr=True, tail=lines)
         return raw[-_LOG:].decode(errors="replace").splitlines()[-lines:]
-
-
-@contextmanager
-def translating(kind: type[DockerHostError]) -> Generator[None, None, None]:
-    """Turn the errors of the docker package and its transport into ours."""
-    try:
-        yield
-    except requests.exceptions.ConnectionError as error:
-        raise EngineUnavailableError(_SILENT) from error
-    except docker.errors.APIError as error:
-        raise kind(explain(error.explanation or error)) from error
-    except requests.exceptions.RequestException as error:
-        raise kind(explain(error)) from error
-    except docker.errors.DockerException as error:
-        raise EngineUnavailableError(_SILENT) from error

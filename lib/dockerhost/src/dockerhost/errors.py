@@ -19,6 +19,10 @@ class EngineUnavailableError(DockerHostError):
     """No engine answers on the socket."""
 
 
+class EngineSilentError(EngineUnavailableError):
+    """Something accepts connections on the socket, and does not answer."""
+
+
 class ImageError(DockerHostError):
     """An image could not be pulled, built or loaded."""
 

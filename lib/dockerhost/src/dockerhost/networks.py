@@ -9,16 +9,13 @@ from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-import docker
 import docker.errors
 import docker.types
 
+from dockerhost.connection import SOCKET, connect, translating
 from dockerhost.containers import SPEC_LABEL, Change
-from dockerhost.engine import translating
-from dockerhost.errors import EngineUnavailableError, NetworkError
-from dockerhost.host import SOCKET
+from dockerhost.errors import NetworkError
 
-_TIMEOUT = 60  # seconds without a byte
 _BRIDGE = "com.docker.network.bridge"
 
 
@@ -100,8 +97,7 @@ class Networks:
     """
 
     def __init__(self, url: str = SOCKET):
-        with translating(EngineUnavailableError):
-            self._api = docker.APIClient(base_url=url, timeout=_TIMEOUT, version="auto")
+        self._api = connect(url)
 
     def apply(self, spec: NetworkSpec) -> Change:
         """Make a network what its specification says; return what that took.
@@ -172,6 +168,11 @@ class Networks:
         with translating(NetworkError):
             found = [self._read(each) for each in self._api.networks(filters={"label": label})]
         return tuple(sorted(found, key=lambda network: network.name))
+
+    def outlive_engine(self) -> bool:
+        """Return whether containers, and with them the default bridge, outlive a restart."""
+        with translating(NetworkError):
+            return bool(self._api.info().get("LiveRestoreEnabled"))
 
     def _read(self, answer: Mapping[str, Any]) -> Network:
         # The network's own answer knows only of containers that run.

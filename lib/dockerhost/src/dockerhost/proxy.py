@@ -3,25 +3,35 @@
 The engine reads them when it starts, so a change takes a restart, which stops its containers.
 That is done only to an engine that runs no containers but ours. One that has proxies already is
 left alone. After Docker's documentation, "Daemon proxy configuration", and systemd.exec(5).
+
+A proxy's address may hold a password, and systemd tells everybody what a unit's `Environment=` is.
+So the addresses stand in a file that only root can read, and the unit names that.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from dockerhost import host
+from dockerhost import service
 from dockerhost.engine import Engine
 from dockerhost.errors import ProxyError
 
 UNITS = Path("/etc/systemd/system")
 PROC = Path("/proc")
-_FILE = "dockerhost-proxy.conf"
-_HEAD = "# Placed by dockerhost. A change made here is undone.\n[Service]\n"
+_DROP_IN = "dockerhost-proxy.conf"
+_ADDRESSES = "dockerhost-proxy.env"
+_HEAD = "# Placed by dockerhost. A change made here is undone.\n"
+# Tells from an engine's environment whether it was started with the file, and with which.
+_STAMP = "DOCKERHOST_PROXIES"
+_ASSIGNMENT = re.compile(r'^Environment="(\w+)=(.*)"$', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -77,28 +87,58 @@ def settle_proxies(
         ProxyError: a proxy has characters that no address has, or its file can't be written.
         InstallError, EngineUnavailableError: the engine did not come back.
     """
-    unit = host.find_unit()
-    file = _locate(unit)
+    unit = service.find_unit()
     if not proxies:
-        if _remove(file):
-            host.reload_units()
+        if _remove_files(unit):
+            service.reload_units()
             if not engine.runs_others():
                 _restart(unit, report)
         return ""
     wanted = proxies.environment
-    if _read_environment(host.find_process(unit)).items() >= wanted.items():
+    has = _read_environment(service.find_process(unit))
+    if has.items() >= wanted.items():
         return ""
-    if not file.exists() and engine.has_proxies():
+    if not _locate(unit).exists() and engine.has_proxies():
         return ""
+    if has.get(_STAMP) == _hash(wanted):
+        return (
+            "the Docker Engine does not use the proxies, as other settings of its unit come after "
+            f"{_locate(unit)}; see systemctl cat {unit}"
+        )
     if engine.runs_others():
         return (
             "the Docker Engine does not use the proxies, and a restart would stop others' "
             f"containers: set them for {unit}, and restart that when it suits"
         )
-    _write(file, _HEAD + "".join(f'Environment="{_quote(k, v)}"\n' for k, v in wanted.items()))
-    host.reload_units()
+    _write_files(unit, wanted)
+    service.reload_units()
     _restart(unit, report)
     return ""
+
+
+def hide_proxies() -> bool:
+    """Move addresses that an earlier release wrote into the unit, where everybody can read them.
+
+    Returns:
+        Whether there were any. The engine goes on with them.
+
+    Raises:
+        ProxyError: a file can't be read or written.
+        InstallError: systemd failed.
+    """
+    unit = service.find_unit()
+    try:
+        found = _ASSIGNMENT.findall(_locate(unit).read_text())
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ProxyError(f"{_locate(unit)}: {error.strerror}") from error
+    if not found:
+        return False
+    unquoted = {k: re.sub(r"\\(.)", r"\1", v).replace("%%", "%") for k, v in found}
+    _write_files(unit, unquoted)
+    service.reload_units()
+    return True
 
 
 def forget_proxies() -> bool:
@@ -110,16 +150,16 @@ def forget_proxies() -> bool:
         ProxyError: the file can't be removed.
         InstallError: systemd failed.
     """
-    removed = _remove(_locate(host.find_unit()))
+    removed = _remove_files(service.find_unit())
     if removed:
-        host.reload_units()
+        service.reload_units()
     return removed
 
 
 def _restart(unit: str, report: Callable[[str], None] | None) -> None:
     if report:
         report("restarting the Docker Engine, for its proxies")
-    host.start(unit, again=True)
+    service.start(unit, again=True)
 
 
 def _read_environment(pid: int) -> dict[str, str]:
@@ -132,7 +172,7 @@ def _read_environment(pid: int) -> dict[str, str]:
 
 
 def _quote(name: str, value: str) -> str:
-    """Return an assignment as it stands between the quotes of systemd's `Environment=`."""
+    """Return an assignment as systemd's `EnvironmentFile=` has it."""
     if not value.isprintable():
         raise ProxyError(
             f"the proxy setting {name} has a line break or another character that does not print; "
@@ -140,11 +180,32 @@ def _quote(name: str, value: str) -> str:
         )
     for special in ("\\", '"'):
         value = value.replace(special, f"\\{special}")
-    return f"{name}={value.replace('%', '%%')}"
+    return f'{name}="{value}"\n'
+
+
+def _hash(wanted: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
 
 
 def _locate(unit: str) -> Path:
-    return UNITS / f"{unit}.d" / _FILE
+    return UNITS / f"{unit}.d" / _DROP_IN
+
+
+def _write_files(unit: str, wanted: Mapping[str, str]) -> None:
+    """Place the addresses, and then what names their file."""
+    drop_in = _locate(unit)
+    addresses = drop_in.with_name(_ADDRESSES)
+    lines = "".join(_quote(*each) for each in (*wanted.items(), (_STAMP, _hash(wanted))))
+    # With a hyphen: an engine starts without the file, too.
+    named = f"{_HEAD}[Service]\nEnvironmentFile=-{addresses}\n"
+    _write(addresses, _HEAD + lines, 0o600)
+    _write(drop_in, named, 0o644)
+
+
+def _remove_files(unit: str) -> bool:
+    drop_in = _locate(unit)
+    removed = [_remove(drop_in), _remove(drop_in.with_name(_ADDRESSES))]
+    return any(removed)
 
 
 def _remove(file: Path) -> bool:
@@ -159,13 +220,14 @@ def _remove(file: Path) -> bool:
     return True
 
 
-def _write(file: Path, text: str) -> None:
-    """Write a file whole, for root alone: a proxy's address may hold a password."""
+def _write(file: Path, text: str, mode: int) -> None:
+    """Write a file whole."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
         try:
             with os.fdopen(handle, "w") as stream:
+                os.fchmod(handle, mode)
                 stream.write(text)
                 stream.flush()
                 os.fsync(stream.fileno())

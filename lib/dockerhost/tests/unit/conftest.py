@@ -8,5 +8,5 @@ from lib.dockerhost.tests.unit.api import Api
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Api:
     api = Api()
-    monkeypatch.setattr("docker.APIClient", lambda **_: api)
+    monkeypatch.setattr("dockerhost.connection.Client", lambda **_: api)
     return api

@@ -30,6 +30,7 @@ OTHER: dict[str, Any] = {
     "stop_timeout": 1,
     "labels": {"a": "b"},
     "tmpfs": {"/tmp": ""},
+    "userns": "",
 }
 
 
@@ -99,3 +100,10 @@ def test_a_container_that_never_ran_ran_for_no_time() -> None:
 def test_a_container_that_runs_has_run_since_its_start() -> None:
     started = "2001-01-01T00:00:00Z"
     assert read_container(answer(Status="running", StartedAt=started)).ran > 10**8
+
+
+def test_a_container_has_the_hosts_user_numbers_where_the_engine_maps_those_of_others() -> None:
+    options = ContainerSpec(name="search", image="sha256:1", user="65532:65532").host_options()
+    assert options["userns_mode"] == "host"
+    assert options["cap_drop"] == ["ALL"]
+    assert options["security_opt"] == ["no-new-privileges"]

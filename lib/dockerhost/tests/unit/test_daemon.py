@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dockerhost import DaemonError, InstallError, daemon, restore_daemon, settle_daemon
+from dockerhost import DaemonError, InstallError, restore_daemon, settle_daemon
 
 OURS = {"bridge": "fan-250", "mtu": 1450, "bip": None}
 VALUES = st.one_of(st.booleans(), st.integers(0, 9), st.text("ab", max_size=3))
@@ -22,12 +23,15 @@ class Engine:
         self.file = file
         self.starts: list[str | None] = []
         self.refuses = "nothing"
+        self.trials = 0
+        self.options = "--bip=172.27.0.1/16"
 
     def start(self, unit: str, *, again: bool) -> None:
         assert (unit, again) == ("docker.service", True)
         text = self.text
+        self.trials += 1
         if text and self.refuses in text:
-            raise InstallError("Job for docker.service failed")
+            raise InstallError("docker.service does not start: -b and --bip exclude each other")
         self.starts.append(text)
 
     @property
@@ -38,11 +42,16 @@ class Engine:
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     engine = Engine(tmp_path / "docker" / "daemon.json")
-    monkeypatch.setattr(daemon, "CONFIG", engine.file)
-    monkeypatch.setattr("dockerhost.host.find_unit", lambda: "docker.service")
-    monkeypatch.setattr("dockerhost.host.start", engine.start)
-    monkeypatch.setattr("dockerhost.host.DAEMONS", ())
+    monkeypatch.setattr("dockerhost.service.find_config", lambda _: engine.file)
+    monkeypatch.setattr("dockerhost.service.find_unit", lambda: "docker.service")
+    monkeypatch.setattr("dockerhost.service.hash_options", lambda _: engine.options)
+    monkeypatch.setattr("dockerhost.service.start", engine.start)
+    monkeypatch.setattr("dockerhost.service.DAEMONS", ())
     return engine
+
+
+def die(*_: Any, **__: Any) -> None:
+    raise SystemExit
 
 
 def settle(**changes: Any) -> bool:
@@ -116,7 +125,7 @@ def test_settings_that_the_engine_does_not_start_with_are_taken_back(engine: Eng
 
 def test_a_restart_that_a_kill_prevented_is_made_up_for(engine: Engine) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dockerhost.host.start", lambda *_, **__: (_ for _ in ()).throw(SystemExit))
+        patch.setattr("dockerhost.service.start", die)
         with pytest.raises(SystemExit):
             settle()
     assert engine.starts == []
@@ -126,13 +135,32 @@ def test_a_restart_that_a_kill_prevented_is_made_up_for(engine: Engine) -> None:
     assert engine.text is None
 
 
+@pytest.mark.parametrize("put_back", [False, True])
+def test_after_a_killed_trial_a_refusal_gives_back_what_was_there_before_it(
+    engine: Engine, put_back: bool
+) -> None:
+    engine.file.parent.mkdir()
+    engine.file.write_text("{}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dockerhost.service.start", die)
+        with pytest.raises(SystemExit):
+            settle()
+    if put_back:
+        engine.file.write_text("{}")
+    engine.refuses = "fan-250"
+    refuse(engine)
+    assert engine.text == "{}"
+    assert engine.starts == ["{}"]
+    assert not list(engine.file.parent.glob("*.before"))
+
+
 def test_settings_that_the_engines_program_refuses_are_not_written(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "dockerd"
     program.write_text("#!/bin/sh\necho unable to configure: no such key >&2; exit 1\n")
     program.chmod(0o755)
-    monkeypatch.setattr("dockerhost.host.DAEMONS", (str(program),))
+    monkeypatch.setattr("dockerhost.service.DAEMONS", (str(program),))
     with pytest.raises(DaemonError, match="refuses the settings: unable to configure: no such"):
         settle()
     assert engine.text is None
@@ -141,21 +169,153 @@ def test_settings_that_the_engines_program_refuses_are_not_written(
     assert settle()
 
 
-@pytest.mark.parametrize("text", ["[]", "{", "\x00\xff"])
-def test_a_damaged_file_is_left_alone(engine: Engine, text: str) -> None:
-    engine.file.parent.mkdir()
-    engine.file.write_bytes(text.encode("latin-1"))
-    with pytest.raises(DaemonError, match="mend it first"):
+def refuse(engine: Engine) -> str:
+    """Let the engine be asked for what it does not start with; return what is told."""
+    with pytest.raises(DaemonError) as told:
         settle()
-    assert engine.file.read_bytes() == text.encode("latin-1")
+    return str(told.value)
 
 
-def test_a_files_mode_stays(engine: Engine) -> None:
+def test_what_the_engine_refused_is_not_tried_again_and_told_again(engine: Engine) -> None:
+    engine.refuses = "fan-250"
+    told = refuse(engine)
+    assert "-b and --bip exclude each other" in told
+    assert engine.trials == 2  # the second with the file as it was
+    for _ in range(3):
+        assert refuse(engine) == told
+    assert engine.trials == 2
+    assert engine.text is None
+
+
+@pytest.mark.parametrize("change", ["options", "file", "settings", "remove", "restore", "damage"])
+def test_what_the_engine_refused_is_tried_again_after_a_change(
+    engine: Engine, change: str
+) -> None:
+    engine.refuses = "fan-250"
+    told = refuse(engine)
+    refused = engine.file.with_name("daemon.json.fan-250.refused")
+    assert f"remove {refused}, to let it be tried once more" in told
+    engine.refuses = "nothing"
+    engine.trials = 0
+    mtu = 1450
+    match change:
+        case "options":
+            engine.options = ""
+        case "file":
+            engine.file.write_text('{"debug": true}')
+        case "settings":
+            mtu = 1400
+        case "remove":
+            refused.unlink()
+        case "restore":
+            restore_daemon(owner="fan-250")
+        case _:
+            refused.write_text("{")
+    assert settle(mtu=mtu)
+    assert engine.trials == 1
+    assert not refused.exists()
+
+
+def test_a_refused_change_leaves_what_was_set_before(engine: Engine) -> None:
+    settle()
+    before = engine.text
+    engine.refuses = "1400"
+    for _ in range(2):
+        with pytest.raises(DaemonError, match="did not start with"):
+            settle(mtu=1400)
+        assert engine.text == before
+    assert not settle()
+    restore_daemon(owner="fan-250")
+    assert engine.text is None
+    assert not engine.file.parent.exists()
+
+
+def test_a_machine_without_changes_is_given_nothing_back(engine: Engine) -> None:
+    engine.file.parent.mkdir()
+    assert not restore_daemon(owner="fan-250")
+    assert engine.file.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (b"[]", "holds no JSON object"),
+        (b"{", r"is not JSON: expecting .* \(line 1, column 2\)"),
+        (b"\x00\xff", r"is not UTF-8 text \(invalid start byte at byte 1\)"),
+        (b"\xef\xbb\xbf{}", r"begins with a byte order mark \(line 1, column 1\)"),
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b'{\n  // "debug"\n}', r"has a comment \(line 2, column 3\)"),
+        (b'{"debug": true # \n}', r"has a comment \(line 1, column 16\)"),
+        (b"[" * 100_000, "is nested too deeply"),
+    ],
+)
+def test_a_damaged_file_is_left_alone_and_told_with_what_is_wrong_where(
+    engine: Engine, text: bytes, fault: str
+) -> None:
+    engine.file.parent.mkdir()
+    engine.file.write_bytes(text)
+    with pytest.raises(DaemonError, match=rf"daemon\.json {fault}.*; correct or remove it$"):
+        settle()
+    assert engine.file.read_bytes() == text
+    assert engine.trials == 0
+
+
+def test_what_is_no_file_is_not_waited_for(engine: Engine) -> None:
+    engine.file.parent.mkdir()
+    os.mkfifo(engine.file)
+    with pytest.raises(DaemonError, match=r"daemon\.json is not a regular file"):
+        settle()
+
+
+def test_a_files_rights_stay_and_the_copy_has_them(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "fchown", lambda _, *owner: given.append(owner))
     engine.file.parent.mkdir()
     engine.file.write_text("{}")
     engine.file.chmod(0o600)
+    there = engine.file.stat()
     settle()
     assert engine.file.stat().st_mode & 0o777 == 0o600
+    copy = engine.file.with_name("daemon.json.fan-250.before")
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert set(given) == {(there.st_uid, there.st_gid)}
+    copy.chmod(0o644)  # as releases before left it
+    settle()
+    assert copy.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_link_stays_one_and_what_it_points_to_comes_back(engine: Engine, tmp_path: Path) -> None:
+    real = tmp_path / "elsewhere" / "docker.json"
+    real.parent.mkdir()
+    real.write_text('{"debug":true}\r\n', newline="")
+    engine.file.parent.mkdir()
+    engine.file.symlink_to(real)
+    settle()
+    assert engine.file.is_symlink()
+    assert json.loads(real.read_text())["bridge"] == "fan-250"
+    restore_daemon(owner="fan-250")
+    assert engine.file.is_symlink()
+    assert real.read_bytes() == b'{"debug":true}\r\n'
+
+
+def test_a_link_to_nothing_points_to_nothing_again(engine: Engine, tmp_path: Path) -> None:
+    engine.file.parent.mkdir()
+    engine.file.symlink_to(tmp_path / "later.json")
+    settle()
+    assert (tmp_path / "later.json").exists()
+    restore_daemon(owner="fan-250")
+    assert engine.file.is_symlink()
+    assert not engine.file.exists()
+
+
+def test_a_link_to_itself_is_told(engine: Engine) -> None:
+    engine.file.parent.mkdir()
+    engine.file.symlink_to(engine.file)
+    with pytest.raises(DaemonError, match=r"daemon\.json"):
+        settle()
 
 
 @given(before=SETTINGS, first=SETTINGS, second=SETTINGS)

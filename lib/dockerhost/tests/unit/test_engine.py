@@ -206,7 +206,7 @@ def test_an_engine_that_does_not_answer_is_told_in_one_line(
     def refuse(**_: Any) -> None:
         raise fault
 
-    monkeypatch.setattr("docker.APIClient", refuse)
+    monkeypatch.setattr("dockerhost.connection.Client", refuse)
     with pytest.raises(EngineUnavailableError, match="does not answer on its socket"):
         Engine()
 

@@ -91,7 +91,7 @@ def test_a_password_is_sent_with_its_request_and_stands_in_no_error(
     api.messages = [{"error": f"unauthorized: {said}{password} is wrong"}]
     credentials = Credentials("me", password)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("docker.APIClient", lambda **_: api)
+        patch.setattr("dockerhost.connection.Client", lambda **_: api)
         with pytest.raises(UnauthorizedError) as told:
             Engine().pull(PINNED, credentials)
     assert api.login == {"username": "me", "password": password}

@@ -64,7 +64,7 @@ class Api:
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Api:
     api = Api()
-    monkeypatch.setattr("docker.APIClient", lambda **_: api)
+    monkeypatch.setattr("dockerhost.connection.Client", lambda **_: api)
     return api
 
 
@@ -148,6 +148,6 @@ def test_an_engine_that_is_not_there_is_told_so(monkeypatch: pytest.MonkeyPatch)
     def fail(**_: Any) -> None:
         raise docker.errors.DockerException("no such file")
 
-    monkeypatch.setattr("docker.APIClient", fail)
+    monkeypatch.setattr("dockerhost.connection.Client", fail)
     with pytest.raises(EngineUnavailableError, match="does not answer"):
         Networks()

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerhost import Engine, Proxies, ProxyError, forget_proxies, host, proxy, settle_proxies
+from dockerhost import (
+    Engine,
+    Proxies,
+    ProxyError,
+    forget_proxies,
+    hide_proxies,
+    proxy,
+    service,
+    settle_proxies,
+)
 
 PROXY = "http://me:se%cret@proxy.example:3128"
 PROXIES = Proxies(http=PROXY, https=PROXY, no_proxy="localhost,10.0.0.0/8")
@@ -20,7 +29,9 @@ class Machine:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.file = folder / "units" / "docker.service.d" / "dockerhost-proxy.conf"
+        self.addresses = self.file.with_name("dockerhost-proxy.env")
         self.labels: list[dict[str, str] | None] = []
+        self.overrides: dict[str, str] = {}
         self.did: list[str] = []
         self.start({})
 
@@ -33,10 +44,20 @@ class Machine:
     def restart(self, unit: str, *, again: bool) -> None:
         assert (unit, again) == ("docker.service", True)
         self.did.append("restart")
+        self.start({**self.read_files(), **self.overrides})
+
+    def read_files(self) -> dict[str, str]:
+        """What the engine's unit says, as systemd reads it."""
         text = self.file.read_text() if self.file.exists() else ""
         found = re.findall(r'^Environment="(\w+)=(.*)"$', text, re.MULTILINE)
-        # As systemd reads it.
-        self.start({name: re.sub(r"\\(.)", r"\1", v).replace("%%", "%") for name, v in found})
+        here = {name: value.replace("%%", "%") for name, value in found}
+        for file in re.findall(r"^EnvironmentFile=-(.*)$", text, re.MULTILINE):
+            here |= dict(re.findall(r'^(\w+)="(.*)"$', Path(file).read_text(), re.MULTILINE))
+        return {name: re.sub(r"\\(.)", r"\1", value) for name, value in here.items()}
+
+    @property
+    def proxies(self) -> dict[str, str]:
+        return {k: v for k, v in self.environment.items() if k != "DOCKERHOST_PROXIES"}
 
     def info(self) -> dict[str, str]:
         names = {"HttpProxy": "HTTP_PROXY", "HttpsProxy": "HTTPS_PROXY"}
@@ -48,13 +69,13 @@ class Machine:
 
 def make_machine(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Machine:
     machine = Machine(folder)
-    monkeypatch.setattr("docker.APIClient", lambda **_: machine)
+    monkeypatch.setattr("dockerhost.connection.Client", lambda **_: machine)
     monkeypatch.setattr(proxy, "UNITS", folder / "units")
     monkeypatch.setattr(proxy, "PROC", folder)
-    monkeypatch.setattr(host, "find_unit", lambda: "docker.service")
-    monkeypatch.setattr(host, "find_process", lambda _: 7)
-    monkeypatch.setattr(host, "reload_units", lambda: machine.did.append("reload"))
-    monkeypatch.setattr(host, "start", machine.restart)
+    monkeypatch.setattr(service, "find_unit", lambda: "docker.service")
+    monkeypatch.setattr(service, "find_process", lambda _: 7)
+    monkeypatch.setattr(service, "reload_units", lambda: machine.did.append("reload"))
+    monkeypatch.setattr(service, "start", machine.restart)
     return machine
 
 
@@ -67,8 +88,10 @@ def test_an_engine_is_restarted_with_its_proxies_once(machine: Machine) -> None:
     machine.labels = [{"dockerhost.spec": "1"}]
     said: list[str] = []
     assert settle_proxies(Engine(), PROXIES, said.append) == ""
-    assert machine.environment == PROXIES.environment
-    assert machine.file.stat().st_mode & 0o777 == 0o600
+    assert machine.proxies == PROXIES.environment
+    assert machine.addresses.stat().st_mode & 0o777 == 0o600
+    # Everybody can ask systemd what stands there.
+    assert "proxy.example" not in machine.file.read_text()
     assert settle_proxies(Engine(), PROXIES, said.append) == ""
     assert machine.did == ["reload", "restart"]
     assert said == ["restarting the Docker Engine, for its proxies"]
@@ -81,12 +104,12 @@ def test_a_kill_before_the_restart_is_made_good(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(host, "start", die)
+        patch.setattr(service, "start", die)
         with pytest.raises(KeyboardInterrupt):
             settle_proxies(Engine(), PROXIES)
-    assert machine.environment == {}
+    assert machine.proxies == {}
     settle_proxies(Engine(), PROXIES)
-    assert machine.environment == PROXIES.environment
+    assert machine.proxies == PROXIES.environment
 
 
 @pytest.mark.parametrize("labels", [None, {}, {"theirs": "1"}])
@@ -112,7 +135,7 @@ def test_proxies_that_an_engine_has_from_others_stay(machine: Machine) -> None:
 def test_another_proxy_takes_the_place_of_one_that_was_placed_here(machine: Machine) -> None:
     settle_proxies(Engine(), PROXIES)
     settle_proxies(Engine(), Proxies(http="http://other:1"))
-    assert machine.environment == {"HTTP_PROXY": "http://other:1"}
+    assert machine.proxies == {"HTTP_PROXY": "http://other:1"}
 
 
 def test_without_proxies_what_was_placed_here_goes(machine: Machine) -> None:
@@ -121,7 +144,7 @@ def test_without_proxies_what_was_placed_here_goes(machine: Machine) -> None:
     settle_proxies(Engine(), PROXIES)
     machine.did.clear()
     settle_proxies(Engine(), Proxies())
-    assert machine.environment == {}
+    assert machine.proxies == {}
     assert machine.did == ["reload", "restart"]
     assert not machine.file.parent.exists()
 
@@ -164,6 +187,44 @@ def test_a_file_that_cannot_be_written_is_named(machine: Machine) -> None:
         settle_proxies(Engine(), PROXIES)
 
 
+def test_addresses_that_an_earlier_release_showed_are_hidden_without_a_restart(
+    machine: Machine,
+) -> None:
+    assert hide_proxies() is False
+    machine.file.parent.mkdir(parents=True)
+    escaped = PROXY.replace("%", "%%")
+    machine.file.write_text(
+        f'# Placed by dockerhost.\n[Service]\nEnvironment="HTTP_PROXY={escaped}"\n'
+        f'Environment="NO_PROXY=a\\"b"\n'
+    )
+    machine.restart("docker.service", again=True)
+    before = machine.proxies
+    machine.did.clear()
+    assert hide_proxies() is True
+    assert "proxy.example" not in machine.file.read_text()
+    assert machine.addresses.stat().st_mode & 0o777 == 0o600
+    assert machine.did == ["reload"]
+    assert settle_proxies(Engine(), Proxies(http=PROXY, no_proxy='a"b')) == ""
+    assert machine.did == ["reload"]
+    machine.restart("docker.service", again=True)
+    assert machine.proxies == before == {"HTTP_PROXY": PROXY, "NO_PROXY": 'a"b'}
+    assert hide_proxies() is False
+
+
+def test_proxies_that_another_setting_overrides_are_told_and_not_tried_twice(
+    machine: Machine,
+) -> None:
+    machine.overrides = {"HTTPS_PROXY": "http://other:1"}
+    settle_proxies(Engine(), PROXIES)
+    machine.did.clear()
+    why = settle_proxies(Engine(), PROXIES)
+    assert "other settings of its unit come after" in why
+    assert machine.did == []
+    # Others are worth a trial.
+    settle_proxies(Engine(), Proxies(http="http://third:1"))
+    assert machine.did == ["reload", "restart"]
+
+
 addresses = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40)
 
 
@@ -175,7 +236,7 @@ def test_whatever_prints_reaches_the_engine_unchanged(
     with pytest.MonkeyPatch.context() as patch:
         machine = make_machine(patch, tmp_path_factory.mktemp("machine"))
         settle_proxies(Engine(), proxies)
-    assert machine.environment == proxies.environment
+    assert machine.proxies == proxies.environment
 
 
 def test_a_build_reads_either_spelling() -> None:

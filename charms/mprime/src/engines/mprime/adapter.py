@@ -44,7 +44,7 @@ class Mprime:
     stop_signal = "SIGTERM"
     # It does not end during a Jacobi check, which took 52 s on a slow machine. Systemd gives the
     # engine 90 s to stop, and the engine waits 5 s longer than its containers may take.
-    stop_timeout = 75
+    stop_timeout = 60
     benchmark = 6972593
     failure = FAILURE
 

@@ -28,6 +28,7 @@ from cpu import NotInForceError
 from dockerhost import Proxies
 from hostkit import agents
 from image import RESOURCE
+from untrusted import tell
 
 logger = logging.getLogger(__name__)
 # Each line that reaches Juju's log costs a process, and the Engine API client's say nothing new.
@@ -181,7 +182,7 @@ class MprimeCharm(ops.CharmBase):
         # An action reconciles nothing, and leaves the status alone.
         for status in (self._status, self._metrics_status):
             if status:
-                event.add_status(status)
+                event.add_status(ops.StatusBase.from_name(status.name, tell(status.message)))
 
     def _on_progress(self, event: ops.ActionEvent) -> None:
         with _failing(event):
@@ -230,7 +231,7 @@ class MprimeCharm(ops.CharmBase):
     def _on_logs(self, event: ops.ActionEvent) -> None:
         asked = event.load_params(parameters.Logs, errors="fail")
         with _failing(event):
-            event.set_results({"logs": "\n".join(tasks.read_logs(self.unit.name, asked.lines))})
+            event.set_results(texts.list_logs(tasks.read_logs(self.unit.name, asked.lines)))
 
     def _on_adopt_work(self, event: ops.ActionEvent) -> None:
         asked = event.load_params(parameters.AdoptWork, errors="fail")
@@ -246,7 +247,7 @@ class MprimeCharm(ops.CharmBase):
         return search
 
     def _show_step(self, step: str) -> None:
-        self.unit.status = ops.MaintenanceStatus(step)
+        self.unit.status = ops.MaintenanceStatus(tell(step))
 
 
 @contextlib.contextmanager
@@ -255,9 +256,9 @@ def _failing(event: ops.ActionEvent) -> Iterator[None]:
     try:
         yield
     except (ConfigError, tasks.TaskError, mprime.DockerHostError, NotInForceError) as error:
-        event.fail(str(error))
+        event.fail(tell(str(error)))
     except OSError as error:
-        event.fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        event.fail(tell(f"{error.filename}: {error.strerror}" if error.filename else str(error)))
 
 
 def _read_proxies() -> Proxies:

@@ -8,17 +8,14 @@ images of others stay.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import lzma
 import platform
 import re
-import tarfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from archive import rewrite
 from dockerhost import (
     Credentials,
     Engine,
@@ -157,18 +154,12 @@ def _load(engine: Engine, source: Source, archive: Path, report: Callable[[str],
         return image
     report(f"loading the resource {RESOURCE}")
     try:
-        # Loading moves the names that the archive has, and others may use them here.
-        before = {tag: engine.find_image(tag) for tag in read_tags(archive)}
-        image = engine.load(archive)
+        # Names that the archive has may be in use here.
+        with rewrite(archive, name) as file:
+            image = engine.load(file)
     except ImageError as error:
         raise ImageError(f"resource {RESOURCE}: {error}") from error
-    engine.tag(image.id, name)
     _mark(engine, source.owner, image, name)
-    for tag, there in before.items():
-        if there:
-            engine.tag(there.id, tag)
-        else:
-            engine.remove_image(tag)
     return image
 
 
@@ -331,25 +322,3 @@ def _read_base(context: Path) -> str:
     if not match:
         raise ImageError(f"{context / 'Dockerfile'} has no line ARG BASE=…")
     return match[1]
-
-
-def read_tags(archive: Path) -> list[str]:
-    """Return the names in what docker save wrote of one image.
-
-    Raises:
-        ImageError: it is something else, or damaged.
-    """
-    try:
-        with tarfile.open(archive) as tar:
-            file = tar.extractfile("manifest.json")
-            only, *more = json.load(file) if file else []
-        if more:
-            raise ValueError("several images")
-        return [str(tag) for tag in only["RepoTags"] or ()]
-    except (
-        *(tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError),
-        *(ValueError, LookupError, TypeError, RecursionError),
-    ) as error:
-        raise ImageError(
-            "the file is damaged, or not one image; attach what docker save wrote of one image"
-        ) from error

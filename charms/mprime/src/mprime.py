@@ -19,13 +19,18 @@ from plan import (
     Desired,
     Plan,
     end_trial,
+    find_container,
     find_hold,
     find_orders,
+    find_volumes,
     find_work,
     is_held,
+    is_of,
     make_plan,
     name_of,
+    remove_container,
 )
+from untrusted import read_label, read_log
 from workdir import WorkDirectory, write_file
 
 # A program that ends by itself this soon, in seconds, with work left, did not work at all.
@@ -98,6 +103,11 @@ def reconcile(desired: Desired, *, resume: bool = False) -> Observed:
             return Observed(worker=worker)
         end_trial(desired.unit, engine)
         there = engine.inspect(desired.name)
+        if there and not is_of(there, desired.unit):
+            return Observed(
+                f"a container named {desired.name} exists that this unit did not make; "
+                "remove or rename it"
+            )
         if resume:
             find_hold(desired.unit).unlink(missing_ok=True)
         held = not resume and is_held(desired.unit, there)
@@ -135,18 +145,18 @@ def observe(unit: str) -> Search | None:
         DockerHostError: the engine does not answer.
         OSError: the work directory can't be read.
     """
-    engine, name = Engine(), name_of(unit)
-    container = engine.inspect(name)
-    if container is None or container.spec_digest is None:
+    engine = Engine()
+    container = find_container(unit, engine)
+    adapter = container and ADAPTERS.get(read_label(container.labels, ENGINE_LABEL))
+    if container is None or adapter is None:
         return None
-    adapter = ADAPTERS[container.labels[ENGINE_LABEL]]
     work = find_work(unit)
-    log = engine.logs(name, _LOG)
+    log = read_log(engine, container.name, _LOG)
     progress = adapter.read_progress(work, log)
     asks = SERVER_LABEL in container.labels
     return Search(
         engine=adapter.name,
-        version=container.labels.get(VERSION_LABEL, ""),
+        version=read_label(container.labels, VERSION_LABEL),
         state=container.state,
         paused=is_held(unit, container),
         asks=asks,
@@ -182,7 +192,7 @@ def remove(unit: str, *, work: bool = False) -> None:
 
 def _give_way(unit: str, engine: Engine) -> None:
     # First what costs most if it stays.
-    engine.remove(name_of(unit))
+    remove_container(unit, engine, name_of(unit))
     end_trial(unit, engine)
     remove_parent(unit)
     _reconcile_trust(name_of(unit), {})
@@ -203,11 +213,16 @@ def _advance(desired: Desired, engine: Engine) -> str:
     work = find_work(desired.unit)
     source = _choose_source(desired, work)
     image = obtain(engine, source, desired.report)
-    label = image.labels.get(ENGINE_LABEL, "")
+    label = read_label(image.labels, ENGINE_LABEL)
     if label not in ADAPTERS:
         return (
             f"{source.title}: its label {ENGINE_LABEL} is {label!r}, "
             f"and must be one of: {', '.join(ADAPTERS)}"
+        )
+    if writable := find_volumes(image):
+        return (
+            f"{source.title}: it has a VOLUME {writable[0]}, where the search could write, too; "
+            "give an image without it"
         )
     try:
         plan = make_plan(desired, engine, image)
@@ -252,7 +267,7 @@ def _run(engine: Engine, plan: Plan, work: WorkDirectory) -> str:
         # Under other policies the engine starts again what ends by itself.
         by_itself = there.restart == "on-failure" and there.exit_code == 0
         if left and by_itself and there.ran < _TOO_SOON:
-            said = _last_words(adapter, engine.logs(spec.name)) or "it wrote nothing"
+            said = _last_words(adapter, read_log(engine, spec.name)) or "it wrote nothing"
             problem = f"{adapter.name} ends at once, with work left (M{left.exponent}): {said}"
     engine.apply(spec)
     return problem
@@ -317,7 +332,7 @@ def _read_free(work: WorkDirectory) -> int:
 
 def _last_words(adapter: Adapter, log: Sequence[str]) -> str:
     """Return the last line that tells of a failure, or else the last line."""
-    lines = [" ".join(line.split()) for line in log[-_LAST_WORDS:] if line.strip()]
+    lines = [line for line in log[-_LAST_WORDS:] if line]
     failures = [line for line in lines if adapter.failure.search(line)]
     return (failures or lines or [""])[-1][:120]
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from dockerhost import Engine
 from hostkit.agents import lives_here, order
-
-UNIT_LABEL = "mprime.unit"
+from plan import UNIT_LABEL, is_of, name_of
 
 
 def find_worker(engine: Engine, unit: str) -> str | None:
@@ -23,16 +22,16 @@ def find_worker(engine: Engine, unit: str) -> str | None:
     Raises:
         DockerHostError: the engine refused, or does not answer.
     """
-    owners = {each.labels[UNIT_LABEL]: each for each in engine.list_containers(UNIT_LABEL)}
-    rivals = []
-    for owner, container in owners.items():
-        if owner == unit:
+    workers = set()
+    for container in engine.list_containers(UNIT_LABEL):
+        owner = container.labels[UNIT_LABEL]
+        if not is_of(container, owner):
             continue
-        if lives_here(owner):
-            rivals.append(owner)
-        else:
+        if owner != unit and not lives_here(owner):
             engine.remove(container.name)
-    first = min(rivals, key=order, default=None)
-    if first and (unit not in owners or order(first) < order(unit)):
+        elif container.name == name_of(owner):
+            workers.add(owner)
+    first = min(workers - {unit}, key=order, default=None)
+    if first and (unit not in workers or order(first) < order(unit)):
         return first
     return None

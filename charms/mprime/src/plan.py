@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import posixpath
+import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,14 +13,17 @@ from pathlib import Path
 
 from config import Config
 from cpu import Parent
-from dockerhost import Container, ContainerSpec, Engine, Image, Mount, Proxies
+from dockerhost import Container, ContainerSpec, Engine, Image, Mount, Proxies, make_printable
 from engines import ADAPTERS, ENGINE_LABEL, Adapter, PrimeNet, Settings
 from limits import format_cpuset, read_cores
-from neighbours import UNIT_LABEL
 from work import KNOWN_PRIMES, Assignment, merge_work, read_orders
 from workdir import OWNER, WorkDirectory
 
 WORK = Path("/var/lib/mprime")
+# On each container of a unit.
+UNIT_LABEL = "mprime.unit"
+_UNIT = re.compile(r"[a-z][a-z0-9-]*/[0-9]{1,18}")
+_INSIDE = "/work"  # where a container finds its work directory
 # On the container of a search that asks PrimeNet for work.
 SERVER_LABEL = "mprime.primenet"
 
@@ -149,6 +154,51 @@ def is_held(unit: str, container: Container | None = None) -> bool:
     return find_hold(unit).exists() or (container is not None and container.restart == "no")
 
 
+def is_of(container: Container, unit: str) -> bool:
+    """Return whether a container is a unit's search, or its test of the machine.
+
+    A label alone tells nothing: an image hands its own on, `docker commit` copies a container's,
+    and anybody can give one. So the name and the work directory must be the unit's too.
+    """
+    return (
+        container.spec_digest is not None
+        and container.labels.get(UNIT_LABEL) == unit
+        and bool(_UNIT.fullmatch(unit))
+        and container.name in (name_of(unit), trial_of(unit))
+        and any(
+            (mount.source, mount.target) == (str(WORK / container.name), _INSIDE)
+            for mount in container.mounts
+        )
+    )
+
+
+def find_container(unit: str, engine: Engine) -> Container | None:
+    """Return the container of a unit's search; None if there is none, or it is of others.
+
+    Raises:
+        DockerHostError: the engine does not answer.
+    """
+    there = engine.inspect(name_of(unit))
+    return there if there and is_of(there, unit) else None
+
+
+def remove_container(unit: str, engine: Engine, name: str) -> None:
+    """Remove a container of a unit; one of others that has its name is left alone.
+
+    Raises:
+        DockerHostError: the engine refused, or does not answer.
+    """
+    there = engine.inspect(name)
+    if there and is_of(there, unit):
+        engine.remove(name)
+
+
+def find_volumes(image: Image) -> list[str]:
+    """Return where a container of an image could write besides its work directory."""
+    paths = [make_printable(path, 100) for path in image.volumes]
+    return [path for path in paths if posixpath.normpath(path) != _INSIDE]
+
+
 def end_trial(unit: str, engine: Engine) -> None:
     """Clear away what tests of the machine left, and let the search go on.
 
@@ -156,8 +206,9 @@ def end_trial(unit: str, engine: Engine) -> None:
         DockerHostError: the engine refused, or does not answer.
         OSError: the directory can't be removed.
     """
-    engine.remove(trial_of(unit))
-    engine.thaw(name_of(unit))
+    remove_container(unit, engine, trial_of(unit))
+    if find_container(unit, engine):
+        engine.thaw(name_of(unit))
     find_trial(unit).remove()
 
 
@@ -178,7 +229,7 @@ def _specify(
         image=image.id,
         command=adapter.choose_cores(cores),
         user=f"{OWNER}:{OWNER}",
-        mounts=(Mount(str(WORK / desired.name), "/work"),),
+        mounts=(Mount(str(WORK / desired.name), _INSIDE),),
         network=config.network or ("bridge" if settings.primenet else "none"),
         memory=settings.memory,
         pids_limit=64,

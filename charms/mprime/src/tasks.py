@@ -22,14 +22,17 @@ from plan import (
     Plan,
     declare_work,
     end_trial,
+    find_container,
     find_orders,
     find_trial,
     find_work,
     is_held,
     make_plan,
     name_of,
+    remove_container,
     trial_of,
 )
+from untrusted import read_log
 from work import Assignment, merge_work, read_orders, write_orders
 from workdir import WorkDirectory
 
@@ -196,9 +199,9 @@ def read_logs(unit: str, lines: int) -> list[str]:
         DockerHostError: the engine does not answer.
     """
     engine = Engine()
-    if engine.inspect(name_of(unit)) is None:
+    if find_container(unit, engine) is None:
         raise TaskError(_NO_SEARCH)
-    return engine.logs(name_of(unit), lines)
+    return read_log(engine, name_of(unit), lines)
 
 
 def adopt_work(desired: Desired, directory: str) -> str:
@@ -230,10 +233,10 @@ def adopt_work(desired: Desired, directory: str) -> str:
             f"there is: {', '.join(left) or 'none'}"
         )
     engine = Engine()
-    there = engine.inspect(desired.name)
+    there = find_container(desired.unit, engine)
     if is_held(desired.unit, there):
         raise TaskError("the search is paused; run the action resume first")
-    engine.remove(desired.name)
+    remove_container(desired.unit, engine, desired.name)
     orders, former = find_orders(desired.unit), ""
     if own.path.exists():
         former = next(
@@ -253,7 +256,7 @@ def adopt_work(desired: Desired, directory: str) -> str:
 
 def _find_plan(desired: Desired, engine: Engine) -> Plan:
     """Return how the unit's search runs with the image that it runs on."""
-    there = engine.inspect(desired.name)
+    there = find_container(desired.unit, engine)
     image = engine.find_image(there.image) if there else None
     if image is None:
         raise TaskError(_NO_SEARCH)
@@ -337,12 +340,12 @@ class _Trial:
         return due
 
     def read_progress(self) -> Progress | None:
-        log = self._engine.logs(self._spec.name)
+        log = read_log(self._engine, self._spec.name)
         return self._plan.adapter.read_progress(self._work, log)
 
     def read_results(self) -> Results:
         return self._plan.adapter.read_results(self._work)
 
     def last_line(self) -> str:
-        log = [" ".join(line.split()) for line in self._engine.logs(self._spec.name)]
+        log = read_log(self._engine, self._spec.name)
         return next((line[:120] for line in reversed(log) if line), "it wrote nothing")

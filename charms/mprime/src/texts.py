@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from typing import Any
 
 from engines import Progress, Results, Task
 from mprime import Search
 from tasks import Measured, Ordered, Tested
+
+_NAMED = 5  # primes in a status
+_GREATEST_RESULT = 100_000  # bytes; Linux takes arguments of less than 128 KiB (execve(2))
+_LISTED = 1000  # results of each kind in an action; as many fit in what Juju takes
 
 
 def describe_search(search: Search) -> str:
@@ -30,7 +35,7 @@ def _tell_found(results: Results) -> str:
         (results.probable, "is a probable prime", "are probable primes"),
     ):
         if found:
-            text += f"{_name_all(found)} {one if len(found) == 1 else many}; "
+            text += f"{_name_some(found)} {one if len(found) == 1 else many}; "
     return text
 
 
@@ -38,7 +43,7 @@ def _count_found(results: Results) -> str:
     texts = []
     for found, what in ((results.primes, "prime"), (results.probable, "probable prime")):
         if found:
-            texts.append(f"{len(found)} {what}{'s' * (len(found) > 1)} found: {_name_all(found)}")
+            texts.append(f"{len(found)} {what}{'s' * (len(found) > 1)} found: {_name_some(found)}")
     return "; ".join(texts) or "no prime found"
 
 
@@ -95,18 +100,41 @@ def list_progress(progress: Progress | None) -> dict[str, Any]:
 
 
 def list_results(results: Results) -> dict[str, Any]:
-    """Return the results of the action `results`; Juju takes texts, hence the JSON beside."""
+    """Return the results of the action `results`; Juju takes texts, hence the JSON beside.
+
+    Of each kind the 1000 greatest are listed; how many more there are stands beside them.
+    """
+    kinds = (results.primes, results.composites, results.probable, results.unfactored)
+    shown = Results(
+        results.primes[-_LISTED:],
+        results.composites[-_LISTED:],
+        results.probable[-_LISTED:],
+        results.unfactored[-_LISTED:],
+    )
     composites = [
         f"M{c.exponent} {c.residue or (c.factor and f'has the factor {c.factor}')}".rstrip()
-        for c in results.composites
+        for c in shown.composites
     ]
-    return {
-        "primes": _name_all(results.primes, "none yet"),
-        "probable-primes": _name_all(results.probable, "none yet"),
-        "no-factor-found": _name_all(results.unfactored, "none yet"),
+    listed = {
+        "primes": _name_all(shown.primes, "none yet"),
+        "probable-primes": _name_all(shown.probable, "none yet"),
+        "no-factor-found": _name_all(shown.unfactored, "none yet"),
         "composites": ", ".join(composites) or "none yet",
-        "json": json.dumps(asdict(results), separators=(",", ":")),
+        "json": json.dumps(asdict(shown), separators=(",", ":")),
     }
+    omitted = sum(max(len(kind) - _LISTED, 0) for kind in kinds)
+    return {**listed, "not-listed": omitted} if omitted else listed
+
+
+def list_logs(lines: Iterable[str]) -> dict[str, Any]:
+    """Return the results of the action `logs`: the last lines, as many as Juju takes."""
+    size, kept = 0, list[str]()
+    for line in reversed([*lines]):
+        size += len(line.encode()) + 1
+        if size > _GREATEST_RESULT:
+            break
+        kept.append(line)
+    return {"logs": "\n".join(reversed(kept))}
 
 
 def list_ordered(ordered: Ordered) -> dict[str, Any]:
@@ -140,6 +168,13 @@ def describe_errors(tested: Tested) -> str:
 def list_adoption(adopted: str, former: str) -> dict[str, Any]:
     """Return the results of the action `adopt-work`."""
     return {"adopted": adopted, "former-work": former or "none"}
+
+
+def _name_some(exponents: tuple[int, ...]) -> str:
+    """Name the greatest, and count the others."""
+    named = ", ".join(f"M{exponent}" for exponent in exponents[-_NAMED:])
+    others = len(exponents) - _NAMED
+    return f"{named} and {others} more" if others > 0 else named
 
 
 def _name_all(exponents: tuple[int, ...], none: str = "none") -> str:

@@ -46,6 +46,11 @@ KNOWN_PRIMES = tuple(
 )
 
 
+def is_exponent(number: int) -> bool:
+    """Return whether a number can be the exponent of a test: 2 to 2^32."""
+    return 2 <= number < _GREATEST
+
+
 def is_prime(number: int) -> bool:
     """Return whether a number below 2^32 is prime.
 
@@ -82,7 +87,7 @@ def check_exponent(exponent: int) -> int:
     Raises:
         ValueError: it is none; the text says which, and its smallest factor.
     """
-    if not 2 <= exponent < _GREATEST:
+    if not is_exponent(exponent):
         raise ValueError(f"{exponent} is out of range; give a prime below 2^32")
     if not is_prime(exponent):
         factor = find_factor(exponent)

@@ -1,7 +1,8 @@
 """A search's directory on the host: the one place that its container can write to.
 
 The container is not trusted. What it leaves here is opened without following links, only if it is
-an ordinary file, and never read beyond a limit.
+an ordinary file, and never read beyond a limit: of bytes, of files, and of time, since reading
+takes the host's own processors and keeps other hooks of the machine waiting.
 """
 
 from __future__ import annotations
@@ -9,14 +10,22 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import shutil
 import stat
+import time
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
+
+from hostkit.trees import remove_tree
 
 OWNER = 65532  # user and group of the images; no account of the host has this number
 _LIMIT = 256 * 1024  # bytes
-# Of a list that grows for years, such as the results.
-LONG = 16 * 1024 * 1024  # bytes
+# Of a list that grows for years, such as the results: some ten thousand.
+LONG = 4 * 1024 * 1024  # bytes
+# Programs have a few files for each exponent.
+_NAMES = 10_000
+_FILES = 1000
+_PATIENCE = 5.0  # seconds
 
 
 def read_file(path: Path, limit: int = _LIMIT) -> str:
@@ -70,27 +79,44 @@ class WorkDirectory:
 
     def remove(self) -> None:
         """Remove the directory with all that is in it; links are not followed."""
-        if self.path.exists():
-            shutil.rmtree(self.path)
+        remove_tree(self.path)
 
     def has(self, name: str) -> bool:
         """Return whether there is something of this name."""
         return os.path.lexists(self.path / name)
 
     def names(self) -> list[str]:
-        """Return the names of what is there, sorted; none if there is no directory."""
+        """Return the names of what is there, sorted; none if there is no directory.
+
+        Of more than 10,000, some are left out.
+        """
         try:
-            return sorted(entry.name for entry in os.scandir(self.path))
+            with os.scandir(self.path) as entries:
+                return sorted(entry.name for entry in islice(entries, _NAMES))
         except FileNotFoundError:
             return []
 
     def measure(self) -> int:
-        """Return how many bytes the files here take on the disk."""
+        """Return how many bytes the files here take on the disk; of 10,000 at most."""
         try:
-            there = [entry.stat(follow_symlinks=False) for entry in os.scandir(self.path)]
+            with os.scandir(self.path) as entries:
+                there = [each.stat(follow_symlinks=False) for each in islice(entries, _NAMES)]
         except FileNotFoundError:
             return 0
         return sum(each.st_blocks * 512 for each in there)
+
+    def scan(self, names: Iterable[str], limit: int) -> Iterator[tuple[str, str]]:
+        """Yield files' names and ends; of 1000 files at most, and for 5 s.
+
+        Args:
+            names: the files'.
+            limit: bytes of each, at most.
+        """
+        deadline = time.monotonic() + _PATIENCE
+        for name in islice(names, _FILES):
+            if time.monotonic() > deadline:
+                return
+            yield name, self.read(name, limit)
 
     def read(self, name: str, limit: int = _LIMIT) -> str:
         """Return the end of a file; empty if there is no ordinary file.

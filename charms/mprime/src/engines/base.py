@@ -7,10 +7,16 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import Protocol
 
-from work import Assignment
+from untrusted import read_factor, read_residue
+from work import Assignment, is_exponent
 from workdir import WorkDirectory
+
+# What is read of a file of results: as many of its last lines, none longer.
+_LINES = 20_000
+_LINE = 4000  # characters; a line with many factors has a thousand
 
 
 @dataclass(frozen=True)
@@ -228,22 +234,25 @@ def find_missing(
     return [each for each in declared if each.exponent not in known]
 
 
+@lru_cache(maxsize=2)  # a hook asks several times, and what it reads rarely changes in between
 def read_json_results(text: str) -> Results:
     """Return the results in lines of JSON, as GIMPS's server takes them; skip other lines.
 
     A line with known factors is about what is left of the number without them, and says nothing
-    about the number.
+    about the number. Of more than 20,000 lines, the last ones are read.
     """
     primes: set[int] = set()
     probable: set[int] = set()
     unfactored: set[int] = set()
     composites: dict[int, Composite] = {}
-    for line in text.splitlines():
+    for line in text.rstrip("\n").rsplit("\n", _LINES)[-_LINES:]:
+        if len(line) > _LINE or not line.lstrip().startswith("{"):
+            continue
         try:
             report = json.loads(line)
             exponent, status = int(report["exponent"]), report["status"]
-            residue, worktype = str(report.get("res64", "")), str(report.get("worktype", ""))
-            factor = str(next(iter(report.get("factors") or [""])))
+            residue, worktype = read_residue(report.get("res64")), str(report.get("worktype", ""))
+            factor = read_factor(next(iter(report.get("factors") or [""])))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
             continue
         if "known-factors" in report:
@@ -267,14 +276,27 @@ def make_results(
     probable: Iterable[int] = (),
     unfactored: Iterable[int] = (),
 ) -> Results:
-    """Return results in order. A prime wins where an engine reported both; of two composites of
-    an exponent, the last.
+    """Return results in order: the possible ones among what is given.
+
+    A prime wins where an engine reported both; of two composites of an exponent, the last.
     """
-    proven = set(primes)
-    by_exponent = {each.exponent: each for each in composites if each.exponent not in proven}
+    proven = set(filter(is_exponent, primes))
+    by_exponent = {
+        each.exponent: each
+        for each in composites
+        if is_exponent(each.exponent) and each.exponent not in proven
+    }
     return Results(
         tuple(sorted(proven)),
         tuple(each for _, each in sorted(by_exponent.items())),
-        tuple(sorted(set(probable) - proven)),
-        tuple(sorted(set(unfactored) - proven - set(by_exponent))),
+        tuple(sorted(set(filter(is_exponent, probable)) - proven)),
+        tuple(sorted(set(filter(is_exponent, unfactored)) - proven - set(by_exponent))),
     )
+
+
+def read_speed(text: str | None) -> float | None:
+    """Return the milliseconds per iteration in a report; None if it tells none above 0."""
+    try:
+        return float(text or "") or None
+    except ValueError:
+        return None

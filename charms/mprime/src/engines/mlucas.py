@@ -12,9 +12,10 @@ from engines.base import (
     find_missing,
     make_results,
     read_json_results,
+    read_speed,
 )
 from engines.transforms import RANGES, estimate_speed, is_ours, make_table
-from work import Assignment, Kind
+from work import Assignment, Kind, is_exponent
 from workdir import LONG, WorkDirectory
 
 _WORK_LIST = "worktodo.ini"
@@ -41,6 +42,7 @@ _PRIME = re.compile(
     r"^M(\d{1,10}) is a (?:known MERSENNE PRIME\.|\(probable\) new MERSENNE PRIME)", re.MULTILINE
 )
 _STAT_FILE = re.compile(r"p(\d{1,10})\.stat")
+_STAT_END = 4 * 1024  # bytes; that a number is prime stands in the last lines
 
 
 class Mlucas:
@@ -103,10 +105,10 @@ class Mlucas:
 
     def add_work(self, work: WorkDirectory, settings: Settings, *, running: bool) -> None:
         """List what is neither done nor listed; the program reads the list between two tests."""
-        there = work.read(_WORK_LIST, LONG)
+        there = work.read(_WORK_LIST)
         if not running and not work.has(_WORK_LIST):
             # It was killed after it had removed the list, before it had renamed the next one.
-            there = work.read(_NEXT_LIST, LONG)
+            there = work.read(_NEXT_LIST)
             work.write(_WORK_LIST, there)
         done = self.read_results(work).exponents
         missing = find_missing(settings.work, done, parse_work_list(there))
@@ -137,12 +139,12 @@ class Mlucas:
         return ("-cpu", str(max(cores)))
 
     def _find_exponents(self, work: WorkDirectory, settings: Settings) -> list[int]:
-        listed = parse_work_list(work.read(_WORK_LIST, LONG))
+        listed = parse_work_list(work.read(_WORK_LIST))
         return [*listed, *(each.exponent for each in settings.work)]
 
     def read_work(self, work: WorkDirectory) -> list[int]:
         """Return the exponents that are still to be tested, the next one first."""
-        listed = parse_work_list(work.read(_WORK_LIST, LONG))
+        listed = parse_work_list(work.read(_WORK_LIST))
         done = self.read_results(work).exponents
         return [exponent for exponent in listed if exponent not in done]
 
@@ -158,9 +160,13 @@ class Mlucas:
         """Return what was found so far; a prime stands only in its status file."""
         reported = read_json_results(work.read(_RESULTS, LONG))
         primes, known = set(reported.primes), reported.exponents
-        for name in work.names():
-            if (match := _STAT_FILE.fullmatch(name)) and int(match[1]) not in known:
-                primes |= parse_primes(work.read(name)) & {int(match[1])}
+        exponents = {
+            match[0]: exponent
+            for match in map(_STAT_FILE.fullmatch, work.names())
+            if match and (exponent := int(match[1])) not in known
+        }
+        for name, text in work.scan(exponents, _STAT_END):
+            primes |= parse_primes(text) & {exponents[name]}
         return make_results(primes, reported.composites, reported.probable, reported.unfactored)
 
     def find_unsaved(self, log: Sequence[str]) -> str:
@@ -179,7 +185,7 @@ class Mlucas:
 def parse_work_list(text: str) -> list[int]:
     """Return the exponents in a work list, in its order."""
     lines = (_WORK_LINE.match(line) or _PRP_LINE.match(line) for line in text.splitlines())
-    return [int(match[1]) for match in lines if match]
+    return [exponent for match in lines if match and is_exponent(exponent := int(match[1]))]
 
 
 def parse_report(text: str, exponent: int) -> Progress:
@@ -192,11 +198,7 @@ def parse_report(text: str, exponent: int) -> Progress:
             last = match
     if last is None:
         return Progress(exponent, 0, iterations)
-    try:
-        speed = float(last[3])
-    except ValueError:
-        speed = None
-    return Progress(exponent, min(int(last[2]), iterations), iterations, speed)
+    return Progress(exponent, min(int(last[2]), iterations), iterations, read_speed(last[3]))
 
 
 def parse_primes(text: str) -> set[int]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import fnmatch
+import json
+import posixpath
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, cast
 
 import ops
 
 import dockerhost
 from charms.mprime.tests.unit.fake_kernel import Kernel
-from dockerhost import Cgroups, Change, Container, ContainerSpec, Credentials, Engine, Image
+from dockerhost import Cgroups, Change, Container, ContainerSpec, Credentials, Engine, Image, Mount
 from dockerhost.containers import SPEC_LABEL
-from neighbours import UNIT_LABEL
+from plan import UNIT_LABEL
 
 MLUCAS = Image(
     id="sha256:1",
@@ -25,6 +28,7 @@ MPRIME = Image(
     labels={"mersenne.engine": "mprime", "mersenne.engine.version": "30.19"},
 )
 BASE = Image("sha256:3", {})
+NAME = "io.containerd.image.name"
 DATA = Path(__file__).parent / "data"
 
 
@@ -35,6 +39,24 @@ def _spell(name: str) -> str:
 def _shorten(name: str) -> str:
     """Return a name as the engine shows it: without its own registry."""
     return name.removeprefix("docker.io/").removeprefix("library/")
+
+
+def read_names(archive: BinaryIO) -> set[str]:
+    """Return every name that an engine, of whatever version, would take from an archive."""
+    names: set[str] = set()
+    with tarfile.open(fileobj=archive) as tar:
+        for member in tar:
+            content = tar.extractfile(member)
+            if content is None or not member.name.endswith(("json", "repositories")):
+                continue
+            said = json.load(content)
+            if posixpath.normpath(member.name) == "manifest.json":
+                names.update(name for image in said for name in image["RepoTags"] or ())
+            elif posixpath.normpath(member.name) == "index.json":
+                names.update(each["annotations"][NAME] for each in said["manifests"])
+            elif posixpath.normpath(member.name) == "repositories":
+                names.update(f"{name}:{tag}" for name, tags in said.items() for tag in tags)
+    return names
 
 
 @dataclass
@@ -118,14 +140,14 @@ class Host:
         self.images[_spell(tag)] = {"mlucas": MLUCAS, "mprime": MPRIME}[context.name]
         return self.images[_spell(tag)]
 
-    def load(self, archive: Path) -> Image:
+    def load(self, archive: BinaryIO) -> Image:
         if self.archive is None:
             raise dockerhost.ImageError("unexpected EOF")
         self.did.append("load")
-        name = "docker.io/library/mlucas:latest"
-        if theirs := self.images.get(name):
-            self.images[theirs.id] = theirs  # it has no name any more
-        self.images[name] = self.archive
+        for name in map(_spell, read_names(archive)):
+            if theirs := self.images.get(name):
+                self.images[theirs.id] = theirs  # it has no name any more
+            self.images[name] = self.archive
         return self.archive
 
     def tag(self, image: str, name: str) -> None:
@@ -185,6 +207,7 @@ class Host:
             memory=spec.memory,
             cpu_quota=spec.cpu_quota,
             restart=spec.restart,
+            mounts=spec.mounts,
         )
         return change
 
@@ -250,6 +273,7 @@ class Host:
             oom_killed=False,
             labels={**MLUCAS.labels, UNIT_LABEL: unit, SPEC_LABEL: "theirs"},
             restart="on-failure",
+            mounts=(Mount(str(self.work / name), "/work"),),
         )
 
     @property

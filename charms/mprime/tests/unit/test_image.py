@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from ops import testing
 
 import image
+from archive import rewrite
 from charms.mprime.tests.unit.conftest import SOURCE
-from charms.mprime.tests.unit.fake_host import BASE, MLUCAS, MPRIME, Host
+from charms.mprime.tests.unit.fake_host import BASE, MLUCAS, MPRIME, NAME, Host, read_names
 from dockerhost import Container, Credentials, Image, ImageError, Proxies, UnauthorizedError
 from image import Source, obtain, sweep
 
@@ -41,20 +42,28 @@ CONTAINER = Container(
 )
 
 
-def write_archive(file: Path, manifest: Any, name: str = "manifest.json") -> Path:
-    data = json.dumps(manifest).encode()
+def write_archive(file: Path, manifest: Any, **more: Any) -> Path:
+    """Write an archive of an image with a layer, and whatever else as JSON."""
+    said = {"manifest.json": manifest, "config.json": {}, "layer.tar": "bits", **more}
     with tarfile.open(file, "w") as tar:
-        member = tarfile.TarInfo(name)
-        member.size = len(data)
-        tar.addfile(member, io.BytesIO(data))
+        for name, value in said.items():
+            data = json.dumps(value).encode()
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
     return file
+
+
+def describe(*tags: str) -> list[dict[str, Any]]:
+    """Return the manifest of such an archive."""
+    return [{"Config": "config.json", "RepoTags": tags, "Layers": ["layer.tar", "layer.tar"]}]
 
 
 @pytest.fixture
 def archive(host: Host, tmp_path: Path) -> Source:
     """A source with an archive of the mlucas image, named mlucas:latest."""
     host.archive = MLUCAS
-    file = write_archive(tmp_path / "image.tar", [{"RepoTags": ["mlucas:latest"]}])
+    file = write_archive(tmp_path / "image.tar", describe("mlucas:latest"))
     return replace(BY_TAG, archive=file)
 
 
@@ -233,6 +242,54 @@ def test_an_archives_names_are_given_back_to_whom_they_belong(host: Host, archiv
     assert host.images == {"docker.io/library/mlucas:latest": theirs}
 
 
+HOSTILE = {
+    "./manifest.json": describe(BASE_NAME),
+    "index.json": {"manifests": [{"annotations": {NAME: f"docker.io/library/{BASE_NAME}"}}]},
+    "repositories": {"debian": {"trixie-slim": "1"}},
+}
+
+
+@pytest.mark.parametrize("member", HOSTILE)
+def test_an_archive_gives_no_image_a_name_wherever_it_has_names(
+    host: Host, tmp_path: Path, member: str
+) -> None:
+    theirs = {f"docker.io/library/{name}": BASE for name in (BASE_NAME, "mlucas:latest")}
+    host.images |= theirs
+    host.archive = MLUCAS
+    file = write_archive(
+        tmp_path / "image.tar", describe("mlucas:latest"), **{member: HOSTILE[member]}
+    )
+    # As a hook that is killed right afterwards leaves it.
+    obtain(host.engine, replace(SOURCES, archive=file), lambda _: None)
+    assert host.images.items() >= theirs.items()
+    ours = [name for name, each in host.images.items() if each.id == MLUCAS.id]
+    assert all("mprime-charm/" in name for name in ours)
+
+
+def test_an_archive_is_handed_on_with_its_configuration_and_layers(tmp_path: Path) -> None:
+    file = write_archive(tmp_path / "image.tar", describe("mlucas:latest"))
+    with rewrite(file, "ours:1") as copy, tarfile.open(fileobj=copy) as tar:
+        held = {member.name: tar.extractfile(member) for member in tar}
+        said = {name: json.load(content) for name, content in held.items() if content}
+    (told,) = said["manifest.json"]
+    assert told["RepoTags"] == ["ours:1"]
+    assert said[told["Config"]] == {}
+    assert [said[layer] for layer in told["Layers"]] == ["bits", "bits"]
+    assert [path.name for path in tmp_path.iterdir()] == ["image.tar"]
+
+
+def test_an_archive_that_cannot_be_copied_for_want_of_space_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    file = write_archive(tmp_path / "image.tar", describe())
+    monkeypatch.setattr(tarfile.TarFile, "addfile", fail)
+    with pytest.raises(OSError, match="No space left"):
+        rewrite(file, "ours:1")
+
+
 def test_an_image_that_a_killed_hook_did_not_mark_is_known_as_ours(
     host: Host, archive: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,12 +327,13 @@ def test_an_archive_of_anything_but_one_image_is_refused(
 def test_whatever_is_attached_is_an_archive_or_is_refused(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, depth: int
 ) -> None:
-    whole = write_archive(tmp_path_factory.mktemp("a") / "whole.tar", [{"RepoTags": None}])
+    whole = write_archive(tmp_path_factory.mktemp("a") / "whole.tar", describe())
     file = whole.with_name("image.tar")
     for content in (data, whole.read_bytes()[:depth] + data):
         file.write_bytes(content)
         try:
-            assert image.read_tags(file) == []
+            with rewrite(file, "ours:1") as copy:
+                assert read_names(copy) == {"ours:1"}
         except ImageError as error:
             assert "docker save" in str(error)
 
@@ -372,7 +430,7 @@ def test_the_charm_attaches_the_resource_and_tells_of_it_by_name(
     assert "load" in host.did
     host.archive = replace(MPRIME, id="sha256:7", labels={})
     assert archive.archive
-    write_archive(archive.archive, [{"RepoTags": []}])
+    write_archive(archive.archive, describe())
     status = run(image=TAG).unit_status
     assert isinstance(status, testing.BlockedStatus)
     assert status.message.startswith("resource mprime-image: its label mersenne.engine is ''")

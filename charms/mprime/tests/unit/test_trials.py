@@ -12,7 +12,7 @@ from ops import testing
 
 from charms.mprime.tests.unit.conftest import Act, Hook
 from charms.mprime.tests.unit.fake_host import DATA, Host
-from dockerhost import Change, ContainerError, ContainerSpec
+from dockerhost import Change, ContainerError, ContainerSpec, Mount
 
 Context = testing.Context[ops.CharmBase]
 
@@ -101,13 +101,18 @@ def test_the_search_goes_on_after_an_action_that_failed(
     assert search.did == ["freeze", "thaw"]
 
 
+def specify_trial(search: Host) -> ContainerSpec:
+    """Return the container of a trial, whose work directory is its own."""
+    own = (Mount(str(search.work / "mprime-0.trial"), "/work"),)
+    return replace(search.specs["mprime-0"], name="mprime-0.trial", mounts=own)
+
+
 def test_the_search_goes_on_at_the_next_hook_after_an_action_that_was_killed(
     search: Host, act: Act, hook: Hook
 ) -> None:
     # What a killed action leaves.
     search.freeze("mprime-0")
-    trial = replace(search.specs["mprime-0"], name="mprime-0.trial")
-    search.apply(trial)
+    search.apply(specify_trial(search))
     (search.work / "mprime-0.trial").mkdir()
     search.did.clear()
     hook()
@@ -118,7 +123,7 @@ def test_the_search_goes_on_at_the_next_hook_after_an_action_that_was_killed(
 def test_a_trial_that_was_left_is_cleared_up_beside_a_paused_search(
     search: Host, act: Act, hook: Hook
 ) -> None:
-    search.apply(replace(search.specs["mprime-0"], name="mprime-0.trial"))
+    search.apply(specify_trial(search))
     act("pause")
     hook()
     assert list(search.containers) == ["mprime-0"]

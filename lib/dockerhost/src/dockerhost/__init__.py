@@ -24,6 +24,7 @@ from dockerhost.images import Credentials, Image
 from dockerhost.networks import Network, Networks, NetworkSpec
 from dockerhost.proxy import Proxies, forget_proxies, settle_proxies
 from dockerhost.reference import Reference, parse_reference
+from dockerhost.text import make_printable
 from dockerhost.trust import (
     check_certificate,
     distrust_registry,
@@ -63,6 +64,7 @@ __all__ = [
     "install",
     "install_packages",
     "list_trusted_registries",
+    "make_printable",
     "parse_reference",
     "restore_daemon",
     "settle_daemon",

@@ -140,6 +140,7 @@ class Container:
         memory: bytes that it may use; 0 is unlimited.
         cpu_quota: microseconds of processor time in each 100 ms; 0 is unlimited.
         restart: the engine's restart policy.
+        mounts: the directories of the host that are in it.
     """
 
     name: str
@@ -155,6 +156,7 @@ class Container:
     memory: int = 0
     cpu_quota: int = 0
     restart: str = "no"
+    mounts: tuple[Mount, ...] = ()
 
     @property
     def spec_digest(self) -> str | None:
@@ -185,6 +187,11 @@ def read_container(answer: Mapping[str, Any]) -> Container:
         cpu_quota=max(limits.get("CpuQuota", 0), 0),
         # The engine's own word for none used to be an empty one.
         restart=(limits.get("RestartPolicy") or {}).get("Name") or "no",
+        mounts=tuple(
+            Mount(mount["Source"], mount["Destination"], read_only=not mount.get("RW", True))
+            for mount in answer.get("Mounts") or ()
+            if mount.get("Type") == "bind"
+        ),
     )
 
 

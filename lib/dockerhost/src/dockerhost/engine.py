@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import docker
 import docker.errors
@@ -31,6 +32,7 @@ from dockerhost.images import Credentials, Image, follow, read_image, sort_refus
 from dockerhost.reference import parse_reference
 
 _TIMEOUT = 600  # seconds without a byte; a build step may be silent for minutes
+_LOG = 512 * 1024  # bytes; 1000 lines of ordinary programs
 _SILENT = "the Docker Engine does not answer on its socket; see systemctl status docker"
 _RUNNING = ("running", "restarting")
 _STOPPED = ("created", "exited")
@@ -153,11 +155,13 @@ class Engine:
             raise ImageError(f"{tag} was built, and the engine does not have it")
         return image
 
-    def load(self, archive: Path) -> Image:
-        """Return the image in an archive that `docker save` wrote.
+    def load(self, archive: BinaryIO) -> Image:
+        """Return the image in an archive such as `docker save` writes.
+
+        Every name that the archive gives is taken from whatever image had it before.
 
         Raises:
-            ImageError: the file can't be read, or holds no image.
+            ImageError: it holds no image.
         """
         loaded: list[str] = []
 
@@ -165,14 +169,10 @@ class Engine:
             loaded.extend(re.findall(r"Loaded image(?: ID)?: (\S+)", words))
 
         with translating(ImageError):
-            try:
-                with archive.open("rb") as file:
-                    follow(self._api.load_image(file), note)
-            except OSError as error:
-                raise ImageError(f"{archive}: {error.strerror}") from error
+            follow(self._api.load_image(archive), note)
         image = self.find_image(loaded[0]) if loaded else None
         if image is None:
-            raise ImageError(f"{archive} holds no image; give what docker save wrote")
+            raise ImageError("the archive holds no image; give what docker save wrote")
         return image
 
     def tag(self, image: str, name: str) -> None:
@@ -358,10 +358,14 @@ class Engine:
         self._api.stop(there.id, timeout=timeout)
 
     def logs(self, name: str, lines: int = 100) -> list[str]:
-        """Return the last lines that a container wrote to its output and error streams."""
+        """Return the last lines that a container wrote to its output and error streams.
+
+        Of what it wrote, the last 512 KiB at most. The lines are as the container wrote them: see
+        `make_printable`.
+        """
         with translating(ContainerError):
             raw = self._api.logs(name, stdout=True, stderr=True, tail=lines)
-        return raw.decode(errors="replace").splitlines()
+        return raw[-_LOG:].decode(errors="replace").splitlines()[-lines:]
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from dockerhost.text import make_printable
+
 
 class DockerHostError(Exception):
     """Something on the Docker host failed; the text is the reason, in one line."""
@@ -73,14 +75,16 @@ _NOISE = tuple(
 _LOOKUP = re.compile(r"^dial tcp: lookup (\S+?)(?: on \S+)?: (?:read udp \S+: )?(.+)$")
 _LOGIN = re.compile(r"(?<=://)[^\s/@]+@")  # of a proxy's address
 _LIMIT = 300  # characters; a status line that is longer helps nobody
+_READ = 4000  # characters of a message that are looked at
 
 
 def explain(reason: object) -> str:
-    """Return an engine's message in one line, without the wrapping that says nothing.
+    """Return an engine's message in one printable line, without the wrapping that says nothing.
 
     What it keeps is the engine's own wording, such as `connection refused`.
     """
-    text = _LOGIN.sub("", " ".join(str(reason).split()))
+    # It may repeat what an image, a registry or a container wrote, at any length.
+    text = _LOGIN.sub("", make_printable(str(reason), _READ))
     by_proxy = "proxyconnect tcp: " in text
     stripped = True
     while stripped:
@@ -94,4 +98,4 @@ def explain(reason: object) -> str:
     # The engine likes to say the same twice: "manifest unknown: manifest unknown".
     parts = list(dict.fromkeys(text.split(": ")))
     text = ": ".join(["the proxy", *parts] if by_proxy else parts)
-    return text if len(text) <= _LIMIT else f"{text[: _LIMIT - 1]}…"
+    return make_printable(text, _LIMIT)

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dockerhost.errors import ImageError, UnauthorizedError, explain
+from dockerhost.text import make_printable
 
-_STEP = re.compile(r"The command '.*' returned a non-zero code: (\d+)", re.DOTALL)
+_STEP = re.compile(r"The command '.*' returned a non-zero code: (\d{1,3})", re.DOTALL)
 # The engine paints what a build step writes to its error stream.
 _CHATTER = ("Removing intermediate container", "--->")
+_READ = 4000  # characters of a message that are looked at
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # What registries and engines of several versions say; a disk's `permission denied` is none.
 _UNAUTHORIZED = re.compile(
@@ -40,11 +42,13 @@ class Image:
     Attributes:
         id: `sha256:` and 64 hex digits, over its configuration.
         names: its tags and digests, as the engine spells them.
+        volumes: the directories that its containers get as volumes, sorted; empty in a list.
     """
 
     id: str
     labels: Mapping[str, str]
     names: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
 
 
 def read_image(answer: Mapping[str, Any]) -> Image:
@@ -54,6 +58,7 @@ def read_image(answer: Mapping[str, Any]) -> Image:
         id=answer["Id"],
         labels=config.get("Labels") or {},
         names=(*(answer.get("RepoTags") or ()), *(answer.get("RepoDigests") or ())),
+        volumes=tuple(sorted(config.get("Volumes") or ())),
     )
 
 
@@ -66,9 +71,9 @@ def follow(stream: Iterable[Any], progress: Callable[[str], None] | None) -> Non
     said = ""
     for message in stream:
         words = str(message.get("stream") or message.get("status") or "")
-        words = " ".join(_COLOUR.sub("", words).split())
+        words = make_printable(_COLOUR.sub("", words[:_READ]), _READ)
         if "error" in message:
-            raise ImageError(_explain_step(message["error"], said))
+            raise ImageError(_explain_step(str(message["error"]), said))
         if words and not words.startswith(_CHATTER):
             said = words
         if words and progress:
@@ -86,6 +91,7 @@ def sort_refusal(error: ImageError, credentials: Credentials | None) -> ImageErr
 
 def _explain_step(error: str, said: str) -> str:
     # A build's error repeats the whole command; what that wrote last says more.
-    if match := _STEP.search(error):
+    # From the beginning: searching for one would take the square of a long text's length.
+    if match := _STEP.match(error):
         return explain(f"a build step ended with code {match[1]}: {said or 'it wrote nothing'}")
     return explain(error)

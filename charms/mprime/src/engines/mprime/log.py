@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from engines.base import Progress, Task
+from engines.base import Progress, Task, read_speed
 from engines.mprime.worklist import Entry
 
 # For every kind of test, the number after the slash is the exponent.
@@ -73,11 +73,7 @@ def find_unsaved(log: Sequence[str]) -> str:
 def _read_report(line: str) -> Progress | None:
     if match := _REPORT.search(line):
         done, exponent = int(match[1]), max(int(match[2]), 1)
-        try:
-            speed = float(match[3]) if match[3] else None
-        except ValueError:
-            speed = None
-        return Progress(exponent, min(done, exponent), exponent, speed)
+        return Progress(exponent, min(done, exponent), exponent, read_speed(match[3]))
     if match := _STOP.search(line):
         exponent = max(int(match[1]), 1)
         return Progress(exponent, min(int(match[2]), exponent), exponent)

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from engines.base import Task
-from work import Assignment, Kind
-from workdir import LONG, WorkDirectory
+from work import Assignment, Kind, is_exponent
+from workdir import WorkDirectory
 
 WORK_LIST = "worktodo.txt"
 # What it takes into its work list while it runs, and removes.
@@ -62,12 +62,12 @@ def read_list(work: WorkDirectory, *, sure: bool = False) -> tuple[list[Entry], 
             written, two reads that agree will do; but a program that the machine leaves no time
             may stop in the middle.
     """
-    text = work.read(WORK_LIST, LONG)
+    text = work.read(WORK_LIST)
     deadline = time.monotonic() + _PATIENCE
     whole = _is_settled(work, text)
     while not whole and time.monotonic() < deadline:
         time.sleep(_PAUSE)
-        before, text = text, work.read(WORK_LIST, LONG)
+        before, text = text, work.read(WORK_LIST)
         agree = not sure and text == before and text.startswith(HEADER)
         whole = agree or _is_settled(work, text)
     return parse_work_list(text), whole
@@ -116,7 +116,7 @@ def _parse_line(line: str) -> Entry | None:
         task, number = _BY_FORMULA[keyword], fields[2]
     else:
         return None
-    if not _EXPONENT.fullmatch(number):
+    if not _EXPONENT.fullmatch(number) or not is_exponent(int(number)):
         return None
     if task is Task.TEST and '"' in rest:
         # With known factors it tests what is left of the number without them.

@@ -14,6 +14,7 @@ WELL = {
     "mprime_out_of_work": "0x60",
     "mprime_cpu_policy_in_force": "1x60",
     "mprime_restarts_total": "0x60",
+    "mprime_saves_work": "1x60",
     "mprime_exponent": "216091x60",
     "mprime_iterations_done": "0+1000x60",
     "mprime_disk_free_bytes": "5000000000x60",
@@ -47,6 +48,7 @@ CASES: dict[str, tuple[Mapping[str, str], set[str]]] = {
         set(),
     ),
     "it ended with work left": ({"mprime_running": "1x30 0x29"}, {"MprimeNotRunning"}),
+    "it can't save its work": ({"mprime_saves_work": "0x60"}, {"MprimeSavesNothing"}),
     "it ended a moment ago": ({"mprime_running": "1x50 0x9"}, set()),
     "the engine is down": (
         {**SILENT, "mprime_docker_up": "0x60"},

@@ -37,6 +37,8 @@ def test_progress_and_results_tell_numbers(search: jubilant.Juju) -> None:
     assert set(json.loads(search.run("mprime/0", "results").results["json"])) == {
         "primes",
         "composites",
+        "probable",
+        "unfactored",
     }
 
 

@@ -209,7 +209,8 @@ class MprimeCharm(ops.CharmBase):
 
     def _on_resume(self, event: ops.ActionEvent) -> None:
         with _failing(event):
-            self._find_search()
+            if not mprime.is_held(self.unit.name):
+                self._find_search()
             self._reconcile(resume=True)
             event.set_results({"message": texts.describe_search(self._find_search())})
 
@@ -272,10 +273,14 @@ def _choose_status(observed: mprime.Observed) -> ops.StatusBase:
         return ops.BlockedStatus(observed.problem)
     if observed.worker:
         return ops.ActiveStatus(f"standby: {observed.worker} works on this machine")
+    if search is None and observed.held:
+        return ops.MaintenanceStatus("paused; the action resume goes on with a new container")
     if search is None:
         return ops.WaitingStatus("the search's container is gone; the next hook makes a new one")
     if search.paused:
         return ops.MaintenanceStatus(texts.describe_pause(search))
+    if search.unsaved:
+        return ops.BlockedStatus(f"{search.engine} can't save its work: {search.unsaved}")
     if (search.progress or search.asks) and search.state != "running":
         return ops.WaitingStatus(f"{search.engine} is {search.state}: {search.last_words}")
     return ops.ActiveStatus(texts.describe_search(search))

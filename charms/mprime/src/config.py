@@ -11,7 +11,7 @@ import pydantic
 
 import dockerhost
 from cpu import Policy
-from limits import parse_cpuset, parse_memory
+from limits import parse_cpuset, parse_size
 from work import Assignment, parse_worktodo
 
 _MINUTES = (0.01, 60.0)
@@ -48,6 +48,7 @@ class Config(pydantic.BaseModel):
     primenet_user: str = ""
     computer_name: str = ""
     work_preference: int | None = None
+    disk_limit: int = 0
     worktodo: tuple[Assignment, ...] = ()
     checkpoint_minutes: float = 5
     metrics_port: int = 9634
@@ -89,7 +90,12 @@ class Config(pydantic.BaseModel):
     @pydantic.field_validator("memory_limit", mode="before")
     @classmethod
     def _check_memory_limit(cls, value: str) -> int:
-        return parse_memory(value) if value.strip() else 0
+        return parse_size(value) if value.strip() else 0
+
+    @pydantic.field_validator("disk_limit", mode="before")
+    @classmethod
+    def _check_disk_limit(cls, value: str) -> int:
+        return parse_size(value) if value.strip() else 0
 
     @pydantic.field_validator("cpuset", mode="before")
     @classmethod

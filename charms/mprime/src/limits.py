@@ -13,7 +13,7 @@ _CORES = re.compile(r"([0-9]{1,4})(?:-([0-9]{1,4}))?")
 _LEAST_MEMORY = 6 * 1024**2  # bytes; the engine refuses less
 
 
-def parse_memory(text: str) -> int:
+def parse_size(text: str) -> int:
     """Return the bytes that a text such as 256M stands for.
 
     Raises:
@@ -21,7 +21,7 @@ def parse_memory(text: str) -> int:
     """
     match = _MEMORY.fullmatch(text.strip())
     if not match:
-        raise ValueError(f"{text!r} is no amount of memory; give a number and K, M or G: 256M")
+        raise ValueError(f"{text!r} is no size; give a number and K, M or G: 256M")
     size = int(match[1]) * _UNITS[match[2].upper()]
     if size < _LEAST_MEMORY:
         raise ValueError(f"{text!r} is too little; give 6M or more")

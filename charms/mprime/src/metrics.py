@@ -13,6 +13,7 @@ import cgroups
 import mprime
 from cpu import NotInForceError, Parent, Policy
 from dockerhost import Cgroups, Container, ContainerSpec, DockerHostError, Engine
+from engines import ADAPTERS, Task
 from mprime import Search
 from plan import find_work
 from workdir import WorkDirectory
@@ -98,7 +99,8 @@ class SearchCollector:
     def _read_checkpoint_age(self, search: Search) -> float | None:
         if search.progress is None:
             return None
-        return read_checkpoint_age(find_work(self.unit), search.progress.exponent, time.time())
+        savefile = ADAPTERS[search.engine].match_savefiles(search.progress.exponent)
+        return read_checkpoint_age(find_work(self.unit), savefile, time.time())
 
 
 def read_cpu_seconds(pid: int, version: int) -> float | None:
@@ -124,19 +126,19 @@ def read_cpu_seconds(pid: int, version: int) -> float | None:
     return int(match[1]) / 1e6 if match else None
 
 
-def read_checkpoint_age(work: WorkDirectory, exponent: int, now: float) -> float | None:
-    """Return the seconds since an exponent's newest savefile was written; None if there is none.
+def read_checkpoint_age(
+    work: WorkDirectory, savefile: re.Pattern[str], now: float
+) -> float | None:
+    """Return the seconds since the newest savefile was written; None if there is none.
 
     Args:
         work: where the search saves.
-        exponent: the one that it tests.
+        savefile: what the names of its savefiles look like.
         now: the time, in seconds since the epoch.
 
     Raises:
         OSError: the directory can't be read.
     """
-    # Mlucas writes p110503 and q110503; mprime p110503, perhaps with zeros in front, and backups.
-    savefile = re.compile(rf"[pq]0*{exponent}(?!\.stat)(\.\w+)?")
     written = [
         (work.path / name).lstat().st_mtime for name in work.names() if savefile.fullmatch(name)
     ]
@@ -173,11 +175,19 @@ def _describe_container(reading: Reading, policy: Policy) -> Iterator[Metric]:
 def _describe_search(reading: Reading) -> Iterator[Metric]:
     progress, results = reading.search.progress, reading.search.results
     yield _counter("primes_found", "Mersenne primes found.", len(results.primes))
+    yield _counter(
+        "probable_primes_found", "Numbers that passed a PRP test.", len(results.probable)
+    )
     yield _counter("composites_found", "Numbers shown not to be prime.", len(results.composites))
     yield _gauge("out_of_work", "Whether there is nothing left to test.", progress is None)
     if reading.search.space is not None:
         yield _gauge(
             "disk_free_bytes", "What is left of the disk with its work.", reading.search.space
+        )
+    yield _gauge("saves_work", "Whether it can save its work.", not reading.search.unsaved)
+    if reading.search.asks:
+        yield _gauge(
+            "primenet_up", "Whether PrimeNet is in reach.", not reading.search.out_of_reach
         )
     if reading.checkpoint_age is not None:
         yield _gauge(
@@ -185,10 +195,16 @@ def _describe_search(reading: Reading) -> Iterator[Metric]:
         )
     if progress is None:
         return
-    yield _gauge("exponent", "p of the number 2^p - 1 that is tested.", progress.exponent)
+    yield _gauge("exponent", "p of the number 2^p - 1 that is worked on.", progress.exponent)
+    task = GaugeMetricFamily("mprime_task_info", "What is done with the number.", labels=["task"])
+    task.add_metric([progress.task.value], 1)
+    yield task
+    if progress.iterations:
+        yield _gauge("progress_ratio", "How much of it is done.", progress.percent / 100)
+    if progress.task is not Task.TEST:
+        return
     yield _gauge("iterations", "Iterations that the test takes.", progress.iterations)
     yield _gauge("iterations_done", "Iterations done so far.", progress.iteration)
-    yield _gauge("progress_ratio", "How much of the test is done.", progress.percent / 100)
     if progress.ms_per_iteration and progress.seconds_left is not None:
         speed = 1000 / progress.ms_per_iteration if reading.search.state == "running" else 0
         yield _gauge("iterations_per_second", "Speed as the program last told.", speed)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import dockerhost
 from cpu import NotInForceError, remove_parent
 from dockerhost import Credentials, DockerHostError, Engine
-from engines import ADAPTERS, ENGINE_LABEL, VERSION_LABEL, Progress, Results
+from engines import ADAPTERS, ENGINE_LABEL, VERSION_LABEL, Adapter, Progress, Results, Settings
 from hostkit import orphans
 from image import Source, obtain, sweep
 from limits import explain_excess
@@ -19,6 +20,7 @@ from plan import (
     Plan,
     end_trial,
     find_container,
+    find_hold,
     find_orders,
     find_volumes,
     find_work,
@@ -29,12 +31,13 @@ from plan import (
     remove_container,
 )
 from untrusted import read_label, read_log
-from workdir import WorkDirectory
+from workdir import WorkDirectory, write_file
 
 # A program that ends by itself this soon, in seconds, with work left, did not work at all.
 _TOO_SOON = 10.0
-# Mlucas writes much after the line that says why it ends.
-_FAILURE = re.compile(r"\bERR_|\berror\b|\bassert|\bfail|\bunable|not found", re.IGNORECASE)
+# How far back a program's reports are looked for, in lines, and why it ended.
+_LOG = 1000
+_LAST_WORDS = 100
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,9 @@ class Search:
         paused: whether an operator holds it.
         asks: whether it asks PrimeNet for work.
         space: bytes that are left on the disk with its work; None if that is unknown.
+        out_of_reach: since when PrimeNet has been out of reach, as the program tells it; empty if
+            it is not.
+        unsaved: why it can't save its work; empty if it can.
     """
 
     engine: str
@@ -59,6 +65,8 @@ class Search:
     paused: bool = False
     asks: bool = False
     space: int | None = None
+    out_of_reach: str = ""
+    unsaved: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,11 +76,13 @@ class Observed:
     Attributes:
         problem: why the machine is not as desired, in one line; empty if it is.
         worker: the unit that works on this machine while this one stands by; empty if none does.
+        held: whether an operator holds the search.
         search: None while there is none.
     """
 
     problem: str = ""
     worker: str = ""
+    held: bool = False
     search: Search | None = None
 
 
@@ -86,7 +96,7 @@ def reconcile(desired: Desired, *, resume: bool = False) -> Observed:
         desired: what the unit wants.
         resume: let a search go on that an operator holds; otherwise it is left alone.
     """
-    problem = ""
+    problem, held = "", False
     try:
         dockerhost.install(desired.report)
         dockerhost.hide_proxies()
@@ -101,12 +111,17 @@ def reconcile(desired: Desired, *, resume: bool = False) -> Observed:
                 f"a container named {desired.name} exists that this unit did not make; "
                 "remove or rename it"
             )
-        if resume or not (there and is_held(there)):
+        if resume:
+            find_hold(desired.unit).unlink(missing_ok=True)
+        held = not resume and is_held(desired.unit, there)
+        if not held:
             problem = _advance(desired, engine)
+        elif there and there.state != "exited":
+            engine.hold(desired.name)  # the action was killed before it did
     except (DockerHostError, NotInForceError, OSError) as error:
         problem = _explain(error)
     try:
-        return Observed(problem, search=observe(desired.unit))
+        return Observed(problem, held=held, search=observe(desired.unit))
     except (DockerHostError, OSError) as error:
         return Observed(problem or _explain(error))
 
@@ -114,12 +129,15 @@ def reconcile(desired: Desired, *, resume: bool = False) -> Observed:
 def pause(unit: str) -> None:
     """Let a unit's search save its work and end, until it is resumed.
 
-    Neither a hook nor the engine nor a reboot starts it again. The engine remembers that, since
-    a search on hold has the restart policy `no`, which no other has.
+    Neither a hook nor the engine nor a reboot starts it again, also if its container is removed.
 
     Raises:
         DockerHostError: the engine refused, or does not answer.
+        OSError: the file that remembers it can't be written.
     """
+    hold = find_hold(unit)
+    if not hold.exists():
+        write_file(hold, "")
     Engine().hold(name_of(unit))
 
 
@@ -136,17 +154,21 @@ def observe(unit: str) -> Search | None:
     if container is None or adapter is None:
         return None
     work = find_work(unit)
-    log = read_log(engine, container.name)
+    log = read_log(engine, container.name, _LOG)
+    progress = adapter.read_progress(work, log)
+    asks = SERVER_LABEL in container.labels
     return Search(
         engine=adapter.name,
         version=read_label(container.labels, VERSION_LABEL),
         state=container.state,
-        paused=is_held(container),
-        asks=SERVER_LABEL in container.labels,
-        progress=adapter.read_progress(work, log),
+        paused=is_held(unit, container),
+        asks=asks,
+        progress=progress,
         results=adapter.read_results(work),
-        last_words=_last_words(log),
         space=work.measure_space(),
+        last_words=_last_words(adapter, log),
+        out_of_reach=adapter.find_outage(log) if asks else "",
+        unsaved=_explain_disk(work, progress) or adapter.find_unsaved(log),
     )
 
 
@@ -165,6 +187,7 @@ def remove(unit: str, *, work: bool = False) -> None:
     _give_way(unit, engine)
     sweep(engine, name_of(unit))
     dockerhost.forget_proxies()
+    find_hold(unit).unlink(missing_ok=True)
     if work:
         find_orders(unit).unlink(missing_ok=True)
         find_work(unit).remove()
@@ -210,7 +233,7 @@ def _advance(desired: Desired, engine: Engine) -> str:
     except ValueError as error:
         return f"option worktodo: {error}"
     adapter, settings, spec = plan.adapter, plan.settings, plan.spec
-    if problem := adapter.explain(settings):
+    if problem := adapter.explain(settings) or _explain_need(work, adapter, settings):
         return problem
     if config.network and not engine.has_network(config.network):
         # Before the container goes that is there: the engine would make no other.
@@ -238,16 +261,18 @@ def _advance(desired: Desired, engine: Engine) -> str:
 
 def _run(engine: Engine, plan: Plan, work: WorkDirectory) -> str:
     adapter, spec = plan.adapter, plan.spec
-    todo = adapter.read_work(work)
+    left = adapter.read_progress(work, ())
     there = engine.inspect(spec.name)
     same = there is not None and there.spec_digest == spec.digest
     problem = ""
-    if there and same and there.state == "exited" and not is_held(there):
-        if not todo and not plan.settings.primenet:
+    if there and same and there.state == "exited" and there.restart != "no":
+        if left is None and not plan.settings.primenet:
             return ""
-        if todo and there.exit_code == 0 and there.ran < _TOO_SOON:
-            said = _last_words(read_log(engine, spec.name)) or "it wrote nothing"
-            problem = f"{adapter.name} ends at once, with work left (M{todo[0]}): {said}"
+        # Under other policies the engine starts again what ends by itself.
+        by_itself = there.restart == "on-failure" and there.exit_code == 0
+        if left and by_itself and there.ran < _TOO_SOON:
+            said = _last_words(adapter, read_log(engine, spec.name)) or "it wrote nothing"
+            problem = f"{adapter.name} ends at once, with work left (M{left.exponent}): {said}"
     engine.apply(spec)
     return problem
 
@@ -276,10 +301,43 @@ def _reconcile_trust(owner: str, trusted: dict[str, str]) -> None:
         dockerhost.trust_registry(registry, certificate, owner=owner)
 
 
-def _last_words(log: list[str]) -> str:
+def _explain_need(work: WorkDirectory, adapter: Adapter, settings: Settings) -> str:
+    """Return why the disk is too small for what the program lays aside; empty if it is not."""
+    need = adapter.choose_disk(settings)
+    if not need:
+        return ""
+    # What it has laid aside already counts.
+    left = _read_free(work) + work.measure()
+    if left >= need:
+        return ""
+    return (
+        f"option disk-limit: the disk of {work.path} has {left / 1e9:.1f} GB for the search, and "
+        f"it may lay aside {need / 1e9:.1f} GB; free some, or give a lower limit"
+    )
+
+
+def _explain_disk(work: WorkDirectory, progress: Progress | None) -> str:
+    """Return why the next checkpoint does not fit on the disk; empty if it does."""
+    # It takes as many bits as the exponent says, beside the one before.
+    need = 2 * progress.exponent // 8 if progress else 0
+    if not need or _read_free(work) >= need:
+        return ""
+    return f"the disk of {work.path} is full; free some"
+
+
+def _read_free(work: WorkDirectory) -> int:
+    """Return how many bytes a container may write beside the work that is there."""
+    path = work.path
+    while not path.exists():
+        path = path.parent
+    there = os.statvfs(path)
+    return there.f_bavail * there.f_frsize
+
+
+def _last_words(adapter: Adapter, log: Sequence[str]) -> str:
     """Return the last line that tells of a failure, or else the last line."""
-    lines = [line for line in log if line]
-    failures = [line for line in lines if _FAILURE.search(line)]
+    lines = [line for line in log[-_LAST_WORDS:] if line]
+    failures = [line for line in lines if adapter.failure.search(line)]
     return (failures or lines or [""])[-1][:120]
 
 

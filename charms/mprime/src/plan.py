@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import posixpath
 import re
@@ -98,7 +99,11 @@ def make_plan(desired: Desired, engine: Engine, image: Image) -> Plan:
             config.work_preference,
             desired.proxies.http,
         )
-    settings = Settings(work, config.checkpoint_minutes, memory, len(cores), primenet)
+    # Half a core's time is not worth two threads.
+    threads = min(len(cores), math.ceil(config.cpus)) if config.cpus else len(cores)
+    settings = Settings(
+        work, config.checkpoint_minutes, memory, threads, primenet, config.disk_limit
+    )
     parent = Parent(desired.unit, kind)
     return Plan(
         adapter, settings, parent, _specify(desired, image, adapter, settings, cores, parent)
@@ -130,6 +135,23 @@ def find_trial(unit: str) -> WorkDirectory:
 def find_orders(unit: str) -> Path:
     """Return the file with what actions ordered, out of the container's reach."""
     return WORK / f"{name_of(unit)}.orders"
+
+
+def find_hold(unit: str) -> Path:
+    """Return the file that is there while an operator holds a unit's search.
+
+    It outlives the container, and is out of its reach.
+    """
+    return WORK / f"{name_of(unit)}.hold"
+
+
+def is_held(unit: str, container: Container | None = None) -> bool:
+    """Return whether an operator holds a unit's search.
+
+    Its container, if there is one, has the restart policy `no` then, as no other has. What an
+    earlier version of the charm held has that alone.
+    """
+    return find_hold(unit).exists() or (container is not None and container.restart == "no")
 
 
 def is_of(container: Container, unit: str) -> bool:
@@ -177,11 +199,6 @@ def find_volumes(image: Image) -> list[str]:
     return [path for path in paths if posixpath.normpath(path) != _INSIDE]
 
 
-def is_held(container: Container) -> bool:
-    """Return whether an operator holds a search's container: no other has this policy."""
-    return container.restart == "no"
-
-
 def end_trial(unit: str, engine: Engine) -> None:
     """Clear away what tests of the machine left, and let the search go on.
 
@@ -221,9 +238,7 @@ def _specify(
         # Programs lay out their threads when they start: another set takes another container.
         cpuset=format_cpuset(config.cpuset),
         cgroup_parent=parent.reference,
-        # Not unless-stopped: that would start a program that is out of work again and again. One
-        # that ended while there is work is started by the next hook.
-        restart="on-failure",
+        restart=adapter.restart,
         stop_signal=adapter.stop_signal,
         stop_timeout=adapter.stop_timeout,
         labels={UNIT_LABEL: desired.unit} | ({SERVER_LABEL: ""} if settings.primenet else {}),

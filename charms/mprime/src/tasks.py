@@ -41,7 +41,7 @@ from workdir import WorkDirectory
 _KNOWN = Results(primes=(110503,), composites=(Composite(110527, "DB43B1563828DEB6"),))
 _NO_SEARCH = "there is no search on this machine yet; juju status says why"
 _POLL = 0.5  # seconds
-_REPORTS = 0.01  # minutes between two reports, which come with the checkpoints, at most
+_REPORTS = 0.01  # minutes between two checkpoints, with which Mlucas reports, at most
 _TELL = 15.0  # seconds between two reports
 
 
@@ -234,7 +234,7 @@ def adopt_work(desired: Desired, directory: str) -> str:
         )
     engine = Engine()
     there = find_container(desired.unit, engine)
-    if there and is_held(there):
+    if is_held(desired.unit, there):
         raise TaskError("the search is paused; run the action resume first")
     remove_container(desired.unit, engine, desired.name)
     orders, former = find_orders(desired.unit), ""
@@ -269,7 +269,8 @@ def _find_plan(desired: Desired, engine: Engine) -> Plan:
 def _compare(results: Results) -> tuple[str, ...]:
     """Return in what results differ from those that are known."""
     known = {each.exponent: each.residue for each in _KNOWN.composites}
-    wrong = [f"M{p} was found to be prime" for p in results.primes if p not in _KNOWN.primes]
+    primes = (*results.primes, *results.probable)
+    wrong = [f"M{p} was found to be prime" for p in primes if p not in _KNOWN.primes]
     for each in results.composites:
         if each.exponent not in known:
             wrong.append(f"M{each.exponent} was found to be composite")
@@ -309,7 +310,7 @@ class _Trial:
         """Run the program on assignments, from their beginning."""
         adapter = self._plan.adapter
         settings = replace(
-            self._plan.settings, work=assignments, checkpoint=_REPORTS, primenet=None
+            self._plan.settings, work=assignments, checkpoint=_REPORTS, primenet=None, trial=True
         )
         self._engine.remove(self._spec.name)
         self._work.remove()

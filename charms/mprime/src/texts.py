@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from typing import Any
 
-from engines import Progress, Results
+from engines import Progress, Results, Task
 from mprime import Search
 from tasks import Measured, Ordered, Tested
 
@@ -25,16 +25,33 @@ def describe_search(search: Search) -> str:
 
 
 def _describe_work(search: Search) -> str:
-    primes = search.results.primes
-    named = _name_some(primes)
     if search.progress is None:
         idle = "waits for PrimeNet to hand out work" if search.asks else "out of work"
-        if not primes:
-            return f"{idle}; no prime found"
-        count = "1 prime" if len(primes) == 1 else f"{len(primes)} primes"
-        return f"{idle}; {count} found: {named}"
-    found = f"{named} {'is' if len(primes) == 1 else 'are'} prime; " if primes else ""
-    return f"{found}{describe_progress(search.progress)}"
+        text = f"{idle}; {_count_found(search.results)}"
+    else:
+        text = f"{_tell_found(search.results)}{describe_progress(search.progress)}"
+    if search.out_of_reach:
+        text += f"; PrimeNet has been out of reach since {search.out_of_reach}"
+    return text
+
+
+def _tell_found(results: Results) -> str:
+    text = ""
+    for found, one, many in (
+        (results.primes, "is prime", "are prime"),
+        (results.probable, "is a probable prime", "are probable primes"),
+    ):
+        if found:
+            text += f"{_name_some(found)} {one if len(found) == 1 else many}; "
+    return text
+
+
+def _count_found(results: Results) -> str:
+    texts = []
+    for found, what in ((results.primes, "prime"), (results.probable, "probable prime")):
+        if found:
+            texts.append(f"{len(found)} {what}{'s' * (len(found) > 1)} found: {_name_some(found)}")
+    return "; ".join(texts) or "no prime found"
 
 
 def describe_pause(search: Search) -> str:
@@ -46,11 +63,17 @@ def describe_pause(search: Search) -> str:
 
 
 def describe_progress(progress: Progress) -> str:
-    """Return where a test is, such as `M110503: 42.1 %, 14 s left`."""
-    text = f"M{progress.exponent}: {progress.percent:.1f} %"
-    if progress.seconds_left is None:
-        return text
-    return f"{text}, {describe_seconds(progress.seconds_left)} left"
+    """Return where the work on a number is, such as `M110503: 42.1 %, 14 s left` or
+    `M900000011: trial factoring to 2^66, 9.4 %`.
+    """
+    parts = []
+    if progress.task is not Task.TEST:
+        parts.append(f"{progress.task.value} {progress.step}".rstrip())
+    if progress.iterations:
+        parts.append(f"{progress.percent:.1f} %")
+    if progress.seconds_left is not None:
+        parts.append(f"{describe_seconds(progress.seconds_left)} left")
+    return f"M{progress.exponent}: {', '.join(parts)}"
 
 
 def describe_seconds(seconds: float) -> str:
@@ -70,12 +93,13 @@ def list_progress(progress: Progress | None) -> dict[str, Any]:
     """Return the results of the action `progress`."""
     if progress is None:
         return {"message": "out of work"}
-    results = {
-        "exponent": progress.exponent,
-        "percent": round(progress.percent, 2),
-        "iteration": progress.iteration,
-        "iterations": progress.iterations,
-    }
+    results: dict[str, Any] = {"exponent": progress.exponent}
+    if progress.task is not Task.TEST:
+        results["task"] = f"{progress.task.value} {progress.step}".rstrip()
+    if progress.iterations:
+        results["percent"] = round(progress.percent, 2)
+    if progress.task is Task.TEST:
+        results |= {"iteration": progress.iteration, "iterations": progress.iterations}
     if progress.ms_per_iteration is not None and progress.seconds_left is not None:
         results["ms-per-iteration"] = progress.ms_per_iteration
         results["seconds-left"] = round(progress.seconds_left)
@@ -87,14 +111,25 @@ def list_results(results: Results) -> dict[str, Any]:
 
     Of each kind the 1000 greatest are listed; how many more there are stands beside them.
     """
-    shown = Results(results.primes[-_LISTED:], results.composites[-_LISTED:])
-    composites = [f"M{c.exponent} {c.residue}".rstrip() for c in shown.composites]
+    kinds = (results.primes, results.composites, results.probable, results.unfactored)
+    shown = Results(
+        results.primes[-_LISTED:],
+        results.composites[-_LISTED:],
+        results.probable[-_LISTED:],
+        results.unfactored[-_LISTED:],
+    )
+    composites = [
+        f"M{c.exponent} {c.residue or (c.factor and f'has the factor {c.factor}')}".rstrip()
+        for c in shown.composites
+    ]
     listed = {
-        "primes": ", ".join(f"M{exponent}" for exponent in shown.primes) or "none yet",
+        "primes": _name_all(shown.primes, "none yet"),
+        "probable-primes": _name_all(shown.probable, "none yet"),
+        "no-factor-found": _name_all(shown.unfactored, "none yet"),
         "composites": ", ".join(composites) or "none yet",
         "json": json.dumps(asdict(shown), separators=(",", ":")),
     }
-    omitted = len(results.exponents) - len(shown.exponents)
+    omitted = sum(max(len(kind) - _LISTED, 0) for kind in kinds)
     return {**listed, "not-listed": omitted} if omitted else listed
 
 
@@ -149,5 +184,5 @@ def _name_some(exponents: tuple[int, ...]) -> str:
     return f"{named} and {others} more" if others > 0 else named
 
 
-def _name_all(exponents: tuple[int, ...]) -> str:
-    return ", ".join(f"M{exponent}" for exponent in exponents) or "none"
+def _name_all(exponents: tuple[int, ...], none: str = "none") -> str:
+    return ", ".join(f"M{exponent}" for exponent in exponents) or none

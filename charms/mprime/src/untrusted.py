@@ -18,6 +18,7 @@ _LINE = 400  # characters; the programs' own lines have fewer than 200
 _LABEL = 40
 # A status, or why an action failed.
 _MESSAGE = 500
+_FACTOR = re.compile(r"[0-9]{1,40}")
 _RESIDUE = re.compile(r"[0-9A-F]{1,16}")
 
 
@@ -38,6 +39,11 @@ def read_label(labels: Mapping[str, str], name: str) -> str:
 def read_residue(text: object) -> str:
     """Return a residue, up to 16 hex digits in capitals; empty if what is given is none."""
     return text if isinstance(text, str) and _RESIDUE.fullmatch(text) else ""
+
+
+def read_factor(text: object) -> str:
+    """Return a factor, up to 40 decimal digits; empty if what is given is none."""
+    return text if isinstance(text, str) and _FACTOR.fullmatch(text) else ""
 
 
 def tell(text: str) -> str:

@@ -13,7 +13,10 @@ from workdir import read_file, write_file
 _GREATEST = 2**32  # exclusive; what is_prime is proven for, and far beyond what anybody tests
 _MANY = 1000  # more are no work list of a single machine
 _NUMBER = re.compile(r"M?([0-9]{1,20})", re.IGNORECASE)
-_ID = r"(?:(?:N/A|[0-9A-F]{32}),)?"
+# An assignment's id, and what a line may have before its number, such as FFT2=4480K.
+_ID = r"(?:(?:N/A|[0-9A-F]{32}),)?(?:[A-Z][A-Z0-9]{0,9}=[^,=]{0,40},){0,8}"
+_HEADER = re.compile(r"\[Worker #[0-9]{1,4}\]", re.IGNORECASE)
+_COMMENTS = ("#", ";", "//")
 _LL = re.compile(rf"(?:Test|DoubleCheck)={_ID}([0-9]{{1,20}})(?:,.*)?", re.IGNORECASE)
 _PRP = re.compile(rf"PRP(?:DC)?={_ID}1,2,([0-9]{{1,20}}),-1(?:,.*)?", re.IGNORECASE)
 _ALLOWED = "give exponents, such as 216091, or GIMPS's own lines, such as PRP=1,2,216091,-1"
@@ -119,16 +122,24 @@ def parse_worktodo(text: str) -> tuple[Assignment, ...]:
     """Return the assignments in a work list, each once, in its order; none for an empty text.
 
     A line is one of GIMPS's own (`Test=`, `DoubleCheck=` or `PRP=`; their other fields count for
-    nothing here, where no server gave them), or holds exponents for Lucas-Lehmer tests.
+    nothing here, where no server gave them), or holds exponents for Lucas-Lehmer tests. Comments
+    and headers such as `[Worker #1]` are passed over.
 
     Raises:
         ValueError: it is no such list, or an exponent is no prime, or listed for two tests.
     """
     found: list[Assignment] = []
     for line in map(str.strip, text.splitlines()):
+        if line.startswith(_COMMENTS) or _HEADER.fullmatch(line):
+            continue
         if match := _LL.fullmatch(line):
             found.append(Assignment(check_exponent(int(match[1]))))
         elif match := _PRP.fullmatch(line):
+            if '"' in line:
+                raise ValueError(
+                    f"{line[:60]!r} tests a cofactor, which tells nothing about "
+                    f"2^{match[1]} - 1; leave out the known factors, or the line"
+                )
             found.append(Assignment(check_exponent(int(match[1])), Kind.PRP))
         elif "=" in line:
             raise ValueError(f"{line[:40]!r} is no line of a work list; {_ALLOWED}")

@@ -104,6 +104,15 @@ class WorkDirectory:
         except FileNotFoundError:
             return []
 
+    def measure(self) -> int:
+        """Return how many bytes the files here take on the disk; of 10,000 at most."""
+        try:
+            with os.scandir(self.path) as entries:
+                there = [each.stat(follow_symlinks=False) for each in islice(entries, _NAMES)]
+        except FileNotFoundError:
+            return 0
+        return sum(each.st_blocks * 512 for each in there)
+
     def scan(self, names: Iterable[str], limit: int) -> Iterator[tuple[str, str]]:
         """Yield files' names and ends; of 1000 files at most, and for 5 s.
 

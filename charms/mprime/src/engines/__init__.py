@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engines.base import Adapter, Composite, PrimeNet, Progress, Results, Settings
+from engines.base import Adapter, Composite, PrimeNet, Progress, Results, Settings, Task
 from engines.mlucas import Mlucas
 from engines.mprime import Mprime
 
@@ -21,4 +21,5 @@ __all__ = [
     "Progress",
     "Results",
     "Settings",
+    "Task",
 ]

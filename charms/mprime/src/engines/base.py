@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import lru_cache
 from typing import Protocol
 
-from untrusted import read_residue
+from untrusted import read_factor, read_residue
 from work import Assignment, is_exponent
 from workdir import WorkDirectory
 
@@ -45,6 +47,8 @@ class Settings:
         memory: bytes that it may use.
         cores: how many it may use.
         primenet: None to work without a server.
+        disk: bytes that a test may lay aside; 0 for the program's own choice.
+        trial: whether this is a short run that is to end with its work, and to report often.
     """
 
     work: tuple[Assignment, ...]
@@ -52,28 +56,47 @@ class Settings:
     memory: int = 256 * 1024 * 1024
     cores: int = 1
     primenet: PrimeNet | None = None
+    disk: int = 0
+    trial: bool = False
+
+
+class Task(str, Enum):
+    """What a program does with a number, in words."""
+
+    TEST = "test"
+    COFACTOR = "cofactor test"
+    TRIAL_FACTORING = "trial factoring"
+    P_MINUS_1 = "P-1 factoring"
+    P_PLUS_1 = "P+1 factoring"
+    ECM = "ECM factoring"
+    CERTIFICATION = "certification"
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a test is.
+    """Where the work on a number is.
 
     Attributes:
         exponent: p of the number 2^p - 1 that is tested.
-        iteration: iterations done; 0 before the first report.
-        iterations: iterations that the test takes.
+        iteration: iterations done; 0 before the first report. Hundredths of a per cent where the
+            work has no iterations.
+        iterations: iterations that the work takes; 0 where the program does not tell.
         ms_per_iteration: milliseconds; None before the first report.
+        task: what is done.
+        step: which part of that, such as `to 2^66`; may be empty.
     """
 
     exponent: int
     iteration: int
     iterations: int
     ms_per_iteration: float | None = None
+    task: Task = Task.TEST
+    step: str = ""
 
     @property
     def percent(self) -> float:
-        """How much is done, 0 to 100."""
-        return 100 * self.iteration / self.iterations
+        """How much is done, 0 to 100; 0 where that is not known."""
+        return 100 * self.iteration / self.iterations if self.iterations else 0.0
 
     @property
     def seconds_left(self) -> float | None:
@@ -90,23 +113,34 @@ class Composite:
     Attributes:
         residue: the last 64 bits of the test's outcome, 16 hex digits, to compare with others';
             empty where a factor was found instead.
+        factor: one of the number's, in decimal digits; empty where a test found it composite.
     """
 
     exponent: int
     residue: str
+    factor: str = ""
 
 
 @dataclass(frozen=True)
 class Results:
-    """What a search has found, by rising exponent."""
+    """What a search has found, by rising exponent.
+
+    Attributes:
+        primes: what a Lucas-Lehmer test has proven.
+        composites: what a test or a factor has shown not to be prime.
+        probable: what has passed a PRP test, which proves nothing.
+        unfactored: where no factor was found; they may be prime or not.
+    """
 
     primes: tuple[int, ...] = ()
     composites: tuple[Composite, ...] = ()
+    probable: tuple[int, ...] = ()
+    unfactored: tuple[int, ...] = ()
 
     @property
     def exponents(self) -> frozenset[int]:
-        """Every exponent that is done."""
-        return frozenset(self.primes) | {composite.exponent for composite in self.composites}
+        """Every exponent whose test is done."""
+        return frozenset({*self.primes, *self.probable, *(c.exponent for c in self.composites)})
 
 
 class Adapter(Protocol):
@@ -114,15 +148,19 @@ class Adapter(Protocol):
 
     Attributes:
         name: its name, as an image's label `mersenne.engine` gives it.
+        restart: the engine's restart policy that keeps it at work.
         stop_signal: what ends it.
         stop_timeout: seconds that it gets to save its work.
         benchmark: an exponent to measure its speed with; the test takes some minutes at least.
+        failure: what a line of its output looks like that tells of a failure.
     """
 
     name: str
+    restart: str
     stop_signal: str
     stop_timeout: int
     benchmark: int
+    failure: re.Pattern[str]
 
     def explain(self, settings: Settings) -> str:
         """Return why the program can't do what the settings ask for; empty if it can."""
@@ -155,20 +193,36 @@ class Adapter(Protocol):
         """Return how many bytes its container needs for the assignments."""
         ...
 
+    def choose_disk(self, settings: Settings) -> int:
+        """Return how many bytes a test of the settings lays aside beforehand; 0 if none does."""
+        ...
+
     def choose_cores(self, cores: Sequence[int]) -> tuple[str, ...]:
         """Return the arguments that the image's command needs to work on cores, if any."""
         ...
 
     def read_work(self, work: WorkDirectory) -> list[int]:
-        """Return the exponents that are still to be done, the next one first."""
+        """Return the exponents that are still to be tested, the next one first."""
         ...
 
     def read_progress(self, work: WorkDirectory, log: Sequence[str]) -> Progress | None:
-        """Return where the test is; None when there is no work left."""
+        """Return where the work is; None when there is none left."""
         ...
 
     def read_results(self, work: WorkDirectory) -> Results:
         """Return what was found so far."""
+        ...
+
+    def find_unsaved(self, log: Sequence[str]) -> str:
+        """Return in what words the program told that it can't save its work; empty if it can."""
+        ...
+
+    def find_outage(self, log: Sequence[str]) -> str:
+        """Return since when its server has been out of reach; empty if it is not."""
+        ...
+
+    def match_savefiles(self, exponent: int) -> re.Pattern[str]:
+        """Return what the names of an exponent's savefiles look like, and of their backups."""
         ...
 
 
@@ -184,39 +238,59 @@ def find_missing(
 def read_json_results(text: str) -> Results:
     """Return the results in lines of JSON, as GIMPS's server takes them; skip other lines.
 
-    Of more than 20,000 lines, the last ones are read.
+    A line with known factors is about what is left of the number without them, and says nothing
+    about the number. Of more than 20,000 lines, the last ones are read.
     """
     primes: set[int] = set()
-    composites: dict[int, object] = {}
+    probable: set[int] = set()
+    unfactored: set[int] = set()
+    composites: dict[int, Composite] = {}
     for line in text.rstrip("\n").rsplit("\n", _LINES)[-_LINES:]:
         if len(line) > _LINE or not line.lstrip().startswith("{"):
             continue
         try:
             report = json.loads(line)
             exponent, status = int(report["exponent"]), report["status"]
-            residue = report.get("res64", "")
+            residue, worktype = read_residue(report.get("res64")), str(report.get("worktype", ""))
+            factor = read_factor(next(iter(report.get("factors") or [""])))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
             continue
-        if status == "P":
+        if "known-factors" in report:
+            continue
+        if status == "P" and worktype == "LL":
             primes.add(exponent)
-        elif status in ("C", "F"):
-            composites[exponent] = residue if status == "C" else ""
-    return make_results(primes, composites)
+        elif status == "P" and worktype.startswith("PRP"):
+            probable.add(exponent)
+        elif status == "C" and worktype.startswith(("LL", "PRP")):
+            composites[exponent] = Composite(exponent, residue)
+        elif status == "F":
+            composites.setdefault(exponent, Composite(exponent, "", factor))
+        elif status == "NF":
+            unfactored.add(exponent)
+    return make_results(primes, composites.values(), probable, unfactored)
 
 
-def make_results(primes: Iterable[int], composites: Mapping[int, object]) -> Results:
-    """Return results in order: the possible ones among what is given, by exponent with residue.
+def make_results(
+    primes: Iterable[int],
+    composites: Iterable[Composite],
+    probable: Iterable[int] = (),
+    unfactored: Iterable[int] = (),
+) -> Results:
+    """Return results in order: the possible ones among what is given.
 
-    A prime wins where an engine reported both.
+    A prime wins where an engine reported both; of two composites of an exponent, the last.
     """
     proven = set(filter(is_exponent, primes))
+    by_exponent = {
+        each.exponent: each
+        for each in composites
+        if is_exponent(each.exponent) and each.exponent not in proven
+    }
     return Results(
         tuple(sorted(proven)),
-        tuple(
-            Composite(p, read_residue(residue))
-            for p, residue in sorted(composites.items())
-            if is_exponent(p) and p not in proven
-        ),
+        tuple(each for _, each in sorted(by_exponent.items())),
+        tuple(sorted(set(filter(is_exponent, probable)) - proven)),
+        tuple(sorted(set(filter(is_exponent, unfactored)) - proven - set(by_exponent))),
     )
 
 

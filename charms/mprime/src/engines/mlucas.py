@@ -49,10 +49,15 @@ class Mlucas:
     """The adapter for Mlucas, which works offline and takes a few MiB."""
 
     name = "mlucas"
+    # It exits with 1 when it was told to stop, and with 0 when it is out of work; so the engine
+    # starts it again after the one, and not over and over after the other.
+    restart = "on-failure"
     stop_signal = "SIGTERM"
     # It saves nothing when it ends: it goes on from its last checkpoint.
     stop_timeout = 5
     benchmark = 1257787
+    # It writes much after the line that says why it ends.
+    failure = re.compile(r"\bERR_|\berror\b|\bassert|\bfail|\bunable|not found", re.IGNORECASE)
 
     def explain(self, settings: Settings) -> str:
         """Return why the program can't do what the settings ask for; empty if it can."""
@@ -121,6 +126,10 @@ class Mlucas:
         needs = (each.exponent * (8 if each.kind is Kind.PRP else 3) for each in work)
         return max(256 * 2**20, 64 * 2**20 + max(needs, default=0))
 
+    def choose_disk(self, settings: Settings) -> int:
+        """Return 0: its files are as long as the numbers."""
+        return 0
+
     def choose_cores(self, cores: Sequence[int]) -> tuple[str, ...]:
         """Return what wins over the image's own `-cpu 0`.
 
@@ -134,13 +143,13 @@ class Mlucas:
         return [*listed, *(each.exponent for each in settings.work)]
 
     def read_work(self, work: WorkDirectory) -> list[int]:
-        """Return the exponents that are still to be done, the next one first."""
+        """Return the exponents that are still to be tested, the next one first."""
         listed = parse_work_list(work.read(_WORK_LIST))
         done = self.read_results(work).exponents
         return [exponent for exponent in listed if exponent not in done]
 
     def read_progress(self, work: WorkDirectory, log: Sequence[str]) -> Progress | None:
-        """Return where the test is; None when there is no work left."""
+        """Return where the work is; None when there is none left."""
         todo = self.read_work(work)
         if not todo:
             return None
@@ -158,7 +167,19 @@ class Mlucas:
         }
         for name, text in work.scan(exponents, _STAT_END):
             primes |= parse_primes(text) & {exponents[name]}
-        return make_results(primes, {c.exponent: c.residue for c in reported.composites})
+        return make_results(primes, reported.composites, reported.probable, reported.unfactored)
+
+    def find_unsaved(self, log: Sequence[str]) -> str:
+        """Return nothing: where it can't write, it ends."""
+        return ""
+
+    def find_outage(self, log: Sequence[str]) -> str:
+        """Return nothing: it works without a server."""
+        return ""
+
+    def match_savefiles(self, exponent: int) -> re.Pattern[str]:
+        """Return what its p110503, its q110503 and their backups look like."""
+        return re.compile(rf"[pq]{exponent}(?!\.stat)(\.\w+)?")
 
 
 def parse_work_list(text: str) -> list[int]:

@@ -15,6 +15,7 @@ from ops import testing
 import parameters
 from charms.mprime.tests.unit.conftest import IMAGE, SEARCH, Act, Hook
 from charms.mprime.tests.unit.fake_host import Host
+from dockerhost import ContainerError
 from work import Assignment, Kind, read_orders
 
 Context = testing.Context[ops.CharmBase]
@@ -112,6 +113,48 @@ def test_a_paused_search_stays_so_until_it_is_resumed(search: Host, act: Act, ho
     assert act("resume") == {"message": "M110503: 0.0 %"}
     assert search.did == ["hold", "started"]
     assert hook() == testing.ActiveStatus("M110503: 0.0 %")
+
+
+def test_a_pause_outlives_the_container(search: Host, act: Act, hook: Hook) -> None:
+    act("pause")
+    search.remove("mprime-0")
+    search.did.clear()
+    for _ in range(2):
+        assert hook() == testing.MaintenanceStatus(
+            "paused; the action resume goes on with a new container"
+        )
+    assert search.did == []
+    assert act("resume") == {"message": "M110503: 0.0 %"}
+    assert search.did == ["created"]
+    assert hook() == testing.ActiveStatus("M110503: 0.0 %")
+
+
+def test_a_pause_that_was_killed_is_made_good_by_the_next_hook(
+    search: Host, act: Act, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(_: str) -> None:
+        raise ContainerError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(search, "hold", die)
+        with pytest.raises(testing.ActionFailed, match="killed"):
+            act("pause")
+    hook()
+    assert search.containers["mprime-0"].state == "exited"
+
+
+def test_a_search_that_an_earlier_version_paused_stays_so(
+    search: Host, act: Act, hook: Hook
+) -> None:
+    search.hold("mprime-0")
+    assert hook().name == "maintenance"
+    assert act("resume") == {"message": "M110503: 0.0 %"}
+
+
+def test_a_pause_goes_with_its_unit(search: Host, act: Act, context: Context) -> None:
+    act("pause")
+    context.run(context.on.stop(), SEARCH)
+    assert not list(search.work.glob("*.hold"))
 
 
 def test_pause_shows_in_the_status_at_once(search: Host, context: Context) -> None:

@@ -56,13 +56,14 @@ def test_the_defaults_are_right() -> None:
             **{
                 name.replace("_", "-"): st.text() if field.annotation is str else ANY
                 for name, field in Config.model_fields.items()
-                if name not in ("registry_credentials", "memory_limit")
+                if name not in ("registry_credentials", "memory_limit", "disk_limit")
                 and name not in ("cpuset", "cpu_policy", "worktodo")
             },
             "worktodo": st.text(),
             "cpu-policy": st.text(),
             "cpuset": st.text(),
             "memory-limit": st.text(),
+            "disk-limit": st.text(),
             "registry-credentials": SECRET,
         },
     )

@@ -12,8 +12,9 @@ from engines import ADAPTERS, Composite, Progress
 from engines.base import read_json_results
 from engines.mlucas import parse_primes, parse_report
 from engines.mlucas import parse_work_list as parse_mlucas_work
-from engines.mprime import parse_log
-from engines.mprime import parse_work_list as parse_mprime_work
+from engines.mprime.log import parse_log
+from engines.mprime.worklist import Entry, find_tests
+from engines.mprime.worklist import parse_work_list as parse_mprime_work
 from workdir import WorkDirectory
 
 MLUCAS, MPRIME = ADAPTERS["mlucas"], ADAPTERS["mprime"]
@@ -78,21 +79,21 @@ MPRIME_LOG = """\
 
 
 def test_mprimes_progress_is_the_last_report_of_its_log() -> None:
-    assert parse_log(MPRIME_LOG, 216091) == Progress(216091, 20000, 216091, 0.047)
+    assert parse_log(MPRIME_LOG, Entry(216091)) == Progress(216091, 20000, 216091, 0.047)
 
 
 def test_a_report_on_mprimes_earlier_exponent_is_not_taken_for_the_next() -> None:
-    assert parse_log(MPRIME_LOG[:4], 216091) == Progress(216091, 0, 216089)
+    assert parse_log(MPRIME_LOG[:4], Entry(216091)) == Progress(216091, 0, 216089)
 
 
 def test_mprimes_results_are_lines_of_json(work: WorkDirectory) -> None:
     report = {"status": "P", "exponent": 110503, "worktype": "LL", "res64": "0" * 16}
-    factored = {"status": "F", "exponent": 110527, "factors": ["7"]}
+    factored = {"status": "F", "exponent": 110527, "worktype": "TF", "factors": ["7"]}
     text = f"{json.dumps(report)}\n{json.dumps(factored)}\nhalf a li"
     (work.path / "results.json.txt").write_text(text)
     results = MPRIME.read_results(work)
     assert results.primes == (110503,)
-    assert results.composites == (Composite(110527, ""),)
+    assert results.composites == (Composite(110527, "", "7"),)
 
 
 @given(st.lists(exponents, unique=True), st.sampled_from(["Test", "DoubleCheck"]))
@@ -100,12 +101,12 @@ def test_a_work_list_is_read_back_in_its_order(numbers: list[int], kind: str) ->
     mlucas = "".join(f"{kind}={'A' * 32},{exponent},60,1\n" for exponent in numbers)
     mprime = "".join(f"{kind}=N/A,{exponent},60,1\n" for exponent in numbers)
     assert parse_mlucas_work(mlucas) == numbers
-    assert parse_mprime_work(mprime) == numbers
+    assert find_tests(parse_mprime_work(mprime)) == numbers
 
 
 def test_prp_work_is_read_too() -> None:
     assert parse_mlucas_work(f"PRP={'A' * 32},1,2,216091,-1,60,0") == [216091]
-    assert parse_mprime_work("PRP=N/A,1,2,216091,-1,60,0") == [216091]
+    assert parse_mprime_work("PRP=N/A,1,2,216091,-1,60,0") == [Entry(216091)]
 
 
 @given(st.text(), exponents)
@@ -113,7 +114,8 @@ def test_no_file_content_breaks_a_parser(text: str, exponent: int) -> None:
     parse_mlucas_work(text)
     parse_mprime_work(text)
     read_json_results(text)
-    for progress in (parse_report(text, exponent), parse_log(text.splitlines(), exponent)):
+    log = text.splitlines()
+    for progress in (parse_report(text, exponent), parse_log(log, Entry(exponent))):
         assert 0 <= progress.percent <= 100
 
 

@@ -43,19 +43,19 @@ def test_any_text_is_a_list_of_cores_or_refused(text: str) -> None:
 def test_an_amount_of_memory_is_counted_in_powers_of_1024(
     number: int, unit: tuple[str, int]
 ) -> None:
-    assert limits.parse_memory(f"{number}{unit[0]}") == number * unit[1]
+    assert limits.parse_size(f"{number}{unit[0]}") == number * unit[1]
 
 
 @pytest.mark.parametrize("text", ["256", "256MB", "-1M", "1.5G", "lots", "M", "9" * 13 + "G"])
 def test_what_is_no_amount_of_memory_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="256M"):
-        limits.parse_memory(text)
+        limits.parse_size(text)
 
 
 def test_less_memory_than_the_engine_takes_is_refused() -> None:
     with pytest.raises(ValueError, match="6M or more"):
-        limits.parse_memory("6143K")
-    assert limits.parse_memory("6144K") == 6 * 2**20
+        limits.parse_size("6143K")
+    assert limits.parse_size("6144K") == 6 * 2**20
 
 
 def test_what_the_machine_has_not_is_told_option_by_option(kernel: Kernel) -> None:

@@ -11,13 +11,17 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from ops import testing
 from prometheus_client import CollectorRegistry
 
 from charms.mprime.tests.unit.conftest import SOURCE
-from charms.mprime.tests.unit.fake_host import MLUCAS, Host
+from charms.mprime.tests.unit.fake_host import MLUCAS, MPRIME, Host, _spell
 from charms.mprime.tests.unit.fake_kernel import Kernel
 from cpu import Policy
+from engines import ADAPTERS
+from engines.mprime.adapter import name_savefile
 from metrics import SearchCollector, read_checkpoint_age, read_cpu_seconds
 from workdir import WorkDirectory
 
@@ -68,6 +72,9 @@ def test_a_search_that_runs_shows_where_it_is_and_what_it_takes(
         "mprime_cpu_seconds_total": 12.5,
         'mprime_cpu_policy_in_force{"policy": "idle"}': 1,
         "mprime_primes_found_total": 1,
+        "mprime_probable_primes_found_total": 0,
+        "mprime_saves_work": 1,
+        'mprime_task_info{"task": "test"}': 1,
         "mprime_composites_found_total": 0,
         "mprime_out_of_work": 0,
         "mprime_disk_free_bytes": 5 * 10**9,
@@ -164,7 +171,7 @@ def test_the_checkpoint_is_the_newest_savefile_of_the_exponent(tmp_path: Path) -
     for name, written in {
         "p110503": 100,
         "q110503": 300,
-        "p0110503.bu2": 200,
+        "p110503.10M": 200,
         "p110503.stat": 900,
         "p216091": 900,
         "p1105030": 900,
@@ -172,25 +179,59 @@ def test_the_checkpoint_is_the_newest_savefile_of_the_exponent(tmp_path: Path) -
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (written, written))
     work = WorkDirectory(tmp_path)
-    assert read_checkpoint_age(work, 110503, 1000) == 700
-    assert read_checkpoint_age(work, 110503, 200) == 0
-    assert read_checkpoint_age(work, 756839, 1000) is None
+    savefile = ADAPTERS["mlucas"].match_savefiles(110503)
+    assert read_checkpoint_age(work, savefile, 1000) == 700
+    assert read_checkpoint_age(work, savefile, 200) == 0
+    assert read_checkpoint_age(work, ADAPTERS["mlucas"].match_savefiles(756839), 1000) is None
+
+
+@pytest.mark.parametrize(
+    ("exponent", "name"),
+    [
+        (6972593, "p6972593"),
+        (110503, "p0110503"),
+        (13466917, "pD466917"),
+        (57885161, "p8W85161"),
+        (74207281, "p20O7281"),
+        (82589933, "p82589933"),
+    ],
+)
+def test_mprimes_savefiles_have_names_of_their_own(exponent: int, name: str) -> None:
+    savefile = ADAPTERS["mprime"].match_savefiles(exponent)
+    for each in (name, f"{name}.bu", f"{name}.bu2", f"m{name[1:]}", f"f{name[1:]}"):
+        assert savefile.fullmatch(each), each
+    for other in (f"{name}.proof", f"{name}1", "worktodo.txt", "p9999999"):
+        assert not savefile.fullmatch(other), other
+
+
+@given(st.integers(10_000_000, 79_999_999))
+def test_no_two_of_mprimes_exponents_share_a_savefile(exponent: int) -> None:
+    name = name_savefile(exponent)
+    assert len(name) == 7
+    for other in (exponent - 10_000_000, exponent - 1, exponent + 1_000_000):
+        assert name_savefile(other) != name
 
 
 def test_a_link_in_the_work_directory_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "p110503").symlink_to("/nowhere")
-    assert read_checkpoint_age(WorkDirectory(tmp_path), 110503, time.time()) is not None
+    savefile = ADAPTERS["mlucas"].match_savefiles(110503)
+    assert read_checkpoint_age(WorkDirectory(tmp_path), savefile, time.time()) is not None
 
 
 @pytest.fixture
-def metric_names(search: Host, kernel: Kernel, scrape: Callable[[], Samples]) -> set[str]:
+def metric_names(
+    search: Host, kernel: Kernel, scrape: Callable[[], Samples], run: Run
+) -> set[str]:
     """The names of all metrics that there are."""
     (kernel.root("cpu") / "mprime_0" / "1" / "cpuacct.usage").write_text("1\n")
     search.list_work(216091)
     stat = "M216091 Iter# = 10000 [ 4.63% complete] clocks = 00:00:04.000 [ 0.5000 msec/iter]\n"
     (search.directory / "p216091.stat").write_text(stat)
     (search.directory / "p216091").touch()
-    return {re.sub(r"{.*", "", name) for name in scrape()}
+    by_mlucas = scrape()
+    search.registry[IMAGE] = search.images[_spell(IMAGE)] = MPRIME
+    run(image=IMAGE, **{"primenet-user": "me"})
+    return {re.sub(r"{.*", "", name) for name in {**by_mlucas, **scrape()}}
 
 
 def read_panels() -> Iterator[dict[str, Any]]:
@@ -199,7 +240,7 @@ def read_panels() -> Iterator[dict[str, Any]]:
 
 
 def test_the_dashboard_shows_every_metric_and_asks_for_no_other(metric_names: set[str]) -> None:
-    asked = [target["expr"] for panel in read_panels() for target in panel["targets"]]
+    asked = [target["expr"] for panel in read_panels() for target in panel.get("targets", ())]
     assert {name for expr in asked for name in re.findall(r"mprime_\w+", expr)} == metric_names
     for expr in asked:
         for label in ("juju_model", "juju_model_uuid", "juju_application", "juju_unit"):

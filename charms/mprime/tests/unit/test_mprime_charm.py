@@ -356,7 +356,9 @@ def test_the_action_results_lists_primes_and_residues(
     assert results["composites"] == "M110527 DB43B1563828DEB6"
     assert json.loads(results["json"]) == {
         "primes": [110503],
-        "composites": [{"exponent": 110527, "residue": "DB43B1563828DEB6"}],
+        "composites": [{"exponent": 110527, "residue": "DB43B1563828DEB6", "factor": ""}],
+        "probable": [],
+        "unfactored": [],
     }
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from charms.mprime.tests.unit.fake_host import DATA
 from engines import ADAPTERS, Adapter, PrimeNet, Settings
-from engines.mprime import scramble
+from engines.mprime.settings import scramble
 from engines.transforms import RANGES, estimate_speed, is_ours, make_table
 from work import KNOWN_PRIMES, Assignment, Kind
 from workdir import WorkDirectory
@@ -35,6 +35,11 @@ def start(adapter: Adapter, work: WorkDirectory, settings: Settings = SETTINGS) 
     if not adapter.is_current(work, settings):
         adapter.prepare(work, settings)
     adapter.add_work(work, settings, running=False)
+
+
+def lines_of(adapter: Adapter, work: WorkDirectory) -> str:
+    """A work list without the line with which mprime begins every list."""
+    return work.read(LISTS[adapter.name]).removeprefix("[Worker #1]\n")
 
 
 def stamp(work: WorkDirectory) -> dict[str, int]:
@@ -84,7 +89,7 @@ def test_what_is_done_or_listed_is_not_listed_again(adapter: Adapter, work: Work
     work.write("results.json.txt", (DATA / "results.txt").read_text())
     start(adapter, work, few)
     assert adapter.read_work(work) == [110503]
-    assert work.read(LISTS[adapter.name]).count("\n") == 1
+    assert lines_of(adapter, work).count("\n") == 1
 
 
 @adapters
@@ -92,7 +97,7 @@ def test_work_of_both_kinds_is_read_back(adapter: Adapter, work: WorkDirectory) 
     both = replace(SETTINGS, work=(Assignment(2976221, Kind.PRP), Assignment(110503)))
     start(adapter, work, both)
     assert adapter.read_work(work) == [2976221, 110503]
-    assert work.read(LISTS[adapter.name]).startswith("PRP=")
+    assert lines_of(adapter, work).startswith("PRP=")
 
 
 @adapters
@@ -242,10 +247,28 @@ def test_mlucas_names_exponents_that_it_cannot_test(assignment: Assignment, fits
         assert told.endswith(allowed)
 
 
-def test_mprime_names_an_exponent_that_it_cannot_test() -> None:
+@pytest.mark.parametrize(
+    ("flags", "greatest"),
+    [
+        ("fpu sse2 avx avx2 fma avx512f", 1_169_000_000),
+        ("fpu sse2 avx avx2 fma", 922_700_000),
+        ("fpu sse2 avx", 920_800_000),
+        ("fpu sse2", 595_800_000),
+    ],
+)
+def test_mprime_names_an_exponent_that_it_cannot_test_on_this_processor(
+    flags: str, greatest: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processors = tmp_path / "cpuinfo"
+    processors.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
+    monkeypatch.setattr("engines.mprime.adapter._PROCESSORS", processors)
     assert MPRIME.explain(SETTINGS) == ""
-    told = MPRIME.explain(Settings((Assignment(4294967291),)))
-    assert told == "M4294967291: mprime tests exponents up to 1169000000"
+    assert MPRIME.explain_work(Assignment(greatest)) == ""
+    for exponent in (2, 3, greatest + 1):
+        told = MPRIME.explain(Settings((Assignment(exponent),)))
+        assert told == (
+            f"M{exponent}: mprime tests exponents from 5 to {greatest} on this machine's processor"
+        )
 
 
 def test_mlucas_says_that_it_works_without_primenet() -> None:
@@ -269,17 +292,91 @@ def test_mprimes_settings_without_a_server(work: WorkDirectory) -> None:
         "UsePrimenet=0",
         "NumCores=3",
         "NumWorkers=1",
-        "CoresPerWorker=3",
+        "CoresPerTest=3",
         "Memory=256",
         "DiskWriteTime=5",
-        "ExitWhenOutOfWork=1",
+        "OutputIterations=1000",
+        "ExitWhenOutOfWork=0",
     ]
+
+
+def test_mprime_takes_another_number_of_threads_over_from_its_own_key(work: WorkDirectory) -> None:
+    # What it wrote itself when it first ran on one core, and what the charm wrote before.
+    work.write("prime.txt", "CoresPerTest=1\nCoresPerWorker=1\nComputerGUID=0123\n")
+    MPRIME.prepare(work, replace(SETTINGS, cores=2))
+    lines = work.read("prime.txt").splitlines()
+    assert {"CoresPerTest=2", "NumCores=2", "ComputerGUID=0123"} <= set(lines)
+    assert not [line for line in lines if line.startswith("CoresPerWorker")]
+
+
+@pytest.mark.parametrize(
+    ("exponent", "primenet", "trial", "reports"),
+    [
+        (110503, None, False, 10_000),
+        (6972593, None, False, 2_000),
+        (6972593, None, True, 200),
+        (110503, MEMBER, False, 50),
+    ],
+)
+def test_mprime_reports_every_ten_seconds_or_more_often(
+    exponent: int, primenet: PrimeNet | None, trial: bool, reports: int, work: WorkDirectory
+) -> None:
+    wanted = Settings((Assignment(exponent),), primenet=primenet, trial=trial)
+    MPRIME.prepare(work, wanted)
+    lines = work.read("prime.txt").splitlines()
+    assert f"OutputIterations={reports}" in lines
+    assert f"ExitWhenOutOfWork={int(trial)}" in lines
+    assert MPRIME.is_current(work, wanted)
+
+
+def test_work_that_is_added_restarts_mprime_only_if_its_reports_came_too_seldom(
+    work: WorkDirectory,
+) -> None:
+    start(MPRIME, work)
+    for exponent, current in ((859433, True), (13466917, True), (57885161, False)):
+        more = replace(SETTINGS, work=(*KNOWN_PRIMES, Assignment(exponent)))
+        assert MPRIME.is_current(work, more) == current
+    assert MPRIME.is_current(work, replace(SETTINGS, work=KNOWN_PRIMES[:1]))
+
+
+def test_a_limit_of_disk_is_told_to_mprime_in_gigabytes(work: WorkDirectory) -> None:
+    MPRIME.prepare(work, replace(SETTINGS, disk=3 * 2**30))
+    assert "WorkerDiskSpace=3.221" in work.read("prime.txt").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("exponent", "limit", "need"),
+    [
+        # Seen: 3.2 and 5.3 GB.
+        (100_000_007, 0, 3_200_000_224),
+        (82_589_933, 0, 5_285_755_712),
+        (82_589_933, 3 * 10**9, 2_642_877_856),
+    ],
+)
+def test_a_prp_test_takes_as_much_disk_as_its_proof(exponent: int, limit: int, need: int) -> None:
+    wanted = Settings((Assignment(exponent, Kind.PRP), Assignment(110503)), disk=limit)
+    assert MPRIME.choose_disk(wanted) == need
+    assert MPRIME.choose_disk(replace(wanted, work=(Assignment(exponent),))) == 0
+
+
+def test_a_proxys_password_that_mprime_would_cut_off_is_refused() -> None:
+    for length, told in ((24, False), (25, True)):
+        member = replace(MEMBER, proxy=f"http://me:{'x' * length}@proxy.example:3128")
+        problem = MPRIME.explain(replace(SETTINGS, primenet=member))
+        assert ("its password has 25 bytes, and mprime uses 24" in problem) == told
+        assert "xxx" not in problem
 
 
 def test_mprimes_settings_with_primenet_and_a_proxy(work: WorkDirectory) -> None:
     MPRIME.prepare(work, replace(SETTINGS, primenet=MEMBER))
     lines = work.read("prime.txt").splitlines()
-    ours = {"UsePrimenet=1", "V5UserID=user", "ComputerID=computer", "WorkPreference=150"}
+    ours = {
+        "UsePrimenet=1",
+        "V5UserID=user",
+        "NetworkRetryTime2=10",
+        "ComputerID=computer",
+        "WorkPreference=150",
+    }
     assert ours <= set(lines)
     assert lines[lines.index("[PrimeNet]") :] == [
         "[PrimeNet]",

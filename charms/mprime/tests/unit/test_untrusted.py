@@ -22,7 +22,8 @@ from dockerhost import Mount
 from dockerhost.containers import SPEC_LABEL
 from engines import ADAPTERS, base
 from engines.base import read_json_results
-from engines.mprime import parse_log
+from engines.mprime.log import parse_log
+from engines.mprime.worklist import Entry
 from hostkit.trees import remove_tree
 from lib.hostkit.tests.unit.test_trees import dig
 from metrics import SearchCollector
@@ -43,7 +44,7 @@ def check(text: object) -> None:
 
 
 def test_a_status_names_a_few_primes_and_counts_the_rest(search: Host, hook: Hook) -> None:
-    lines = (f'{{"exponent":{p},"status":"P"}}\n' for p in range(3, 20_003))
+    lines = (f'{{"exponent":{p},"status":"P","worktype":"LL"}}\n' for p in range(3, 20_003))
     (search.directory / "results.txt").write_text("".join(lines))
     message = hook().message
     assert "and 19995 more are prime" in message
@@ -55,7 +56,9 @@ def test_the_results_that_juju_takes_are_listed_and_the_rest_is_counted(
     search: Host, act: Act
 ) -> None:
     exponents = range(2**32 - 20_000, 2**32)
-    lines = (f'{{"exponent":{p},"status":"C","res64":"{p:016X}"}}\n' for p in exponents)
+    lines = (
+        f'{{"exponent":{p},"status":"C","worktype":"LL","res64":"{p:016X}"}}\n' for p in exponents
+    )
     (search.directory / "results.txt").write_text("".join(lines))
     results = act("results")
     for value in results.values():
@@ -63,14 +66,14 @@ def test_the_results_that_juju_takes_are_listed_and_the_rest_is_counted(
     assert results["not-listed"] == 19_000
     listed = json.loads(results["json"])["composites"]
     assert len(listed) == 1000
-    assert listed[-1] == {"exponent": 2**32 - 1, "residue": f"{2**32 - 1:016X}"}
+    assert listed[-1] == {"exponent": 2**32 - 1, "residue": f"{2**32 - 1:016X}", "factor": ""}
 
 
 @pytest.mark.parametrize(
     "ugly", [UGLY, *"\x00\ud800\x1b\x9b\u202e", "e", "M7 is prime", "1" * 17, "12 34"]
 )
 def test_a_residue_that_is_none_is_left_out(search: Host, act: Act, ugly: str) -> None:
-    line = json.dumps({"exponent": 110527, "status": "C", "res64": ugly})
+    line = json.dumps({"exponent": 110527, "status": "C", "worktype": "LL", "res64": ugly})
     (search.directory / "results.txt").write_text(f"{line}\n")
     assert act("results")["composites"] == "M110527"
 
@@ -78,7 +81,7 @@ def test_a_residue_that_is_none_is_left_out(search: Host, act: Act, ugly: str) -
 @pytest.mark.parametrize("exponent", [-3, 0, 1, 2**32, 10**400, 1e300, "1e5", None, [3]])
 @pytest.mark.parametrize("status", ["P", "C"])
 def test_an_exponent_that_is_none_is_no_result(exponent: object, status: str) -> None:
-    line = json.dumps({"exponent": exponent, "status": status})
+    line = json.dumps({"exponent": exponent, "status": status, "worktype": "LL"})
     assert read_json_results(line).exponents == frozenset()
 
 
@@ -180,7 +183,9 @@ def test_a_hook_parses_a_huge_file_of_results_once_and_in_part(
 
 
 def test_a_line_of_results_of_any_length_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = '{"exponent":' + "9" * 4_000_000 + '}\n{"exponent":110503,"status":"P"}'
+    lines = (
+        '{"exponent":' + "9" * 4_000_000 + '}\n{"exponent":110503,"status":"P","worktype":"LL"}'
+    )
     with counting(monkeypatch, base.json, "loads") as parsed:
         assert read_json_results(lines).primes == (110503,)
     assert sum(parsed) < 100
@@ -239,7 +244,7 @@ def test_a_log_line_of_any_length_is_matched_in_part(search: Host, hook: Hook) -
 
 
 def test_words_that_begin_a_report_again_and_again_are_no_report() -> None:
-    assert parse_log(["test " * 80], 110503).iteration == 0
+    assert parse_log(["test " * 80], Entry(110503)).iteration == 0
 
 
 # What stands in the work directory instead of a file.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -307,7 +306,7 @@ def _explain_need(work: WorkDirectory, adapter: Adapter, settings: Settings) -> 
     if not need:
         return ""
     # What it has laid aside already counts.
-    left = _read_free(work) + work.measure()
+    left = work.measure_space() + work.measure()
     if left >= need:
         return ""
     return (
@@ -320,18 +319,9 @@ def _explain_disk(work: WorkDirectory, progress: Progress | None) -> str:
     """Return why the next checkpoint does not fit on the disk; empty if it does."""
     # It takes as many bits as the exponent says, beside the one before.
     need = 2 * progress.exponent // 8 if progress else 0
-    if not need or _read_free(work) >= need:
+    if not need or work.measure_space() >= need:
         return ""
     return f"the disk of {work.path} is full; free some"
-
-
-def _read_free(work: WorkDirectory) -> int:
-    """Return how many bytes a container may write beside the work that is there."""
-    path = work.path
-    while not path.exists():
-        path = path.parent
-    there = os.statvfs(path)
-    return there.f_bavail * there.f_frsize
 
 
 def _last_words(adapter: Adapter, log: Sequence[str]) -> str:

@@ -81,12 +81,12 @@ class WorkDirectory:
         """Remove the directory with all that is in it; links are not followed."""
         remove_tree(self.path)
 
-    def measure_space(self) -> int | None:
-        """Return how many bytes are left on its disk; None if there is no directory."""
-        try:
-            disk = os.statvfs(self.path)
-        except FileNotFoundError:
-            return None
+    def measure_space(self) -> int:
+        """Return how many bytes a container may still write to its disk."""
+        path = self.path
+        while not path.exists():
+            path = path.parent
+        disk = os.statvfs(path)
         return disk.f_bavail * disk.f_frsize
 
     def has(self, name: str) -> bool:

@@ -74,7 +74,7 @@ def test_a_prp_test_that_does_not_fit_on_the_disk_is_refused_by_name(
     host: Host, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host.registry[IMAGE] = MPRIME
-    monkeypatch.setattr("mprime._read_free", lambda _: 4_000_000_000)
+    host.space = 4_000_000_000
     options = {"image": IMAGE, "worktodo": "PRP=N/A,1,2,82589933,-1"}
     status = run(**options).unit_status
     assert status.name == "blocked"
@@ -83,14 +83,12 @@ def test_a_prp_test_that_does_not_fit_on_the_disk_is_refused_by_name(
     assert not host.containers
     assert run(**options, **{"disk-limit": "3G"}).unit_status.name == "active"
     # What was laid aside is not asked for again.
-    monkeypatch.setattr("mprime._read_free", lambda _: 1_000_000_000)
+    host.space = 1_000_000_000
     monkeypatch.setattr(WorkDirectory, "measure", lambda _: 3_000_000_000)
     assert run(**options, **{"disk-limit": "3G"}).unit_status.name == "active"
 
 
-def test_work_that_can_not_be_saved_is_told(
-    host: Host, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_work_that_can_not_be_saved_is_told(host: Host, run: Run) -> None:
     host.registry[IMAGE] = MPRIME
     assert run(image=IMAGE).unit_status.name == "active"
     host.log = ["[Worker Nov 27 22:50] Error writing intermediate file: p0110503"]
@@ -98,7 +96,7 @@ def test_work_that_can_not_be_saved_is_told(
         "mprime can't save its work: Error writing intermediate file: p0110503"
     )
     host.log = []
-    monkeypatch.setattr("mprime._read_free", lambda _: 20_000)
+    host.space = 20_000
     status = run(image=IMAGE).unit_status
     assert status.message.startswith("mprime can't save its work: the disk of ")
 

@@ -132,8 +132,9 @@ def test_the_search_goes_on_after_an_action_that_was_killed(search: jubilant.Juj
     # What a benchmark that was killed leaves: a search that is frozen, and a container beside it.
     image = inspect_container(search)["Image"]
     search.exec("docker", "pause", "mprime-0", machine=0)
-    label = "--label dockerhost.spec=x --name mprime-0.trial --entrypoint /bin/busybox"
-    search.exec(f"docker run --detach {label} {image} sleep 600", machine=0)
+    own = "--label dockerhost.spec=x --label mprime.unit=mprime/0 --name mprime-0.trial"
+    work = "--volume /var/lib/mprime/mprime-0.trial:/work --entrypoint /bin/busybox"
+    search.exec(f"docker run --detach {own} {work} {image} sleep 600", machine=0)
     run_hook(search, "update-status")
     assert read_start(search) == before
     assert search.exec("docker", "ps", "--format", "{{.Names}}", machine=0).stdout.split() == [

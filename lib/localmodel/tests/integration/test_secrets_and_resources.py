@@ -116,7 +116,7 @@ def test_a_resource_is_there_at_install_and_a_new_one_brings_upgrade_charm(
     assert events(journal(juju)[ran:], reader) == ["upgrade-charm", "config-changed"]
     assert probe(juju, "at-upgrade") == "second"
     path = juju.exec("resource-get model", unit=reader).stdout.strip()
-    assert path == "/var/lib/juju/agents/unit-reader-0/resources/model/model.bin"
+    assert path == "/var/lib/juju/agents/unit-reader-0/resources/model.bin"
     with pytest.raises(jubilant.TaskError, match="could not download resource"):
         juju.exec("resource-get spare", unit=reader)
 

@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
 from __future__ import annotations
 
+import logging
+
 import ops
 
 import apache2
+
+logger = logging.getLogger(__name__)
 
 
 class Apache2Charm(ops.CharmBase):
@@ -32,7 +36,11 @@ class Apache2Charm(ops.CharmBase):
         except apache2.Apache2Error as error:
             self._problem = str(error)
             return
-        self.unit.set_ports(80)
+        try:
+            self.unit.set_ports(80)
+        except ops.ModelError as error:
+            # Another unit of the machine has it open; they share the machine's one apache2.
+            logger.warning("port 80 stays closed for this unit: %s", error)
         self.unit.set_workload_version(apache2.version())
 
     def _on_stop(self, _: ops.StopEvent) -> None:

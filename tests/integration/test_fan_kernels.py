@@ -17,16 +17,21 @@ from tools.pack import ROOT
 PACKAGES = ("iperf3", "iptables", "iputils-ping", "nftables", "procps", "python3")
 LIBRARIES = ("pyroute2", "pytest", "scapy")  # all of them Python alone, also what they need
 FOLDER = "lib/fannet/tests/integration"
-FILES = (
-    "test_around_the_programs.py",
-    "test_datapath.py",
-    "test_ethernet_addresses.py",
-    "test_forged_packets.py",
-    "test_ipip.py",
-    "test_iptables_rules.py",
-    "test_nested_tunnels.py",
-)
-TIMEOUT = 900.0  # seconds; on two quiet cores all takes a quarter of that
+# By whether the kernel is the newest one of the backports, which an emulator runs no sooner: what
+# newer kernels may break is tested on both, and each attack on the oldest one.
+FILES = {
+    True: ("test_datapath.py", "test_forged_packets.py", "test_ipip.py"),
+    False: (
+        "test_around_the_programs.py",
+        "test_datapath.py",
+        "test_ethernet_addresses.py",
+        "test_forged_packets.py",
+        "test_ipip.py",
+        "test_iptables_rules.py",
+        "test_nested_tunnels.py",
+    ),
+}
+TIMEOUT = 1800.0  # seconds; on two quiet cores all takes a third of that
 
 
 def find_libraries() -> Iterator[tuple[Path, str]]:
@@ -74,7 +79,7 @@ def test_the_fans_own_tests_pass_on_a_distributions_kernel(
         guest.run("/usr/bin/tar", "-xf", "/tmp/tests.tar", "-C", "/tests")
         release = guest.run("/usr/bin/uname", "-r").stdout.strip()
         # At the same time, since the guest has more than one core.
-        running = [spawn_tests(guest, name) for name in FILES]
+        running = [spawn_tests(guest, name) for name in FILES[backports]]
         for spawned in running:
             done = guest.wait(spawned, TIMEOUT)
             print(release, done.stdout, done.stderr, sep="\n")

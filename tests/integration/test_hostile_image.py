@@ -25,7 +25,8 @@ b=/bin/busybox
 cd /work
 # Primes, more than a status can name, with what no argument can hold and no terminal should see.
 $b seq 3 20003 | $b sed 's/.*/{"exponent":&,"status":"P","worktype":"LL"}/' >results.txt
-printf '%s\n' '{"exponent":110527,"status":"C","worktype":"LL","res64":"\u0000\ud800\u001b[2J"}' >>results.txt
+printf '%s\n' '{"exponent":110527,"status":"C","worktype":"LL","res64":"\u0000\ud800\u001b[2J"}' \
+    >>results.txt
 # 16 MiB of lines that are none.
 $b yes x | $b head -c 16777216 >results.old
 $b cat results.old results.txt >results.new && $b mv results.new results.txt

@@ -42,14 +42,18 @@ class Claim:
 def read_claim(unit: str) -> Claim | None:
     """Return a unit's claim; None if it has made none.
 
-    A file that is damaged counts as none: the unit's next hook writes it anew.
+    A damaged file counts as none: the unit's next hook writes it again. Options that this revision
+    refuses, as one before it took them, count as refused: the fan is still the unit's to remove.
     """
     try:
         answer = json.loads(_locate(unit).read_text())
-        config = answer["config"] and Config.model_validate(answer["config"])
-        return Claim(unit, IPv4Network(answer["overlay"]), config)
-    except (OSError, ValueError, KeyError, TypeError, pydantic.ValidationError):
+        overlay, options = IPv4Network(answer["overlay"]), answer["config"]
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+    try:
+        return Claim(unit, overlay, options and Config.model_validate(options))
+    except pydantic.ValidationError:
+        return Claim(unit, overlay, None)
 
 
 def write_claim(claim: Claim) -> None:

@@ -104,14 +104,7 @@ def send(source: IPv4Address, target: IPv4Address, seconds: float, port: int = P
 def _flood(state: fannet.FanState, unit: str, target: IPv4Address, seconds: int) -> Throughput:
     words = ["-f", "-n", "-q", "-l", _PENDING, "-w", seconds, "-M", "do"]
     words += ["-s", state.mtu - probes.HEADERS, "-I", state.fan.gateway.ip, target]
-    done = subprocess.run(
-        [str(probes.PING), *map(str, words)],
-        check=False,
-        capture_output=True,
-        text=True,
-        env={"LC_ALL": "C"},
-        timeout=seconds + _TIMEOUT,
-    )
+    done = _run(str(probes.PING), *map(str, words), timeout=seconds + _TIMEOUT)
     found = re.search(r"(\d+) packets transmitted, (\d+) received.* time (\d+)ms", done.stdout)
     if not found or not int(found[2]):
         raise MeasureError(f"{unit} does not answer at {target}; the action verify tells why")
@@ -148,10 +141,18 @@ def listen(fan: fannet.Fan, charm: Path, seconds: int) -> None:
         raise MeasureError(f"nothing listens on {fan.gateway.ip}, port {PORT}: {said}")
 
 
-def _run(*command: str) -> subprocess.CompletedProcess[str]:
+def _run(*command: str, timeout: float = _TIMEOUT) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=_TIMEOUT
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            env={"LC_ALL": "C"},
+            timeout=timeout,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise MeasureError(f"{command[0]}: {error}") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except subprocess.TimeoutExpired:
+        reason = f"did not end within {timeout:g} s"
+    raise MeasureError(f"{command[0]}: {reason}")

@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any
 
 import ops
@@ -176,6 +177,35 @@ def test_measure_tells_of_a_peer_that_does_not_answer(
     monkeypatch.setattr("fan.throughput.send", time_out)
     with pytest.raises(testing.ActionFailed, match=r"timed out.*the action verify tells why"):
         act("measure", PEERS, unit="fan/2")
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [("", "No such file or directory"), ("#!/bin/sh\nexec sleep 60", "did not end within 0.1 s")],
+    ids=["missing", "hanging"],
+)
+def test_measure_tells_why_ping_measures_nothing(
+    script: str,
+    told: str,
+    host: Host,
+    run: Run,
+    act: Act,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ConnectionRefusedError
+
+    run()
+    ping = tmp_path / "ping"
+    if script:
+        ping.write_text(script)
+        ping.chmod(0o755)
+    monkeypatch.setattr("fan.throughput.send", refuse)
+    monkeypatch.setattr("fan.throughput._TIMEOUT", 0.1)
+    monkeypatch.setattr("fannet.probes.PING", ping)
+    with pytest.raises(testing.ActionFailed, match=f"{ping}: {told}"):
+        act("measure", PEERS, unit="fan/1", seconds=0)
 
 
 def test_measure_names_the_units_that_can_be_measured(host: Host, run: Run, act: Act) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network
 
@@ -143,3 +144,15 @@ def test_a_claim_that_was_refused_is_read_as_such(host: Host) -> None:
     claim = Claim("fan/0", OVERLAY, None)
     write_claim(claim)
     assert read_claim("fan/0") == claim
+
+
+def test_a_fan_whose_options_a_newer_revision_refuses_goes_with_its_unit(
+    host: Host, run: Run
+) -> None:
+    run()
+    file = host.agents / "unit-fan-0" / "fan-claim.json"
+    claim = json.loads(file.read_text())
+    file.write_text(json.dumps({**claim, "config": {**claim["config"], "port": "refused"}}))
+    assert read_claim("fan/0") == Claim("fan/0", OVERLAY, None)
+    run("stop")
+    assert host.fans == {}

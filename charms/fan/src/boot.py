@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from fan import host
+from fan import machine
 
 
 def main() -> int:
     """Bring up the fan of the unit that is named on the command line; return the exit status."""
     try:
-        host.restore(sys.argv[1])
-    except host.TROUBLE as error:
-        print(host.explain(error), file=sys.stderr)
+        machine.restore(sys.argv[1])
+    except machine.TROUBLE as error:
+        print(machine.explain(error), file=sys.stderr)
         return 1
     return 0
 

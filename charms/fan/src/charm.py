@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The fan charm: translates Juju's events to `fan.host`, and what that observed to a status."""
+"""The fan charm: translates Juju's events to `fan.machine`, and what that observed to a status."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import ops
 import fannet
 from cosagent import service
 from cosagent.service import Service
-from fan import host, peers, removal, texts, throughput
+from fan import machine, peers, removal, texts, throughput
 from fan.claims import write_known_peers
 from fan.config import ConfigError, parse_config
 from fan.peers import Peer, Verification
@@ -102,8 +102,8 @@ class FanCharm(ops.CharmBase):
             # The fan stays as it was last configured.
             self._status = ops.BlockedStatus(str(error))
             return
-        observed = host.reconcile(
-            host.Desired(self.unit.name, config, self.charm_dir, self._show_step)
+        observed = machine.reconcile(
+            machine.Desired(self.unit.name, config, self.charm_dir, self._show_step)
         )
         fan = observed.fan.fan if observed.fan else None
         if fan:
@@ -127,7 +127,7 @@ class FanCharm(ops.CharmBase):
             Service(self.unit.name, self.charm_dir, (self.unit.name, str(port)), _RIGHTS).settle()
         except OSError as error:
             self._metrics_status = ops.BlockedStatus(
-                f"option metrics-port: nothing serves metrics on {port}: {host.explain(error)}"
+                f"option metrics-port: nothing serves metrics on {port}: {machine.explain(error)}"
             )
         from cosagent import databag  # here, as it takes a while, and few hooks need it
 
@@ -176,9 +176,9 @@ class FanCharm(ops.CharmBase):
     def _on_stop(self, _: ops.EventBase) -> None:
         self._stop_serving()
         try:
-            host.release(self.unit.name)
-        except host.TROUBLE as error:
-            logger.warning("not all of the fan could be removed: %s", host.explain(error))
+            machine.release(self.unit.name)
+        except machine.TROUBLE as error:
+            logger.warning("not all of the fan could be removed: %s", machine.explain(error))
 
     def _on_collect_status(self, event: ops.CollectStatusEvent) -> None:
         # An action reconciles nothing, and leaves the status alone.
@@ -247,7 +247,7 @@ class FanCharm(ops.CharmBase):
 
     def _find_fan(self, event: ops.ActionEvent) -> fannet.FanState | None:
         try:
-            state = host.find_claimed(self.unit.name)
+            state = machine.find_claimed(self.unit.name)
         except fannet.FannetError as error:
             event.fail(str(error))
             return None
@@ -260,7 +260,7 @@ class FanCharm(ops.CharmBase):
 
 
 def _choose_status(
-    observed: host.Observed, known: list[Peer], verification: Verification | None
+    observed: machine.Observed, known: list[Peer], verification: Verification | None
 ) -> ops.StatusBase:
     if observed.problem:
         return ops.BlockedStatus(observed.problem)

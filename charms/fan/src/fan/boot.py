@@ -27,7 +27,7 @@ WantedBy=multi-user.target
 """
 
 
-def enable(unit: str, charm: Path) -> None:
+def ensure(unit: str, charm: Path) -> None:
     """Let this machine bring a unit's fan up whenever it boots.
 
     Raises:
@@ -41,7 +41,7 @@ def enable(unit: str, charm: Path) -> None:
     systemd.ensure(_name(unit), text, start=False, enable=True)
 
 
-def disable(unit: str) -> None:
+def remove(unit: str) -> None:
     """Leave a unit's fan down after a boot.
 
     Raises:

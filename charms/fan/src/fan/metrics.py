@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 import fannet
-from fan import host
+from fan import machine
 from fan.claims import read_known_peers
 from fan.peers import AT_ONCE, Peer, find_conflicts, ping
 from fannet.devices import name_tunnel
@@ -39,7 +39,7 @@ class FanCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Read the machine, and yield each metric. What can't be known is left out."""
         try:
-            state = host.find_claimed(self.unit)
+            state = machine.find_claimed(self.unit)
         except fannet.FannetError:
             state = None
         up = "Whether the fan is there, and as it should be."

@@ -6,7 +6,7 @@ import sys
 from ipaddress import IPv4Network
 
 from cosagent import service
-from fan import host
+from fan import machine
 
 
 def release(unit: str, overlay: IPv4Network | None = None) -> int:
@@ -17,10 +17,10 @@ def release(unit: str, overlay: IPv4Network | None = None) -> int:
         overlay: its fan's, where the unit's own folder is gone, which would tell.
     """
     status = 0
-    for step in (lambda: service.remove(unit), lambda: host.release(unit, overlay)):
+    for step in (lambda: service.remove(unit), lambda: machine.release(unit, overlay)):
         try:
             step()
-        except host.TROUBLE as error:
-            print(f"not all of {unit} could be removed: {host.explain(error)}", file=sys.stderr)
+        except machine.TROUBLE as error:
+            print(f"not all of {unit} could be removed: {machine.explain(error)}", file=sys.stderr)
             status = 1
     return status

@@ -12,9 +12,9 @@ import dockerhost
 import fannet
 from dockerhost import Change, Network, NetworkError, NetworkSpec
 from dockerhost.containers import SPEC_LABEL
-from fan import lxd
 from fan.underlay import Host as Address
 from fan.underlay import UnderlayError
+from fan.users import lxd
 from fannet import check, probes
 
 
@@ -233,14 +233,17 @@ class Host:
 
 @dataclass
 class FakeLxd:
-    """Stands in for fan.lxd.Lxd."""
+    """Stands in for fan.users.lxd.Lxd."""
 
     host: Host
     there: dict[str, dict[str, str]]
 
-    def settle(self, name: str, overlay: str, wanted: Mapping[str, str]) -> bool:
+    def check(self, name: str) -> None:
         if name not in self.there:
             raise lxd.LxdError(f"LXD has no network {name}")
+
+    def ensure(self, name: str, overlay: str, wanted: Mapping[str, str]) -> bool:
+        self.check(name)
         marked = {**wanted, "overlay": overlay}
         if self.there[name].items() >= marked.items():
             return False
@@ -249,7 +252,7 @@ class FakeLxd:
         self.there[name].update(marked)
         return True
 
-    def restore(self, name: str) -> bool:
+    def give_back(self, name: str) -> bool:
         self.host.did.append(f"lxd {name} as before")
         self.there[name] = {"ipv4.address": self.there[name]["before"]}
         return True

@@ -55,7 +55,7 @@ def test_an_event_with_nothing_to_change_changes_nothing(host: Host, run: Run, e
 def test_what_is_missing_on_the_machine_is_installed(
     host: Host, run: Run, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fan.host._PROGRAMS", {"/nonexistent/nft": "nftables"})
+    monkeypatch.setattr("fan.machine._PROGRAMS", {"/nonexistent/nft": "nftables"})
     host.installed = False
     run("install")
     assert host.did[:3] == [

@@ -15,7 +15,7 @@ import fannet
 from charms.fan.tests.unit.fake_host import Host
 from dockerhost import Network
 from fan.config import Config, Docker
-from fan.parts import PartsError, divide
+from fan.plan import PartsError, divide
 
 Run = Callable[..., testing.State]
 OVERLAY = IPv4Network("250.0.0.0/8")
@@ -230,3 +230,25 @@ def test_the_parts_of_a_slice_never_overlap_and_leave_the_gateway_out(
         assert (parts.docker[-1] < first) == shared
         free = parts.docker.num_addresses - len(parts.reserved) - 1
         assert free > 0
+
+
+def test_options_that_can_not_be_leave_the_fan_that_there_is(host: Host, run: Run) -> None:
+    host.lxd_networks = {"lxdbr0": {"ipv4.address": "10.77.0.1/24"}}
+    run()
+    host.did.clear()
+    status = run(overlay="99.0.0.0/8", lxd=True, lxd_network="lxdbr9").unit_status
+    assert status == testing.BlockedStatus("LXD has no network lxdbr9")
+    assert list(host.fans) == [OVERLAY]
+    assert host.did == []
+
+
+def test_lxd_has_one_bridge_on_the_fan_at_a_time(host: Host, run: Run) -> None:
+    host.lxd_networks = {name: {"ipv4.address": "10.77.0.1/24"} for name in ("lxdbr0", "lxdbr1")}
+    run(lxd=True)
+    host.did.clear()
+    run(lxd=True, lxd_network="lxdbr1")
+    assert host.did[:3] == [
+        "lxd lxdbr0 as before",
+        "lxd lxdbr1 250.0.28.1/8",
+        "up lxdbr1 250.0.28.0/24",
+    ]

@@ -12,7 +12,9 @@ import pytest
 import requests
 
 import fannet
-from fan import lxd
+from fan.config import Config, Docker
+from fan.plan import Plan, divide
+from fan.users import lxd
 
 WANTED = {"ipv4.address": "250.0.28.1/8", "bridge.mtu": "1450"}
 
@@ -74,38 +76,38 @@ def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Api:
 
 def test_a_network_becomes_the_fan_and_comes_back(api: Api) -> None:
     before = dict(api.networks["lxdbr0"]["config"])
-    assert lxd.Lxd().settle("lxdbr0", "250.0.0.0/8", WANTED)
+    assert lxd.Lxd().ensure("lxdbr0", "250.0.0.0/8", WANTED)
     config = api.networks["lxdbr0"]["config"]
     assert config.items() >= WANTED.items()
     assert config["ipv4.nat"] == "true"
-    assert lxd.Lxd().restore("lxdbr0")
+    assert lxd.Lxd().give_back("lxdbr0")
     assert api.networks["lxdbr0"]["config"] == before
-    assert not lxd.Lxd().restore("lxdbr0")
+    assert not lxd.Lxd().give_back("lxdbr0")
 
 
 def test_a_network_that_is_the_fan_already_is_left_alone(api: Api) -> None:
-    lxd.Lxd().settle("lxdbr0", "250.0.0.0/8", WANTED)
-    assert not lxd.Lxd().settle("lxdbr0", "250.0.0.0/8", WANTED)
+    lxd.Lxd().ensure("lxdbr0", "250.0.0.0/8", WANTED)
+    assert not lxd.Lxd().ensure("lxdbr0", "250.0.0.0/8", WANTED)
     assert api.puts == 1
 
 
 def test_what_was_there_first_is_remembered_through_changes(api: Api) -> None:
     before = dict(api.networks["lxdbr0"]["config"])
     for address in ("250.0.28.1/8", "250.0.40.1/8"):
-        lxd.Lxd().settle("lxdbr0", "250.0.0.0/8", {**WANTED, "ipv4.address": address})
-    lxd.Lxd().restore("lxdbr0")
+        lxd.Lxd().ensure("lxdbr0", "250.0.0.0/8", {**WANTED, "ipv4.address": address})
+    lxd.Lxd().give_back("lxdbr0")
     assert api.networks["lxdbr0"]["config"] == before
 
 
 def test_what_others_have_added_stays(api: Api) -> None:
-    lxd.Lxd().settle("lxdbr0", "250.0.0.0/8", WANTED)
+    lxd.Lxd().ensure("lxdbr0", "250.0.0.0/8", WANTED)
     api.networks["lxdbr0"]["config"]["dns.domain"] = "example"
-    lxd.Lxd().restore("lxdbr0")
+    lxd.Lxd().give_back("lxdbr0")
     assert api.networks["lxdbr0"]["config"]["dns.domain"] == "example"
 
 
 def test_a_fans_networks_are_found_with_who_is_attached(api: Api) -> None:
-    lxd.Lxd().settle("lxdbr0", "250.0.0.0/8", WANTED)
+    lxd.Lxd().ensure("lxdbr0", "250.0.0.0/8", WANTED)
     (found,) = lxd.Lxd().list_fans("250.0.0.0/8")
     assert (found.name, found.users) == ("lxdbr0", ("c1", "c2"))
     assert lxd.Lxd().list_fans("99.0.0.0/8") == []
@@ -115,23 +117,23 @@ def test_a_fans_networks_are_found_with_who_is_attached(api: Api) -> None:
     ("name", "overlay", "text"),
     [
         ("lxdbr9", "250.0.0.0/8", "LXD has no network lxdbr9; run lxd init --auto"),
-        ("eth0", "250.0.0.0/8", "eth0 is no bridge that LXD manages"),
+        ("eth0", "250.0.0.0/8", "eth0 is not a bridge that LXD manages"),
         ("lxdbr0", "99.0.0.0/8", "lxdbr0 is the fan 250.0.0.0/8 already"),
     ],
 )
 def test_a_network_that_can_not_be_the_fan_is_refused(
     api: Api, name: str, overlay: str, text: str
 ) -> None:
-    lxd.Lxd().settle("lxdbr0", "250.0.0.0/8", WANTED)
+    lxd.Lxd().ensure("lxdbr0", "250.0.0.0/8", WANTED)
     with pytest.raises(lxd.LxdError) as caught:
-        lxd.Lxd().settle(name, overlay, WANTED)
+        lxd.Lxd().ensure(name, overlay, WANTED)
     assert text in str(caught.value)
 
 
 def test_lxds_own_reason_is_told(api: Api) -> None:
     api.refusal = "Device IP address is not within\nthe network"
     with pytest.raises(lxd.LxdError, match=r"^LXD refused: Device IP address is not within the"):
-        lxd.Lxd().settle("lxdbr0", "250.0.0.0/8", WANTED)
+        lxd.Lxd().ensure("lxdbr0", "250.0.0.0/8", WANTED)
 
 
 def test_an_lxd_that_does_not_answer_is_told_so(api: Api) -> None:
@@ -148,19 +150,27 @@ def test_a_machine_without_lxd_is_told_so(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_damaged_memory_is_taken_for_none(api: Api) -> None:
-    lxd.Lxd().settle("lxdbr0", "250.0.0.0/8", WANTED)
+    lxd.Lxd().ensure("lxdbr0", "250.0.0.0/8", WANTED)
     api.networks["lxdbr0"]["config"]["user.fan.before"] = "{"
-    assert lxd.Lxd().restore("lxdbr0")
+    assert lxd.Lxd().give_back("lxdbr0")
     assert "user.fan.overlay" not in api.networks["lxdbr0"]["config"]
 
 
-def test_the_keys_make_lxds_bridge_a_fans() -> None:
+def test_the_keys_make_lxds_bridge_a_fans(api: Api) -> None:
     mapping = fannet.Mapping(IPv4Network("250.0.0.0/8"), IPv4Network("172.30.0.0/16"))
     fan = fannet.Fan(mapping, IPv4Address("172.30.0.28"), bridge="lxdbr0", own_bridge=False)
-    assert lxd.specify(fan, 1450, (fan.slice[2], fan.slice[-2])) == {
+    config = Config(lxd=True, docker=Docker.NONE)
+    wanted = Plan(config, fan, divide(fan, config), 1450)
+    lxd.check(wanted)
+    lxd.ensure(wanted, False, print)
+    keys = api.networks["lxdbr0"]["config"]
+    assert keys.pop("user.fan.before")
+    assert keys == {
         "bridge.mtu": "1450",
         "ipv4.address": "250.0.28.1/8",
         "ipv4.dhcp": "true",
         "ipv4.dhcp.ranges": "250.0.28.2-250.0.28.254",
         "ipv4.nat": "false",
+        "user.fan.overlay": "250.0.0.0/8",
     }
+    assert lxd.list_users(wanted) == ("c1", "c2")

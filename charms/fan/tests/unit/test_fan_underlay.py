@@ -11,7 +11,7 @@ import pytest
 
 import fannet
 from charms.fan.tests.unit.fake_host import Host
-from fan import host as machine
+from fan import machine
 from fan.claims import Claim, write_claim
 from fan.config import Config
 from fan.underlay import UnderlayError, find_host

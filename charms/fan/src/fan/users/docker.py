@@ -8,45 +8,61 @@ from ipaddress import IPv4Network
 import dockerhost
 import fannet
 from dockerhost import DaemonError, EngineUnavailableError, NetworkError, Networks, NetworkSpec
-from fan.config import Config, Docker
-from fan.parts import Parts
+from fan.config import Docker
+from fan.plan import Plan
 
 _LABEL = "fan.overlay"
 _DEFAULT = "bridge"  # what the engine calls its default network
 
 
-def settle(
-    config: Config,
-    fan: fannet.Fan,
-    mtu: int,
-    parts: Parts,
-    report: Callable[[str], None],
-) -> None:
+def check(wanted: Plan) -> None:
+    """Refuse to take a bridge away from containers that are on it.
+
+    Raises:
+        NetworkError: the fan is to have another bridge, and containers use the present one's.
+    """
+    try:
+        networks = Networks()
+    except EngineUnavailableError:
+        return
+    bridge = wanted.fan.bridge
+    for network in _list(networks, wanted.fan.overlay):
+        if network.containers and network.bridge != bridge:
+            raise NetworkError(
+                f"the fan moves from {network.bridge} to {bridge}, and containers are on it: "
+                f"{', '.join(network.containers)}; take each off it "
+                f"(docker network disconnect --force {network.name} CONTAINER), "
+                "and connect it again afterwards"
+            )
+
+
+def ensure(wanted: Plan, _: bool, report: Callable[[str], None]) -> None:
     """Let Docker's containers get onto the fan the way that the options say.
 
     Raises:
         DockerHostError: the engine refused, or containers are in the way.
     """
+    config, fan = wanted.config, wanted.fan
     owner = fannet.name_bridge(fan.overlay)
     if config.docker is Docker.NONE:
-        clear(fan.overlay, detach=False)
+        give_back(fan.overlay, detach=False)
         return
     dockerhost.install(report)
     networks = Networks()
-    wanted = config.docker_network if config.docker is Docker.NETWORK else ""
+    kept = config.docker_network if config.docker is Docker.NETWORK else ""
     # First: the engine lets no two networks overlap.
     for network in _list(networks, fan.overlay):
-        if network.name != wanted:
+        if network.name != kept:
             networks.remove(network.name)
     if config.docker is Docker.NETWORK:
         dockerhost.restore_daemon(owner=owner, report=report)
-        networks.apply(_specify(config.docker_network, fan, mtu, parts))
+        networks.apply(_specify(wanted))
         return
     dockerhost.settle_daemon(
         {
             "bridge": fan.bridge,
-            "fixed-cidr": str(parts.docker),
-            "mtu": mtu,
+            "fixed-cidr": str(wanted.parts.docker),
+            "mtu": wanted.mtu,
             "ip-masq": False,  # the fan does that itself, where it is wanted
             # These are for a bridge that the engine makes itself.
             "bip": None,
@@ -69,8 +85,8 @@ def settle(
         )
 
 
-def clear(overlay: IPv4Network, *, detach: bool = True) -> None:
-    """Give back what `settle` changed about the engine, if there is one.
+def give_back(overlay: IPv4Network, *, detach: bool = True) -> None:
+    """Give back what `ensure` changed about the engine, if there is one.
 
     Args:
         overlay: the fan's.
@@ -90,28 +106,9 @@ def clear(overlay: IPv4Network, *, detach: bool = True) -> None:
     dockerhost.restore_daemon(owner=fannet.name_bridge(overlay))
 
 
-def check_bridge(fan: fannet.Fan) -> None:
-    """Refuse to take a bridge away from containers that are on it.
-
-    Raises:
-        NetworkError: the fan is to have another bridge, and containers use the present one's.
-    """
-    try:
-        networks = Networks()
-    except EngineUnavailableError:
-        return
-    for network in _list(networks, fan.overlay):
-        if network.containers and network.bridge != fan.bridge:
-            raise NetworkError(
-                f"the fan moves from {network.bridge} to {fan.bridge}, and containers are on it: "
-                f"{', '.join(network.containers)}; take each off it "
-                f"(docker network disconnect --force {network.name} CONTAINER), "
-                "and connect it again afterwards"
-            )
-
-
-def list_users(fan: fannet.Fan) -> tuple[str, ...]:
+def list_users(wanted: Plan) -> tuple[str, ...]:
     """Return the names of the containers that are on the fan."""
+    fan = wanted.fan
     try:
         networks = Networks()
     except EngineUnavailableError:
@@ -125,15 +122,16 @@ def _list(networks: Networks, overlay: IPv4Network) -> tuple[dockerhost.Network,
     return networks.list(f"{_LABEL}={overlay}")
 
 
-def _specify(name: str, fan: fannet.Fan, mtu: int, parts: Parts) -> NetworkSpec:
+def _specify(wanted: Plan) -> NetworkSpec:
+    fan = wanted.fan
     return NetworkSpec(
-        name=name,
+        name=wanted.config.docker_network,
         bridge=fan.bridge,
         subnet=fan.gateway.network,
-        ip_range=parts.docker,
+        ip_range=wanted.parts.docker,
         gateway=fan.gateway.ip,
-        mtu=mtu,
-        reserved=parts.reserved,
+        mtu=wanted.mtu,
+        reserved=wanted.parts.reserved,
         masquerade=False,  # the fan does that itself, where it is wanted
         labels={_LABEL: str(fan.overlay)},
     )

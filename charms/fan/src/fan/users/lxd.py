@@ -7,16 +7,16 @@ user's space, which LXD keeps and does not read.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
 import docker.transport
 import requests
 
-import fannet
+from fan.plan import Plan
 
 # Debian's and Ubuntu's package, and the snap.
 SOCKETS = (
@@ -64,23 +64,17 @@ class Lxd:
             "http+unix://", docker.transport.UnixHTTPAdapter(f"http+unix://{socket}", _TIMEOUT)
         )
 
-    def settle(self, name: str, overlay: str, wanted: Mapping[str, str]) -> bool:
+    def check(self, name: str) -> None:
+        """Refuse a network that can't be a fan. Raises: LxdError: there is no such bridge."""
+        self._find(name)
+
+    def ensure(self, name: str, overlay: str, wanted: Mapping[str, str]) -> bool:
         """Give a network these keys, and remember what it had; return whether that was a change.
 
         Raises:
             LxdError: there is no such bridge, it is the fan of another overlay, or LXD refused.
         """
-        answer, tag = self._get(name)
-        if answer is None:
-            raise LxdError(
-                f"LXD has no network {name}; run lxd init --auto, "
-                "or name one with the option lxd-network"
-            )
-        if answer["type"] != "bridge" or not answer["managed"]:
-            raise LxdError(
-                f"{name} is no bridge that LXD manages; name one with the option lxd-network"
-            )
-        there = answer["config"]
+        there, tag = self._find(name)
         if there.get(_OVERLAY, overlay) != overlay:
             raise LxdError(
                 f"{name} is the fan {there[_OVERLAY]} already; "
@@ -90,8 +84,22 @@ class Lxd:
         marks = {_OVERLAY: overlay, _BEFORE: json.dumps(before, sort_keys=True)}
         return self._put(name, there, {**there, **wanted, **marks}, tag)
 
-    def restore(self, name: str) -> bool:
-        """Give back what `settle` changed; return whether there was anything."""
+    def _find(self, name: str) -> tuple[dict[str, str], str]:
+        """Return the keys and the tag of a bridge that LXD manages."""
+        answer, tag = self._get(name)
+        if answer is None:
+            raise LxdError(
+                f"LXD has no network {name}; run lxd init --auto, "
+                "or name one with the option lxd-network"
+            )
+        if answer["type"] != "bridge" or not answer["managed"]:
+            raise LxdError(
+                f"{name} is not a bridge that LXD manages; name one with the option lxd-network"
+            )
+        return answer["config"], tag
+
+    def give_back(self, name: str) -> bool:
+        """Give back what `ensure` changed; return whether there was anything."""
         answer, tag = self._get(name)
         if answer is None or _OVERLAY not in answer["config"]:
             return False
@@ -146,18 +154,44 @@ class Lxd:
         raise LxdError(f"LXD refused: {' '.join(reason.split())}")
 
 
-def specify(fan: fannet.Fan, mtu: int, others: tuple[IPv4Address, IPv4Address]) -> dict[str, str]:
-    """Return the keys that make LXD's bridge a fan's, and its containers get `others`' addresses.
+def check(wanted: Plan) -> None:
+    """Refuse a bridge that LXD does not have. Raises LxdError."""
+    if wanted.config.lxd:
+        Lxd().check(wanted.config.lxd_network)
 
-    Args:
-        fan: the fan.
-        mtu: the largest packet inside it, in bytes.
-        others: the first and the last address that LXD may hand out.
-    """
-    first, last = others
+
+def ensure(wanted: Plan, _made: bool, _report: Callable[[str], None]) -> None:
+    """Let LXD's bridge be the fan's, if the options say so, and no other one. Raises LxdError."""
+    name = wanted.config.lxd_network if wanted.config.lxd else ""
+    give_back(wanted.fan.overlay, but=name)
+    if name:
+        Lxd().ensure(name, str(wanted.fan.overlay), _specify(wanted))
+
+
+def give_back(overlay: IPv4Network, *, but: str = "") -> None:
+    """Give all bridges back that are the fan of an overlay, but for one. Raises LxdError."""
+    if not is_here():
+        return
+    here = Lxd()
+    for network in here.list_fans(str(overlay)):
+        if network.name != but:
+            here.give_back(network.name)
+
+
+def list_users(wanted: Plan) -> tuple[str, ...]:
+    """Return the names of the instances that are on the fan. Raises LxdError."""
+    if not wanted.config.lxd:
+        return ()
+    fans = Lxd().list_fans(str(wanted.fan.overlay))
+    return tuple(user for fan in fans for user in fan.users)
+
+
+def _specify(wanted: Plan) -> dict[str, str]:
+    """Return the keys that make LXD's bridge a fan's, and give its instances the others' part."""
+    first, last = wanted.parts.others
     return {
-        "bridge.mtu": str(mtu),
-        "ipv4.address": str(fan.gateway),
+        "bridge.mtu": str(wanted.mtu),
+        "ipv4.address": str(wanted.fan.gateway),
         "ipv4.dhcp": "true",
         "ipv4.dhcp.ranges": f"{first}-{last}",
         "ipv4.nat": "false",  # the fan does that itself, where it is wanted

@@ -11,7 +11,7 @@ from pathlib import Path
 import dockerhost
 import fannet
 from dockerhost import DockerHostError
-from fan import boot, containers, lxd
+from fan import boot, users
 from fan.claims import (
     Claim,
     drop_claim,
@@ -20,10 +20,10 @@ from fan.claims import (
     write_claim,
 )
 from fan.config import Config, list_differences
-from fan.parts import Parts, PartsError, divide
-from fan.underlay import UnderlayError, find_host
+from fan.plan import PartsError, Plan, make_plan
+from fan.underlay import UnderlayError
+from fan.users.lxd import LxdError
 from fannet import dhcp
-from fannet.fan import OVERHEAD
 from hostkit import orphans
 from hostkit.agents import application_of
 
@@ -37,7 +37,7 @@ _PATIENCE = 60  # seconds that a boot waits for this machine's address
 TROUBLE = (
     fannet.FannetError,
     DockerHostError,
-    lxd.LxdError,
+    LxdError,
     PartsError,
     UnderlayError,
     OSError,
@@ -117,54 +117,11 @@ def find_claimed(unit: str) -> fannet.FanState | None:
     return find_fan(claim.overlay) if claim else None
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A fan that options ask for, on this machine.
-
-    Attributes:
-        mtu: the largest packet inside the fan, in bytes.
-    """
-
-    config: Config
-    fan: fannet.Fan
-    parts: Parts
-    mtu: int
-
-
-def plan(config: Config) -> Plan:
-    """Return the fan that options ask for, with this machine's address.
-
-    Raises:
-        UnderlayError: this machine's address is not to be found.
-        PartsError: the slice is too small for all who want a part of it.
-        fannet.FannetError: the options make no fan with that address.
-    """
-    host = find_host(config.underlay)
-    fan = fannet.Fan(
-        mapping=fannet.Mapping(config.overlay, host.underlay),
-        host=host.address,
-        bridge=config.lxd_network if config.lxd else "",
-        own_bridge=not config.lxd,
-        encapsulation=config.encapsulation,
-        vni=config.vni,
-        port=config.port,
-        mtu=config.mtu,
-        masquerade=config.masquerade,
-        shortcuts=config.shortcuts,
-    )
-    return Plan(
-        config,
-        fan,
-        divide(fan, config),
-        config.mtu or host.mtu - OVERHEAD[config.encapsulation],
-    )
-
-
 def restore(unit: str) -> None:
     """Bring up, at boot, what a unit had before; wait until this machine has its address.
 
     Raises:
-        fannet.FannetError, UnderlayError, lxd.LxdError: it did not come up within a minute.
+        fannet.FannetError, UnderlayError, LxdError: it did not come up within a minute.
     """
     claim = read_claim(unit)
     if claim is None or claim.config is None:
@@ -172,9 +129,9 @@ def restore(unit: str) -> None:
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            _bring_up(plan(claim.config))
+            _bring_up(make_plan(claim.config))
             return
-        except (UnderlayError, fannet.UnderlayError, lxd.LxdError):
+        except (UnderlayError, fannet.UnderlayError, LxdError):
             if time.monotonic() > deadline:
                 raise
         time.sleep(0.5)
@@ -188,7 +145,7 @@ def release(unit: str, overlay: IPv4Network | None = None) -> None:
         overlay: its fan's, where its claim is gone; otherwise the claim tells.
 
     Raises:
-        fannet.FannetError, DockerHostError, lxd.LxdError, OSError: something could not be given
+        fannet.FannetError, DockerHostError, LxdError, OSError: something could not be given
             back; the rest was.
     """
     claim = read_claim(unit)
@@ -196,7 +153,7 @@ def release(unit: str, overlay: IPv4Network | None = None) -> None:
         overlay = claim.overlay
     if overlay:
         _take_down(overlay, but=unit)
-    boot.disable(unit)
+    boot.remove(unit)
     drop_claim(unit)
     orphans.remove_watch(unit)
 
@@ -204,44 +161,33 @@ def release(unit: str, overlay: IPv4Network | None = None) -> None:
 def _advance(desired: Desired) -> tuple[fannet.Change, tuple[str, ...]]:
     """Bring the fan about; return what that changed, and whose addresses are stale by it."""
     config = desired.config
-    wanted = plan(config)
-    containers.check_bridge(wanted.fan)
+    wanted = make_plan(config)
+    for user in users.ALL:
+        user.check(wanted)
     before = read_claim(desired.unit)
     if before and before.overlay != config.overlay:
         _take_down(before.overlay, but=desired.unit)
     write_claim(Claim(desired.unit, config.overlay, config))
     orphans.ensure_watch(desired.unit, desired.charm, [str(config.overlay)])
     _install(config, desired.report)
-    change = _bring_up(wanted)
-    _restore_lxd(config.overlay, but=config.lxd_network if config.lxd else "")
-    # Before the engine knows of the bridge: at a boot without the fan it would make one itself.
-    boot.enable(desired.unit, desired.charm)
-    containers.settle(config, wanted.fan, wanted.mtu, wanted.parts, desired.report)
-    stale = ()
-    if change.moved:
-        stale = (*_list_lxd_users(config), *containers.list_users(wanted.fan))
-    return change, stale
+    change = _bring_up(wanted, desired.report)
+    # Before an engine knows of the bridge: at a boot without the fan it would make one itself.
+    boot.ensure(desired.unit, desired.charm)
+    for user in users.LATE:
+        user.ensure(wanted, bool(change.steps), desired.report)
+    if not change.moved:
+        return change, ()
+    return change, tuple(name for user in users.ALL for name in user.list_users(wanted))
 
 
-def _bring_up(wanted: Plan) -> fannet.Change:
+def _bring_up(wanted: Plan, report: Callable[[str], None] = lambda _: None) -> fannet.Change:
     """Bring up what is there before any container."""
-    config, fan = wanted.config, wanted.fan
-    if config.lxd:
-        keys = lxd.specify(fan, wanted.mtu, wanted.parts.others)
-        lxd.Lxd().settle(config.lxd_network, str(config.overlay), keys)
-    if not config.dhcp:
-        dhcp.stop_dhcp(fannet.name_bridge(fan.overlay))
-    change = fannet.up(fan, force=True)  # to another bridge, too, as the options ask for it
-    if config.dhcp:
-        dhcp.start_dhcp(fan, wanted.mtu, wanted.parts.reserve, again=bool(change.steps))
+    for user in users.OWNERS:
+        user.ensure(wanted, False, report)
+    change = fannet.up(wanted.fan, force=True)  # to another bridge, too, as the options ask for it
+    for user in users.EARLY:
+        user.ensure(wanted, bool(change.steps), report)
     return change
-
-
-def _list_lxd_users(config: Config) -> tuple[str, ...]:
-    if not config.lxd:
-        return ()
-    fans = lxd.Lxd().list_fans(str(config.overlay))
-    return tuple(user for fan in fans for user in fan.users)
 
 
 def _find_rival(desired: Desired) -> str:
@@ -275,28 +221,17 @@ def _take_down(overlay: IPv4Network, *, but: str) -> None:
         return
     failures: list[Exception] = []
     # What stands on the bridge goes before the bridge. One failure need not keep all the rest.
-    steps: list[Callable[[], object]] = [
-        lambda: containers.clear(overlay),
-        lambda: dhcp.stop_dhcp(fannet.name_bridge(overlay)),
-        lambda: fannet.down(overlay),
-        lambda: _restore_lxd(overlay, but=""),
-    ]
-    for step in steps:
+    for give_back in (
+        *(user.give_back for user in reversed((*users.EARLY, *users.LATE))),
+        fannet.down,
+        *(user.give_back for user in reversed(users.OWNERS)),
+    ):
         try:
-            step()
+            give_back(overlay)
         except TROUBLE as error:
             failures.append(error)
     if failures:
         raise OSError("; ".join(explain(failure) for failure in failures))
-
-
-def _restore_lxd(overlay: IPv4Network, *, but: str) -> None:
-    if not lxd.is_here():
-        return
-    here = lxd.Lxd()
-    for network in here.list_fans(str(overlay)):
-        if network.name != but:
-            here.restore(network.name)
 
 
 def _install(config: Config, report: Callable[[str], None]) -> None:

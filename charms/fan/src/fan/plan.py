@@ -1,4 +1,4 @@
-"""Who on this machine hands out which part of its slice."""
+"""The fan that options ask for on this machine, and who hands out which part of its slice."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 import fannet
 from fan.config import Config, Docker
+from fan.underlay import find_host
+from fannet.fan import OVERHEAD
 
 
 class PartsError(Exception):
@@ -53,4 +55,47 @@ def divide(fan: fannet.Fan, config: Config) -> Parts:
         reserved=tuple(address for address in ends if address in docker),
         others=(whole[reserve + 1], whole[-2]),
         reserve=reserve,
+    )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A fan that options ask for, on this machine.
+
+    Attributes:
+        mtu: the largest packet inside the fan, in bytes.
+    """
+
+    config: Config
+    fan: fannet.Fan
+    parts: Parts
+    mtu: int
+
+
+def make_plan(config: Config) -> Plan:
+    """Return the fan that options ask for, with this machine's address.
+
+    Raises:
+        UnderlayError: this machine's address is not to be found.
+        PartsError: the slice is too small for all who want a part of it.
+        fannet.FannetError: the options make no fan with that address.
+    """
+    host = find_host(config.underlay)
+    fan = fannet.Fan(
+        mapping=fannet.Mapping(config.overlay, host.underlay),
+        host=host.address,
+        bridge=config.lxd_network if config.lxd else "",
+        own_bridge=not config.lxd,
+        encapsulation=config.encapsulation,
+        vni=config.vni,
+        port=config.port,
+        mtu=config.mtu,
+        masquerade=config.masquerade,
+        shortcuts=config.shortcuts,
+    )
+    return Plan(
+        config,
+        fan,
+        divide(fan, config),
+        config.mtu or host.mtu - OVERHEAD[config.encapsulation],
     )

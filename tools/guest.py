@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from localmodel.errors import LocalModelError
 from localmodel.host.processes import run
@@ -37,6 +37,7 @@ _START_TIMEOUT = 300.0  # seconds from power-on to the agent's first answer
 _STOP_TIMEOUT = 120.0  # seconds
 _RUN_TIMEOUT = 300.0  # seconds
 _POLL = 0.1  # seconds between questions to the agent, which has no way to tell by itself
+_TAIL = 12_000  # characters of the console in an error: what each processor was at, in a lockup
 _CHUNK = 3 * 1024 * 1024  # bytes of a file in one message to the agent
 
 
@@ -197,13 +198,6 @@ def boot(disk: Disk) -> Iterator[Guest]:
             guest.kill()
 
 
-class Spawned(NamedTuple):
-    """A program that was started in a guest."""
-
-    argv: tuple[str, ...]
-    pid: int
-
-
 class Guest:
     """A guest, as `boot` gives it.
 
@@ -225,13 +219,6 @@ class Guest:
         Raises:
             GuestError: it did not end within `timeout` seconds; or, with `check`, it failed.
         """
-        done = self.wait(self.spawn(*argv, stdin=stdin), timeout)
-        if check and done.returncode:
-            raise GuestError(f"{argv[0]}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
-        return done
-
-    def spawn(self, *argv: str, stdin: bytes = b"") -> Spawned:
-        """Start a program in the guest as root, by absolute path. Raises GuestError."""
         started = self._ask(
             "guest-exec",
             {
@@ -241,13 +228,8 @@ class Guest:
                 "input-data": base64.b64encode(stdin).decode(),
             },
         )
-        return Spawned(argv, started["pid"])
-
-    def wait(self, spawned: Spawned, timeout: float) -> subprocess.CompletedProcess[str]:
-        """Return how a program ended. Raises GuestError if not within `timeout` seconds."""
-        argv = spawned.argv
         deadline = time.monotonic() + timeout
-        while not (state := self._ask("guest-exec-status", {"pid": spawned.pid}))["exited"]:
+        while not (state := self._ask("guest-exec-status", {"pid": started["pid"]}))["exited"]:
             if time.monotonic() > deadline:
                 raise GuestError(f"{argv[0]}: it did not end within {timeout:g} s")
             time.sleep(_POLL)
@@ -256,6 +238,8 @@ class Guest:
             for name in ("out-data", "err-data")
         )
         code = state["exitcode"] if "exitcode" in state else -state["signal"]
+        if check and code:
+            raise GuestError(f"{argv[0]}: exit code {code}\n{out}{err}")
         return subprocess.CompletedProcess(argv, code, out, err)
 
     def copy(self, source: Path, target: str) -> None:
@@ -292,8 +276,8 @@ class Guest:
                     *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
                     *("-accel", "tcg,thread=multi", "-smp", str(_CORES), "-m", _MEMORY),
                     *("-kernel", str(self._disk.kernel), "-initrd", str(self._disk.initrd)),
-                    "-append",
-                    f"root=/dev/vda rw console={architecture.console} quiet panic=-1 "
+                    "-append",  # loglevel=5: with the traces that come with a warning
+                    f"root=/dev/vda rw console={architecture.console} loglevel=5 panic=-1 "
                     f"systemd.machine_id={self._id}",
                     *("-drive", f"file=/proc/self/fd/{changes},if=virtio,cache=unsafe"),
                     *("-serial", f"file:/proc/self/fd/{console}"),
@@ -343,4 +327,4 @@ class Guest:
     def _explain(self, what: str) -> GuestError:
         self._console.seek(0)
         said = self._console.read().decode(errors="replace")
-        return GuestError(f"the guest {what}; its console's end:\n{said[-2000:]}")
+        return GuestError(f"the guest {what}; its console's end:\n{said[-_TAIL:]}")

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tools.guest import Guest, Spawned, boot, build_disk
+from tools.guest import boot, build_disk
 from tools.pack import ROOT
 
 PACKAGES = ("iperf3", "iptables", "iputils-ping", "nftables", "procps", "python3")
-LIBRARIES = ("pyroute2", "pytest", "scapy")  # all of them Python alone, also what they need
+# All of them Python alone, also what they need.
+LIBRARIES = ("pyroute2", "pytest", "pytest-xdist", "scapy")
 FOLDER = "lib/fannet/tests/integration"
 # By whether the kernel is the newest one of the backports, which an emulator runs no sooner: what
 # newer kernels may break is tested on both, and each attack on the oldest one.
@@ -59,14 +60,6 @@ def write_archive(path: Path) -> None:
             archive.add(file, f"site/{name}")
 
 
-def spawn_tests(guest: Guest, name: str) -> Spawned:
-    return guest.spawn(
-        *("/usr/bin/env", "--chdir=/tests", "PYTHONPATH=site:lib/fannet/src"),
-        *("/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "--tb=short"),
-        f"{FOLDER}/{name}",
-    )
-
-
 @pytest.mark.parametrize("backports", [False, True], ids=["stock", "backports"])
 def test_the_fans_own_tests_pass_on_a_distributions_kernel(
     backports: bool, tmp_path: Path
@@ -78,11 +71,15 @@ def test_the_fans_own_tests_pass_on_a_distributions_kernel(
         guest.run("/usr/bin/mkdir", "/tests")
         guest.run("/usr/bin/tar", "-xf", "/tmp/tests.tar", "-C", "/tests")
         release = guest.run("/usr/bin/uname", "-r").stdout.strip()
-        # At the same time, since the guest has more than one core.
-        running = [spawn_tests(guest, name) for name in FILES[backports]]
-        for spawned in running:
-            done = guest.wait(spawned, TIMEOUT)
-            print(release, done.stdout, done.stderr, sep="\n")
-            # Nothing but that some passed: none failed, and none was skipped or left out.
-            last = done.stdout.rstrip().splitlines()[-1]
-            assert re.fullmatch(r"=+ \d+ passed in .* =+", last), f"Linux {release}: {last}"
+        done = guest.run(
+            *("/usr/bin/env", "--chdir=/tests", "PYTHONPATH=site:lib/fannet/src"),
+            *("/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "--tb=short"),
+            *("--numprocesses=auto", "--dist=loadfile"),  # a process for each of its cores
+            *(f"{FOLDER}/{name}" for name in FILES[backports]),
+            check=False,
+            timeout=TIMEOUT,
+        )
+        print(release, done.stdout, done.stderr, sep="\n")
+        # Nothing but that some passed: none failed, and none was skipped or left out.
+        last = done.stdout.rstrip().splitlines()[-1]
+        assert re.fullmatch(r"=+ \d+ passed in .* =+", last), f"Linux {release}: {last}"

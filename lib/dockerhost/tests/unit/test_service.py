@@ -48,8 +48,8 @@ class Machine:
         lines = []
         for name in asked.removeprefix("--property=").split(","):
             values = self.properties.get(name, "")
-            for value in values if isinstance(values, list) else [values]:
-                lines.append(f"{name}={value}")
+            each = values if isinstance(values, list) else [values]
+            lines += [f"{name}={value}" for value in each]
         return "\n".join(lines) + "\n"
 
     def connect(self, **_: Any) -> Machine:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator
 from difflib import ndiff
 from pathlib import Path
 from typing import Any
@@ -127,7 +126,7 @@ def kinds(folder: Path) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def seen(juju: jubilant.Juju, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def seen(juju: jubilant.Juju, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the charm wrote down here."""
     charms, found = (tmp_path_factory.mktemp(name) for name in ("probes", "seen"))
     pack_probe(charms, PROBE)
@@ -147,7 +146,7 @@ def seen(juju: jubilant.Juju, tmp_path_factory: pytest.TempPathFactory) -> Itera
     kit.command("localmodel", "tick", "--model", juju.model)
     for upper in (kit.home() / "machines").glob("*/upper/var/tmp/probe"):
         shutil.copytree(upper, found, dirs_exist_ok=True)
-    yield found
+    return found
 
 
 @pytest.mark.parametrize("there", UNITS)

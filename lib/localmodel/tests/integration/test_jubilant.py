@@ -266,7 +266,8 @@ def test_a_temporary_model_is_gone_afterwards(juju: jubilant.Juju, charms: Path)
     with jubilant.temp_model() as other:
         other.deploy(pack(charms, "passing"))
         name = other.model
-        assert name and name in juju.cli("models", include_model=False)
+        assert name
+        assert name in juju.cli("models", include_model=False)
         assert other.status().apps["passing"].units["passing/0"].juju_status.current == "idle"
     assert name not in juju.cli("models", include_model=False)
     with pytest.raises(jubilant.CLIError, match="not found"):

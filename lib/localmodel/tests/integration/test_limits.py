@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import jubilant
@@ -27,12 +26,12 @@ def patched(change: str, *argv: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def machine(other_instance: None) -> Iterator[jubilant.Juju]:
+def machine(other_instance: None) -> jubilant.Juju:
     """A model with one machine on an instance that the test takes down."""
     kit.command("juju", "add-model", "limits")
     juju = jubilant.Juju(model="limits")
     juju.cli("add-machine")
-    yield juju
+    return juju
 
 
 #: In a user namespace, which has a limit of its own: takes $2 instances, asks for $1 machines.
@@ -75,7 +74,8 @@ def test_a_machine_for_which_there_are_too_few_is_not_booted(machine: jubilant.J
     refusal = patched(few, "up")
     assert refusal.returncode == 1
     (line,) = refusal.stderr.splitlines()
-    assert line.startswith("ERROR ") and "sysctl -w fs.inotify.max_user_instances=" in line
+    assert line.startswith("ERROR ")
+    assert "sysctl -w fs.inotify.max_user_instances=" in line
     assert machine.status().machines["0"].juju_status.current == "started"
 
 
@@ -118,7 +118,8 @@ def test_a_boot_that_hangs_is_begun_once_more_and_then_told_with_its_console(
         f"ERROR machine {name} did not boot, tried 2 times; its console is in {console}, and the"
         " next command tries again\n"
     )
-    assert "the boot waits for: " in console.read_text() and "hang.service" in console.read_text()
+    assert "the boot waits for: " in console.read_text()
+    assert "hang.service" in console.read_text()
     assert patched(soon, "up").returncode == 0
     assert machine.ssh(0, "wc -l </var/boots") == "4\n"
     assert machine.ssh(0, "systemctl is-system-running") == "running\n"

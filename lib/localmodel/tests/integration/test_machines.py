@@ -6,7 +6,6 @@ import os
 import re
 import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import jubilant
@@ -158,17 +157,18 @@ def test_what_is_mounted_in_a_machines_folder_is_kept_and_told(
         (within / "precious").touch()
         refusal = kit.command("localmodel", "down", "--purge", check=False)
         assert refusal.returncode == 1
-        assert str(within) in refusal.stderr and "different device" in refusal.stderr
+        assert str(within) in refusal.stderr
+        assert "different device" in refusal.stderr
         assert (within / "precious").exists()
     finally:
         output("/usr/bin/umount", str(within))
 
 
 @pytest.fixture
-def cleared(other_instance: None) -> Iterator[jubilant.Juju]:
+def cleared(other_instance: None) -> jubilant.Juju:
     """A model with one machine and a unit on an instance that the test takes down."""
     kit.command("juju", "add-model", "short-lived")
-    yield jubilant.Juju(model="short-lived")
+    return jubilant.Juju(model="short-lived")
 
 
 def test_down_and_up_bring_machines_back_and_start_their_units(

@@ -58,7 +58,8 @@ class CommandLine:
         """Run a command that must be refused in one line; the line."""
         result = self(*argv, program=program)
         assert (result.code, result.out) == (1, "")
-        assert result.err.startswith("ERROR ") and result.err.endswith("\n")
+        assert result.err.startswith("ERROR ")
+        assert result.err.endswith("\n")
         assert result.err.count("\n") == 1
         return result.err.removeprefix("ERROR ").rstrip("\n")
 

@@ -59,8 +59,10 @@ class Running:
     def refusal(self, name: str, *argv: str, stdin: str = "") -> str:
         """What a tool says when it refuses; it must."""
         answer = self.call(name, *argv, stdin=stdin)
-        assert answer.code in (1, 2) and answer.stdout == ""
-        assert answer.stderr.startswith("ERROR ") and answer.stderr.endswith("\n")
+        assert answer.code in (1, 2)
+        assert answer.stdout == ""
+        assert answer.stderr.startswith("ERROR ")
+        assert answer.stderr.endswith("\n")
         return answer.stderr
 
     def end(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +163,7 @@ LINES, METHODS = record()
 
 
 @pytest.fixture
-def parsed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, argparse.Namespace]]]:
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, argparse.Namespace]]:
     """What reaches the verbs, which are not run."""
     import localmodel.cli.applications
     import localmodel.cli.models
@@ -179,7 +178,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, argparse
 
     commands = {name: note(command) for name, command in registry.commands.items()}
     monkeypatch.setattr(registry, "commands", commands)
-    yield found
+    return found
 
 
 def test_every_method_of_jubilant_is_called_here() -> None:
@@ -269,7 +268,8 @@ def test_jubilant_keeps_secrets(juju: InProcess) -> None:
     assert juju.show_secret(uri, reveal=True).content == {"key": "two"}
     assert juju.show_secret("token", reveal=True, revision=1).content == {"key": "one"}
     revisions = juju.show_secret(uri, revisions=True).revisions
-    assert revisions is not None and [r.revision for r in revisions] == [1, 2]
+    assert revisions is not None
+    assert [r.revision for r in revisions] == [1, 2]
     juju.remove_secret(uri, revision=2)
     juju.update_secret(uri, {"key": "three"})
     assert juju.show_secret("token", reveal=True).content == {"key": "three"}

@@ -123,7 +123,8 @@ def check_rest(model: Model) -> None:
     for unit in model.units.values():
         assert unit.app in model.apps
         assert unit.machine in model.machines
-        assert unit.life == "alive" and unit.pending is None
+        assert unit.life == "alive"
+        assert unit.pending is None
         assert unit.local.charm == model.apps[unit.app].sha256
         assert unit.principal is None or unit.principal in model.units
         assert (unit.principal is not None) == model.apps[unit.app].subordinate

@@ -70,7 +70,8 @@ def test_an_answer_comes_back_on_standard_output(charm: Charm) -> None:
 def test_a_refusal_comes_back_on_standard_error_with_its_exit_code(charm: Charm) -> None:
     done = charm.call("relation-list", "--format=json", "-r", "x:99")
     assert (done.returncode, done.stdout) == (2, b"")
-    assert done.stderr.startswith(b"ERROR ") and b"relation not found" in done.stderr
+    assert done.stderr.startswith(b"ERROR ")
+    assert b"relation not found" in done.stderr
     assert charm.call("action-get").returncode == 1
 
 
@@ -130,10 +131,12 @@ def test_a_tool_of_another_hook_is_refused(charm: Charm) -> None:
 def test_a_tool_outside_of_a_hook_says_so(charm: Charm) -> None:
     charm.environment["JUJU_AGENT_SOCKET_ADDRESS"] += "-gone"
     done = charm.call("is-leader")
-    assert done.returncode != 0 and b"ERROR is-leader: no agent at" in done.stderr
+    assert done.returncode != 0
+    assert b"ERROR is-leader: no agent at" in done.stderr
     del charm.environment["JUJU_AGENT_SOCKET_ADDRESS"]
     done = charm.call("is-leader")
-    assert done.returncode != 0 and b"ERROR is-leader runs in a hook only" in done.stderr
+    assert done.returncode != 0
+    assert b"ERROR is-leader runs in a hook only" in done.stderr
 
 
 def test_a_reboot_now_stops_the_charm(related: World, tmp_path: Path) -> None:

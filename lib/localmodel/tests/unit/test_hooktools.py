@@ -128,7 +128,8 @@ def test_a_follower_may_read_its_applications_settings_and_not_write_them(
     relation = database(follower)
     assert follower.json("relation-get", "-r", relation, "--app", "-", "web") == {}
     says = follower.refusal("relation-set", "-r", relation, "--app", "a=b")
-    assert "permission denied" in says and "not the leader" in says
+    assert "permission denied" in says
+    assert "not the leader" in says
 
 
 def test_a_follower_may_not_read_or_set_its_applications_status(follower: Running) -> None:

@@ -238,7 +238,8 @@ def test_an_interrupted_hook_runs_again_before_anything_else(attached: World) ->
     unit = attached.model.units["search/0"]
     attached.configure("search", image="x")
     hook = attached.next(unit)
-    assert hook is not None and hook.name == "config-changed"
+    assert hook is not None
+    assert hook.name == "config-changed"
     attached.begin(unit, hook)
     attached.configure("search", image="y")
     assert attached.settle() == [("search/0", "config-changed")]

@@ -61,7 +61,8 @@ def test_an_applications_secret_expires_on_its_leader_only(pair: World) -> None:
     secret.revisions[1].expires = pair.now + 200
     pair.now += 200
     hook = pair.next(pair.model.units["web/0"])
-    assert hook is not None and (hook.name, hook.revision) == ("secret-expired", 1)
+    assert hook is not None
+    assert (hook.name, hook.revision) == ("secret-expired", 1)
     assert pair.settle() == [("web/0", "secret-expired")]
     assert pair.settle() == []
 

@@ -107,7 +107,8 @@ def test_the_table_indents_subordinates_under_their_principal(related: World) ->
     columns = [lines[start].index(c) for c in ("Workload", "Agent", "Public address")]
     for unit in units:
         assert all(unit[c - 1] == " " and unit[c] != " " for c in columns)
-    assert "App" in names and "Machine" in names
+    assert "App" in names
+    assert "Machine" in names
     assert all(line == line.rstrip() for line in lines)
 
 

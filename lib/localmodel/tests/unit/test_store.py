@@ -149,7 +149,8 @@ def test_a_reader_sees_the_last_commit_while_a_writer_writes(
     for thread in threads:
         thread.join()
     assert torn == []
-    assert seen and max(seen) <= 99
+    assert seen
+    assert max(seen) <= 99
 
 
 def test_writes_from_several_threads_are_all_kept(store: Store, model: Model) -> None:

@@ -26,7 +26,8 @@ def test_a_network_is_read_back_from_its_text_or_refused_by_name(
         assert parse_underlay(str(network)) == network
     except LocalModelError as e:
         assert network.overlaps(ipaddress.IPv4Network("10.0.2.0/24"))
-        assert str(network) in str(e) and DEFAULT in str(e)
+        assert str(network) in str(e)
+        assert DEFAULT in str(e)
 
 
 @given(st.text())
@@ -68,7 +69,8 @@ def test_the_lowest_free_address_is_given(
         assert f"underlay {network} is full" in str(e)
         assert all(str(h) in taken for h in list(network.hosts())[1:])
         return
-    assert address in network and str(address) not in taken
+    assert address in network
+    assert str(address) not in taken
     assert address not in (network.network_address, network.broadcast_address)
     assert str(address) != gateway(network)
     lower = map(ipaddress.IPv4Address, range(int(network[2]), int(address)))

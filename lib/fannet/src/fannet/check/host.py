@@ -90,14 +90,14 @@ def _check_device(state: FanState, device: str) -> list[Finding]:
     own = next((a for a in read_addresses() if a.address == fan.host), None)
     if own and own.prefixlen < fan.mapping.underlay.prefixlen:
         found.append(_explain_prefix(own, fan))
-    for mac in probes.ask_arp(device, IPv4Address(0), fan.host):
-        found.append(
-            problem(
-                f"another host on {device} has the address {fan.host} too, with the MAC address "
-                f"{mac}: both own the slice {fan.slice}",
-                "give one of the two another address, and run fanctl up on it",
-            )
+    found += [
+        problem(
+            f"another host on {device} has the address {fan.host} too, with the MAC address "
+            f"{mac}: both own the slice {fan.slice}",
+            "give one of the two another address, and run fanctl up on it",
         )
+        for mac in probes.ask_arp(device, IPv4Address(0), fan.host)
+    ]
     return found
 
 

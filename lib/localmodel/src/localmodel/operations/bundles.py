@@ -173,8 +173,8 @@ def _pairs(bundle: Bundle) -> list[tuple[str, str]]:
     found = []
     for relation in bundle.relations:
         one, other = relation
-        for side in [other] if isinstance(other, str) else other:
-            found.append((str(one), side))
+        sides = [other] if isinstance(other, str) else other
+        found += [(str(one), side) for side in sides]
     return found
 
 
@@ -262,14 +262,18 @@ def _check(path: Path, bundle: Bundle) -> None:
                 problems.append(f'application "{name}" has invalid placement "{directive}"')
         if (spec.num_units or 0) < 0:
             problems.append(f'application "{name}" has negative num_units')
-    for number in bundle.machines:
-        if number not in used:
-            problems.append(f'machine "{number}" is not referred to by a placement directive')
+    problems += [
+        f'machine "{number}" is not referred to by a placement directive'
+        for number in bundle.machines
+        if number not in used
+    ]
     for relation in bundle.relations:
         if len(relation) != 2:
             problems.append(f"relation {relation} must name two endpoints")
             continue
-        for side in _sides(relation) - set(bundle.applications):
-            problems.append(f'relation {relation} refers to application "{side}" not defined')
+        problems += [
+            f'relation {relation} refers to application "{side}" not defined'
+            for side in _sides(relation) - set(bundle.applications)
+        ]
     if problems:
         raise LocalModelError(f"cannot deploy bundle {path}: " + "; ".join(problems))

@@ -131,8 +131,8 @@ def test_publish_without_an_image_says_how_to_attach_one(
 def test_publish_refuses_names_that_a_registry_refuses(
     params: dict[str, str], context: testing.Context[Any], machine: Machine, tmp_path: Path
 ) -> None:
+    action = context.on.action("publish", params=DEFAULTS | params)
     with pytest.raises(testing.ActionFailed, match="allowed are"):
-        action = context.on.action("publish", params=DEFAULTS | params)
         context.run(action, attach(tmp_path, "archive"))
     assert not machine.published
 

@@ -45,7 +45,7 @@ class PackError(Exception):
 
 
 class UnknownCharmError(PackError):
-    """A name that is no charm of this repository."""
+    """A name that is not a charm of this repository."""
 
 
 class BuildError(PackError):
@@ -101,7 +101,7 @@ def _read_metadata(charm: Path) -> dict[str, Any]:
     try:
         metadata = yaml.safe_load(file.read_text())
     except yaml.YAMLError as error:
-        raise PackError(f"{charm.name}/charmcraft.yaml is no valid YAML: {error}") from error
+        raise PackError(f"{charm.name}/charmcraft.yaml is not valid YAML: {error}") from error
     if not isinstance(metadata, dict):
         raise PackError(f"{charm.name}/charmcraft.yaml must hold keys and values")
     return metadata
@@ -147,7 +147,7 @@ def pack(names: Iterable[str] = (), progress: Progress | None = None) -> dict[st
     time on two processors.
 
     Raises:
-        UnknownCharmError: a name is no charm of this repository.
+        UnknownCharmError: a name is not a charm of this repository.
         BuildError: charmcraft or uv failed.
         PackError: a charm's own files are wrong.
     """

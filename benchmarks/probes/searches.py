@@ -151,7 +151,7 @@ def insist(engine: Engine, path: str) -> None:
 
 
 def restart(name: str) -> None:
-    """Let one search begin anew from its checkpoint, and pause the others.
+    """Let one search start again from its checkpoint, and pause the others.
 
     A process keeps the memory that it was given, and where that lies decides how fast it is.
     """

@@ -217,7 +217,7 @@ class FanCharm(ops.CharmBase):
         if peer is None:
             names = ", ".join(each.unit for each in reachable) or "none"
             event.fail(
-                f"parameter unit: {params.unit} is no unit on another machine of this fan; "
+                f"parameter unit: {params.unit} is not a unit on another machine of this fan; "
                 f"there are: {names}"
             )
             return

@@ -77,7 +77,7 @@ def _open(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     """Open a member; of a link, what it points to within the archive."""
     file = tar.extractfile(member)
     if file is None:
-        raise ValueError(f"{member.name} is no file")
+        raise ValueError(f"{member.name} is not a regular file")
     return file
 
 

@@ -108,7 +108,7 @@ class Config(pydantic.BaseModel):
         name = value.strip()
         if len(name) > _NAME_LIMIT or not name.isprintable():
             raise ValueError(
-                f"{value!r} is no name; give up to {_NAME_LIMIT} characters, one line"
+                f"{value!r} is not a name; give up to {_NAME_LIMIT} characters, one line"
             )
         return name
 
@@ -131,7 +131,7 @@ class Config(pydantic.BaseModel):
         # The machine's own network is none for a container that is not trusted.
         if value in ("host", "default") or not _NETWORK.fullmatch(value):
             raise ValueError(
-                f"{value!r} is no name of a Docker network of its own; give one such as fan, "
+                f"{value!r} is not the name of a Docker network of its own; give one such as fan, "
                 "or leave it empty"
             )
         return value

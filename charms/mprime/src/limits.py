@@ -21,7 +21,7 @@ def parse_size(text: str) -> int:
     """
     match = _MEMORY.fullmatch(text.strip())
     if not match:
-        raise ValueError(f"{text!r} is no size; give a number and K, M or G: 256M")
+        raise ValueError(f"{text!r} is not a size; give a number and K, M or G: 256M")
     size = int(match[1]) * _UNITS[match[2].upper()]
     if size < _LEAST_MEMORY:
         raise ValueError(f"{text!r} is too little; give 6M or more")
@@ -39,7 +39,7 @@ def parse_cpuset(text: str) -> frozenset[int]:
         match = _CORES.fullmatch(part.strip())
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if first > last:
-            raise ValueError(f"{text!r} is no list of cores; give numbers and ranges: 0-1,3")
+            raise ValueError(f"{text!r} is not a list of cores; give numbers and ranges: 0-1,3")
         cores.update(range(first, last + 1))
     return frozenset(cores)
 

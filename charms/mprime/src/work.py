@@ -92,7 +92,7 @@ def check_exponent(exponent: int) -> int:
     if not is_prime(exponent):
         factor = find_factor(exponent)
         raise ValueError(
-            f"{exponent} is {factor} * {exponent // factor}, so 2^{exponent} - 1 is no prime; "
+            f"{exponent} is {factor} * {exponent // factor}, so 2^{exponent} - 1 is not prime; "
             "give a prime exponent"
         )
     return exponent
@@ -113,7 +113,7 @@ def parse_exponents(text: str) -> tuple[int, ...]:
     for word in words:
         match = _NUMBER.fullmatch(word)
         if not match:
-            raise ValueError(f"{word[:40]!r} is no exponent; {_ALLOWED}")
+            raise ValueError(f"{word[:40]!r} is not an exponent; {_ALLOWED}")
         found.append(check_exponent(int(match[1])))
     return tuple(dict.fromkeys(found))
 
@@ -126,7 +126,7 @@ def parse_worktodo(text: str) -> tuple[Assignment, ...]:
     and headers such as `[Worker #1]` are passed over.
 
     Raises:
-        ValueError: it is no such list, or an exponent is no prime, or listed for two tests.
+        ValueError: it is no such list, or an exponent is not prime, or listed for two tests.
     """
     found: list[Assignment] = []
     for line in map(str.strip, text.splitlines()):
@@ -142,7 +142,7 @@ def parse_worktodo(text: str) -> tuple[Assignment, ...]:
                 )
             found.append(Assignment(check_exponent(int(match[1])), Kind.PRP))
         elif "=" in line:
-            raise ValueError(f"{line[:40]!r} is no line of a work list; {_ALLOWED}")
+            raise ValueError(f"{line[:40]!r} is not a line of a work list; {_ALLOWED}")
         elif line.strip(","):
             found += map(Assignment, parse_exponents(line))
     if len(found) > _MANY:

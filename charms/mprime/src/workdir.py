@@ -127,7 +127,7 @@ class WorkDirectory:
             yield name, self.read(name, limit)
 
     def read(self, name: str, limit: int = _LIMIT) -> str:
-        """Return the end of a file; empty if there is no ordinary file.
+        """Return the end of a file; empty if there is not a regular file.
 
         Args:
             name: the file's.
@@ -156,7 +156,7 @@ class WorkDirectory:
         with os.fdopen(handle, "r+b", buffering=0) as file:
             there = os.fstat(handle)
             if not stat.S_ISREG(there.st_mode):
-                raise OSError(errno.EINVAL, "is no ordinary file", str(self.path / name))
+                raise OSError(errno.EINVAL, "is not a regular file", str(self.path / name))
             if there.st_uid != OWNER:
                 os.fchown(handle, OWNER, OWNER)
             size = there.st_size

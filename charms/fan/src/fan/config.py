@@ -14,7 +14,7 @@ import fannet
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")  # what Docker takes
 _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,14}")  # what LXD takes, as a bridge's name
-# Docker's own networks can't be made anew.
+# Docker's own networks can't be replaced.
 _DOCKERS_OWN = ("bridge", "host", "none", "default")
 _MTU = (576, 65535)
 
@@ -102,8 +102,8 @@ class Config(pydantic.BaseModel):
     def _check_docker_network(cls, value: str) -> str:
         if not _NAME.fullmatch(value) or value in _DOCKERS_OWN:
             raise ValueError(
-                f"{value!r} is no name for it; give up to 63 letters, digits, dots, hyphens and "
-                f"underscores, and none of: {', '.join(_DOCKERS_OWN)}"
+                f"{value!r} is not a name for it; give up to 63 letters, digits, dots, hyphens "
+                f"and underscores, and none of: {', '.join(_DOCKERS_OWN)}"
             )
         return value
 
@@ -111,7 +111,7 @@ class Config(pydantic.BaseModel):
     @classmethod
     def _check_lxd_network(cls, value: str) -> str:
         if not _DEVICE.fullmatch(value):
-            raise ValueError(f"{value!r} is no bridge of LXD's; give its name, such as lxdbr0")
+            raise ValueError(f"{value!r} is not an LXD bridge; give its name, such as lxdbr0")
         return value
 
     @pydantic.model_validator(mode="after")
@@ -172,7 +172,7 @@ def _parse_network(value: str, example: str) -> IPv4Network:
     except ValueError as error:
         reason = str(error).replace(repr(value), "it")
         raise ValueError(
-            f"{value!r} is no IPv4 network ({reason}); give one such as {example}"
+            f"{value!r} is not an IPv4 network ({reason}); give one such as {example}"
         ) from error
     if "/" not in value:
         raise ValueError(f"{value!r} has no prefix length; give one such as {example}")

@@ -63,7 +63,7 @@ def test_added_work_starts_a_search_that_had_none_left(search: Host, act: Act) -
     [
         ({"exponents": "2047"}, "parameter exponents: 2047 is 23 "),
         ({"exponents": "15"}, "parameter exponents: 15 is 3 "),
-        ({"exponents": "many"}, "parameter exponents: 'many' is no exponent"),
+        ({"exponents": "many"}, "parameter exponents: 'many' is not an exponent"),
         ({"exponents": " "}, "parameter exponents: names no exponent"),
         ({"exponents": "44497"}, "parameter exponents: M44497: mlucas runs Lucas-Lehmer tests of"),
         ({"exponents": "110503", "type": "prp"}, "parameter exponents: M110503: mlucas runs PRP"),

@@ -284,7 +284,7 @@ def test_a_work_directory_that_cannot_be_made_blocks(host: Host, run: Run) -> No
 @pytest.mark.parametrize(
     ("config", "told"),
     [
-        ({"image": "Not One"}, "option image: 'Not One' is no image reference"),
+        ({"image": "Not One"}, "option image: 'Not One' is not an image reference"),
         ({"registry-ca": "hello"}, "option registry-ca: holds no certificate"),
         ({"registry-ca": f"-----BEGIN PRIVATE KEY-----{CA}"}, "option registry-ca: holds a priv"),
     ],

@@ -420,7 +420,7 @@ def test_a_proxys_password_is_kept_as_mprime_keeps_it() -> None:
 @pytest.mark.parametrize("proxy", ["http://[broken", "http://proxy.example:many", "http://:80"])
 def test_a_proxy_that_is_no_url_is_told(proxy: str) -> None:
     member = replace(MEMBER, proxy=proxy)
-    assert "http-proxy is no URL" in MPRIME.explain(replace(SETTINGS, primenet=member))
+    assert "http-proxy is not a URL" in MPRIME.explain(replace(SETTINGS, primenet=member))
 
 
 @adapters
@@ -443,6 +443,6 @@ def test_whatever_the_files_say_the_program_gets_its_settings(
 
 def test_a_list_that_is_no_file_is_an_error_with_its_name(work: WorkDirectory) -> None:
     os.mkfifo(work.path / "worktodo.ini")
-    with pytest.raises(OSError, match="is no ordinary file") as caught:
+    with pytest.raises(OSError, match="is not a regular file") as caught:
         start(MLUCAS, work)
     assert caught.value.filename == str(work.path / "worktodo.ini")

@@ -113,10 +113,10 @@ def test_mprime_chooses_its_cores_by_itself(host: Host, run: Run) -> None:
         ("cpus", -1.0, "-1 is out of range; give 0 for all cores, or 0.01 or more"),
         ("cpus", float("nan"), "nan is out of range; give 0 for all cores, or 0.01 or more"),
         ("cpus", 4.5, "4.5 is more than this machine has; give 0 for all, or 0.01 to 4"),
-        ("memory-limit", "much", "'much' is no size; give a number and K, M or G: 2"),
+        ("memory-limit", "much", "'much' is not a size; give a number and K, M or G: 2"),
         ("memory-limit", "5M", "'5M' is too little; give 6M or more"),
         ("memory-limit", "99G", "101376M is more than this machine has; give 24576M or less"),
-        ("cpuset", "one", "'one' is no list of cores; give numbers and ranges: 0-1,3"),
+        ("cpuset", "one", "'one' is not a list of cores; give numbers and ranges: 0-1,3"),
         ("cpuset", "3-4", "this machine has no core 4; give some of 0-3"),
     ],
 )

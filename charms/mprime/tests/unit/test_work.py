@@ -80,7 +80,7 @@ def test_exponents_are_read_in_their_order_and_once(text: str, exponents: tuple[
     ("text", "told"),
     [
         ("", "names no exponent"),
-        ("12three", "'12three' is no exponent"),
+        ("12three", "'12three' is not an exponent"),
         ("2047", "2047 is 23 "),
         ("3 " * 1001, "has 1001 exponents; give up to 1000"),
     ],
@@ -108,8 +108,8 @@ def test_a_work_list_takes_exponents_and_the_lines_of_gimps() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("Pminus1=1,2,3,-1,5,6", "'Pminus1=1,2,3,-1,5,6' is no line of a work list"),
-        ("PRP=1,3,5,-1", "is no line of a work list"),
+        ("Pminus1=1,2,3,-1,5,6", "'Pminus1=1,2,3,-1,5,6' is not a line of a work list"),
+        ("PRP=1,3,5,-1", "is not a line of a work list"),
         ("Test=15", "15 is 3 "),
         ("11\nPRP=1,2,11,-1", "M11 is listed for a Lucas-Lehmer test and for a PRP test"),
         ("3\n" * 1001, "has 1001 exponents"),

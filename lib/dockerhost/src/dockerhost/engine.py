@@ -94,7 +94,7 @@ class Engine:
             progress: called with the engine's own words, such as `Pull complete`.
 
         Raises:
-            InvalidReferenceError: the text is no image reference.
+            InvalidReferenceError: the text is not an image reference.
             UnauthorizedError: the registry wants credentials, or others.
             ImageError: the engine or the registry refused otherwise.
         """

@@ -52,7 +52,7 @@ class TrustError(DockerHostError):
 
 
 class InvalidReferenceError(DockerHostError, ValueError):
-    """A text is no image reference."""
+    """A text is not an image reference."""
 
 
 class InvalidCertificateError(DockerHostError, ValueError):

@@ -138,7 +138,7 @@ class Networks:
             )
         if there.containers and not detach:
             raise NetworkError(
-                f"Docker network {name} must be removed or made anew, and containers are attached "
+                f"Docker network {name} must be removed or replaced, and containers are attached "
                 f"to it: {', '.join(there.containers)}; take each off it "
                 f"(docker network disconnect --force {name} CONTAINER), "
                 "and connect it again afterwards"

@@ -94,7 +94,7 @@ def check_registry(host_port: str) -> str:
     """
     if not _REGISTRY.fullmatch(host_port):
         raise InvalidReferenceError(
-            f"{host_port!r} is no registry; write HOST or HOST:PORT, such as 172.30.0.5:5000"
+            f"{host_port!r} is not a registry; write HOST or HOST:PORT, such as 172.30.0.5:5000"
         )
     return host_port
 
@@ -109,6 +109,6 @@ def _split_registry(name: str) -> tuple[str, str]:
 
 def _refuse(text: str, why: str) -> InvalidReferenceError:
     return InvalidReferenceError(
-        f"{text!r} is no image reference: {why}; "
+        f"{text!r} is not an image reference: {why}; "
         "write REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@sha256:…"
     )

@@ -40,7 +40,7 @@ def find_underlay(text: str) -> tuple[IPv4Address, IPv4Network]:
         network = IPv4Network(text, strict=False)
     except (AddressValueError, NetmaskValueError):
         if where.replace(".", "").isdigit():
-            raise MappingError(f"underlay {text!r} is no IPv4 network; {FORM}") from None
+            raise MappingError(f"underlay {text!r} is not an IPv4 network; {FORM}") from None
         host = _find_on_device(where)
         return host, IPv4Network(f"{host}/{length}", strict=False)
     host = IPv4Address(where)

@@ -61,7 +61,7 @@ def start_dhcp(fan: Fan, mtu: int, host_reserve: int, *, again: bool) -> list[st
 
     Args:
         mtu: what clients are told, in bytes.
-        again: whether the bridge was changed, so that a server that runs must start anew.
+        again: whether the bridge was changed, so that a running server must restart.
 
     Raises:
         FanError: see check_dhcp.
@@ -136,7 +136,7 @@ def find_dhcp_problems(bridge: str) -> list[str]:
 def _render(fan: Fan, mtu: int, host_reserve: int) -> str:
     first, last = plan_range(fan, host_reserve)
     lines = [
-        "# Made by `fanctl up`, which writes it anew.",
+        "# Made by `fanctl up`, which overwrites it.",
         f"{_RESERVE} {host_reserve}",
         f"interface={fan.bridge}",
         "bind-interfaces",  # so that there can be one for each bridge, and others beside them

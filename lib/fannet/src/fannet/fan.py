@@ -21,7 +21,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")  # a network device's nam
 
 @dataclass(frozen=True)
 class Fan:
-    """A fan as this host shall have it.
+    """A fan as this host should have it.
 
     Attributes:
         host: the underlay address of this host; it decides the slice.
@@ -65,7 +65,7 @@ class Fan:
             object.__setattr__(self, "vni", int(self.mapping.overlay.network_address) >> 8)
         if not _NAME.fullmatch(self.bridge):
             raise FanError(
-                f"bridge {self.bridge!r} is no device name; "
+                f"bridge {self.bridge!r} is not a device name; "
                 "use up to 15 letters, digits, dots, hyphens and underscores"
             )
         if not 1 <= self.vni < 1 << 24:

@@ -119,7 +119,7 @@ def parse_entry(words: Sequence[str], *, in_file: bool = False) -> Entry:
         FanError: a word is missing, unknown, given twice, or no number where one must be.
     """
     if len(words) < 2:
-        given = f"{words[0]!r} alone is no fan" if words else "no fan was named"
+        given = f"{words[0]!r} alone is not a fan" if words else "no fan was named"
         raise FanError(f"{given}; give {FORM}")
     overlay, underlay, *flags = words
     settings: dict[str, Any] = {}
@@ -198,7 +198,7 @@ def read_fanfile(path: Path = FANFILE) -> tuple[list[Entry], list[str]]:
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
         raise FanError(f"{path}: {reason}; write one fan a line there: {FORM}") from None
     entries: list[Entry] = []
     errors: list[str] = []

@@ -56,7 +56,7 @@ class Mapping:
         for name, network in (("overlay", self.overlay), ("underlay", self.underlay)):
             if not isinstance(network, IPv4Network):
                 raise MappingError(
-                    f"{name} {network} is no IPv4 network; give one like 10.0.0.0/8"
+                    f"{name} {network} is not an IPv4 network; give one like 10.0.0.0/8"
                 )
             for kind, unusable in _UNUSABLE.items():
                 if network.overlaps(unusable):
@@ -71,7 +71,7 @@ class Mapping:
             )
         if self.shift <= 0:
             raise MappingError(
-                f"overlay {self.overlay} is no larger than underlay {self.underlay}; its prefix "
+                f"overlay {self.overlay} is not larger than underlay {self.underlay}; its prefix "
                 f"must be shorter than /{self.underlay.prefixlen}"
             )
         if self.slice_prefixlen > _LONGEST_SLICE:
@@ -171,7 +171,7 @@ def _parse_network(name: str, text: str) -> IPv4Network:
         network = IPv4Network(text, strict=False)
     except (AddressValueError, NetmaskValueError) as error:
         raise MappingError(
-            f"{name} {text!r} is no IPv4 network; give one like 250.0.0.0/8"
+            f"{name} {text!r} is not an IPv4 network; give one like 250.0.0.0/8"
         ) from error
     address = IPv4Address(text.partition("/")[0])
     if address != network.network_address:

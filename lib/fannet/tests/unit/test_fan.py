@@ -51,9 +51,9 @@ def test_a_bridge_is_named_after_the_part_of_the_overlay_that_counts(
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"bridge": "a name with spaces"}, "is no device name"),
+        ({"bridge": "a name with spaces"}, "is not a device name"),
         ({"bridge": "sixteen-letters-"}, "up to 15"),
-        ({"bridge": "../x"}, "is no device name"),
+        ({"bridge": "../x"}, "is not a device name"),
         ({"vni": -1}, "from 1 to 16777215"),
         ({"vni": 1 << 24}, "from 1 to 16777215"),
         ({"port": 0}, "from 1 to 65535"),

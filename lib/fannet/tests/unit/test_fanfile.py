@@ -79,7 +79,7 @@ def test_a_file_that_is_not_there_says_what_to_write(tmp_path: Path) -> None:
 def test_a_file_that_is_no_text_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "fan"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(FanError, match="it is no text"):
+    with pytest.raises(FanError, match="it is not a text file"):
         read_fanfile(path)
 
 

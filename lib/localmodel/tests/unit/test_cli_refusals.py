@@ -158,7 +158,7 @@ CASES = {
     "add-secret other key": 'key value "key" not valid: give KEY=VALUE',
     "add-secret other key#base64=!": 'key "key#base64"',
     "add-secret other key#file=missing": 'key "key#file"',
-    "add-secret other --file missing": "'missing' is no mapping",
+    "add-secret other --file missing": "'missing' is not a mapping",
     "update-secret none key=x": 'secret "none" not found',
     "update-secret token": "nothing to update",
     "grant-secret none web": 'secret "none" not found',
@@ -213,7 +213,7 @@ def test_no_model_is_selected_at_first(cli: CommandLine) -> None:
 
 def test_whoever_is_not_root_is_told_so(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("localmodel.cli.session.os.geteuid", lambda: 1000)
-    assert "takes root: use sudo" in cli.refusal("status")
+    assert "must run as root; use sudo" in cli.refusal("status")
     assert not cli.paths.database.exists()
 
 

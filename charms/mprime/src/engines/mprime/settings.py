@@ -17,7 +17,7 @@ from engines.transforms import estimate_speed
 
 # A setting of ours, which it passes over and keeps: which settings were written last.
 _MARK = "CharmSettings"
-# It hides a proxy's password under this text, lest somebody read it over a shoulder.
+# It hides a proxy's password under this text, so that nobody reads it over a shoulder.
 _MASK = b"/cgi-bin/pnHttp.exe"
 _LONGEST_PASSWORD = 24  # bytes; it cuts off what is beyond, and says nothing
 # Iterations between two reports; its own choice is the greatest.
@@ -38,7 +38,7 @@ def explain_proxy(proxy: str) -> str:
     except ValueError:
         is_url = False
     if not is_url:
-        return "the model's http-proxy is no URL; give one such as http://proxy.example:3128"
+        return "the model's http-proxy is not a URL; give one such as http://proxy.example:3128"
     length = len(unquote(url.password or "").encode())
     if length > _LONGEST_PASSWORD:
         return (

@@ -114,5 +114,5 @@ def _explain_stranger(
     fans = ", ".join(f"{state.fan.bridge} ({state.fan.mapping})" for state in states)
     return problem(
         f"{peer} is in no fan of this host; there are: {fans}",
-        "if it shall be, take an underlay with a shorter prefix, the same on all hosts",
+        "to include it, take an underlay with a shorter prefix, the same on all hosts",
     )

@@ -139,6 +139,6 @@ def _explain_prefix(own: Address, fan: Fan) -> Finding:
         "warning",
         f"{own.device} is on a /{own.prefixlen}, and the underlay {fan.mapping.underlay} is only "
         "a part of that: hosts of the rest are in no slice",
-        f"if they shall be in the fan: fanctl up {fan.overlay} {own.device}/{own.prefixlen}, "
+        f"to include them: fanctl up {fan.overlay} {own.device}/{own.prefixlen}, "
         "the same prefix on all hosts",
     )

@@ -46,7 +46,7 @@ def _gather(arguments: argparse.Namespace) -> list[str]:
     if arguments.underlay and not arguments.overlay:
         raise FanError("an underlay alone names no fan; give -o OVERLAY")
     if arguments.overlay and arguments.words and arguments.words[0] not in FLAGS:
-        raise FanError(f"{arguments.words[0]!r} is no flag, and -o names the overlay")
+        raise FanError(f"{arguments.words[0]!r} is not a flag, and -o names the overlay")
     for name, flag in FLAGS.items():
         if given := getattr(arguments, name.replace("-", "_")):
             words += [name, given] if flag.value else [name]
@@ -122,7 +122,7 @@ def parse_overlay(text: str) -> IPv4Network:
     try:
         return IPv4Network(text)
     except ValueError as error:
-        raise FanError(f"overlay {text!r} is no network: {error}") from None
+        raise FanError(f"overlay {text!r} is not a network: {error}") from None
 
 
 def run_down(arguments: argparse.Namespace) -> int:

@@ -226,5 +226,5 @@ def _add_words(verb: argparse.ArgumentParser, help_: str) -> None:
 
 def _read_seconds(text: str) -> float:
     if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
     return float(text)

@@ -143,7 +143,7 @@ def destroy_model(args: argparse.Namespace) -> None:
     if left.machines or left.units:
         stuck = ", ".join(u.name for u in left.units.values() if u.failures) or "its units"
         raise LocalModelError(
-            f'model "{model.name}" is not gone yet: {stuck} failed a hook; mend and run'
+            f'model "{model.name}" is not gone yet: {stuck} failed a hook; repair it and run'
             " juju resolved UNIT, or give --force"
         )
     with hold_lock(store.paths):

@@ -28,7 +28,7 @@ INTERRUPTED = 130
 def open_store() -> Store:
     """The store of this host. Raises: LocalModelError if this is not root."""
     if os.geteuid() != 0:
-        raise LocalModelError("the local model makes machines, which takes root: use sudo")
+        raise LocalModelError("the local model makes machines, so it must run as root; use sudo")
     store = Store(default_paths())
     if not store.setting("underlay"):
         store.set("underlay", underlay.DEFAULT)

@@ -34,7 +34,7 @@ def read_content(pairs: Sequence[str], file: str | None) -> dict[str, str]:
         try:
             content |= yaml.safe_load(Path(file).read_text()) or {}
         except (OSError, yaml.YAMLError, TypeError, ValueError) as e:
-            raise LocalModelError(f"secret file {file!r} is no mapping in YAML: {e}") from e
+            raise LocalModelError(f"secret file {file!r} is not a mapping in YAML: {e}") from e
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:

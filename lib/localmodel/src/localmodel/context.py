@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from localmodel import quirks
 from localmodel.charms import Meta
 from localmodel.resolver import effective_config
 from localmodel.state import (
@@ -50,6 +51,10 @@ class Files(Protocol):
 
     def read(self, path: str) -> bytes:
         """A file's content. Raises: OSError."""
+        ...
+
+    def has(self, path: str) -> bool:
+        """Whether there is such a file."""
         ...
 
     def place(self, path: str, source: Path) -> None:
@@ -288,7 +293,7 @@ class HookContext:
         known = {e.name for e in self.meta.endpoints(self.unit.app)} | set(self.meta.bindings)
         if binding not in known:
             raise ToolError(f'no network config found for binding "{binding}"')
-        address = self.machine.address
+        address = quirks.unit_address(self.machine)
         underlay = self.store.setting("underlay")
         return {
             "bind-addresses": [

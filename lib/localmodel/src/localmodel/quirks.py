@@ -8,7 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from localmodel.state import Application, Unit
+    from collections.abc import Mapping, Sequence
+
+    from localmodel.charms import Option
+    from localmodel.state import Application, Machine, Unit
+
+DOCKER_BRIDGE = "docker0"
+_DOCKER_ADDRESS = "172.17.0.1"
 
 
 def loses_stop(unit: Unit) -> bool:
@@ -26,3 +32,40 @@ def sees_beyond_its_container(unit: Unit, other: Application) -> bool:
     A subordinate gets hooks for principals on other machines, and of other applications.
     """
     return unit.principal is not None and not other.subordinate
+
+
+def misses_reset(values: Mapping[str, object], reset: Sequence[str]) -> bool:
+    """Whether no unit is told of a change of options.
+
+    What is only reset fires no `config-changed`. The next hook, such as `update-status`, sees it.
+    """
+    return bool(reset) and not values
+
+
+def tells_twice(values: Mapping[str, object]) -> bool:
+    """Whether a change of options fires `config-changed` twice, as setting some often does."""
+    return bool(values)
+
+
+def refuses_text(option: Option) -> bool:
+    """Whether `deploy --config NAME=VALUE` can't set an option; a file, a bundle and `config` can.
+
+    The words reach the controller as texts, and a text is never a float.
+    """
+    return option.type == "float"
+
+
+def unit_address(machine: Machine) -> str:
+    """What a unit is told to be its machine's address, and others are told.
+
+    Of all the addresses of a machine Juju takes the one of Docker's bridge, once it is there.
+    """
+    return _DOCKER_ADDRESS if machine.docker else machine.address
+
+
+def ignores_force_units() -> bool:
+    """Whether `refresh --force-units` leaves a unit in error on the code that it has.
+
+    Status shows the new revision; the unit runs it once it is resolved, as without the option.
+    """
+    return True

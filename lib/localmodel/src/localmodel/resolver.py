@@ -95,7 +95,8 @@ def apply_hook(model: Model, unit: Unit, hook: Hook, meta: Meta, now: float) -> 
             local.modified = model.apps[unit.app].modified
             local.config = None
         case "config-changed":
-            local.config = config_digest(model, unit, meta)
+            local.config = None if local.echo else config_digest(model, unit, meta)
+            local.echo = False
         case "leader-elected":
             local.leader = True
         case "start":

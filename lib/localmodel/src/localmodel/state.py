@@ -73,6 +73,7 @@ class Local(Struct):
         charm: SHA-256 of the charm whose files the unit runs, None before install.
         modified: the application's `modified` when install or upgrade-charm last ran.
         config: digest of the configuration last announced by config-changed.
+        echo: whether config-changed comes once more after the next one.
         boot: the machine's boot in which start last ran, None before the first start.
         updated: when update-status last ran, in seconds since the epoch.
         secrets: the newest revision of each tracked secret that secret-changed has announced.
@@ -81,6 +82,7 @@ class Local(Struct):
     charm: str | None = None
     modified: int = 0
     config: str | None = None
+    echo: bool = False
     boot: str | None = None
     started: bool = False
     stopped: bool = False
@@ -162,6 +164,7 @@ class Machine(Struct):
     Attributes:
         boot: identifies its present boot, None while it is down.
         ready: the boot that was last seen to its end; hooks run in no other.
+        docker: whether it has Docker's bridge.
     """
 
     number: str
@@ -170,6 +173,7 @@ class Machine(Struct):
     life: Life = "alive"
     boot: str | None = None
     ready: str | None = None
+    docker: bool = False
     status: Status = field(default_factory=lambda: Status("pending"))
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from localmodel import quirks
 from localmodel.charms import read_meta
 from localmodel.host.template import host_release
 from localmodel.state import (
@@ -107,7 +108,7 @@ def unit_status(model: Model, unit: Unit) -> dict[str, Any]:
     if unit.ports:
         shown["open-ports"] = unit.ports
     if unit.machine in model.machines:
-        shown["public-address"] = model.machines[unit.machine].address
+        shown["public-address"] = quirks.unit_address(model.machines[unit.machine])
     if subordinates := model.subordinates_of(unit.name):
         shown["subordinates"] = {s.name: unit_status(model, s) for s in subordinates}
     return shown
@@ -260,7 +261,7 @@ def unit_document(model: Model, unit: Unit) -> dict[str, Any]:
             "workload-version": app.version,
             "machine": unit.machine,
             "opened-ports": unit.ports,
-            "public-address": model.machines[unit.machine].address,
+            "public-address": quirks.unit_address(model.machines[unit.machine]),
             "charm": f"{app.charm}-{app.revision}",
             "leader": app.leader == unit.name,
             "life": unit.life,

@@ -114,6 +114,13 @@ def test_configuration_is_set_from_words_and_files(model: CommandLine) -> None:
     assert model.model().apps["web"].options == {"port": 90}
 
 
+def test_a_bundle_that_has_a_name_is_deployed_with_a_warning(model: CommandLine) -> None:
+    Path("named.yaml").write_text("name: pair\napplications: {web: {charm: web}}\n")
+    assert "WARNING a bundle has no field name" in model("deploy", "./named.yaml").err
+    Path("plain.yaml").write_text("applications: {web: {charm: web}}\n")
+    assert "WARNING" not in model("deploy", "./plain.yaml").err
+
+
 def test_a_deployments_configuration_file_is_read_by_the_applications_name(
     model: CommandLine,
 ) -> None:

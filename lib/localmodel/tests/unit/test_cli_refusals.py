@@ -56,6 +56,7 @@ CASES = {
     "deploy web web-1": 'invalid application name "web-1"',
     "deploy web two --config prot=1": 'unknown option "prot": charm "web" has debug, motto',
     "deploy web two --config port=http": 'option "port" expected int, got "http"',
+    "deploy web two --config share=0.5": 'option "share" expected float, got "0.5"',
     "deploy web two --config debug": "debug",
     "deploy web two --config title=@missing": 'option "title"',
     "deploy web two --resource pag=x": 'unrecognized resource "pag": charm "web" has image, page',

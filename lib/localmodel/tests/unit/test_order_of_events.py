@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lib.localmodel.tests.unit.driver import World, of
 from lib.localmodel.tests.unit.packing import pack
+from localmodel.operations import applications
 from localmodel.state import Bag, Hook, Model, Unit
 
 SUBORDINATE_ARRIVES = [
@@ -170,19 +171,36 @@ def test_each_units_bag_holds_its_address(attached: World) -> None:
     assert relation.bags["search/0"].data == expected
 
 
-def test_one_config_changed_follows_each_change(attached: World) -> None:
+def test_config_changed_follows_each_change_twice(attached: World) -> None:
     attached.configure("search", image="mprime")
-    assert attached.settle() == [("search/0", "config-changed")]
+    assert attached.settle() == [("search/0", "config-changed")] * 2
     attached.configure("search", image="mprime")
     assert attached.settle() == []
     attached.configure("search", image="mlucas")
-    assert attached.settle() == [("search/0", "config-changed")]
+    assert attached.settle() == [("search/0", "config-changed")] * 2
 
 
-def test_two_changes_before_the_hook_make_one_config_changed(attached: World) -> None:
+def test_two_changes_before_the_hook_are_told_as_one(attached: World) -> None:
     attached.configure("web", port="8080")
     attached.configure("web", title="x")
-    assert attached.settle() == [("web/0", "config-changed")]
+    assert attached.settle() == [("web/0", "config-changed")] * 2
+
+
+def test_a_reset_fires_nothing_and_is_seen_by_the_next_hook(attached: World) -> None:
+    attached.configure("search", image="mprime")
+    attached.settle()
+    applications.set_options(attached.store, attached.model, "search", {}, ["image"])
+    assert attached.settle() == []
+    assert "image" not in attached.model.apps["search"].options
+    attached.now += 300
+    assert ("search/0", "update-status") in attached.settle()
+
+
+def test_a_reset_together_with_a_value_is_told(attached: World) -> None:
+    attached.configure("web", port="8080")
+    attached.settle()
+    applications.set_options(attached.store, attached.model, "web", {"title": "x"}, ["port"])
+    assert attached.settle() == [("web/0", "config-changed")] * 2
 
 
 def test_trust_is_announced_as_configuration(attached: World) -> None:
@@ -242,7 +260,7 @@ def test_an_interrupted_hook_runs_again_before_anything_else(attached: World) ->
     assert hook.name == "config-changed"
     attached.begin(unit, hook)
     attached.configure("search", image="y")
-    assert attached.settle() == [("search/0", "config-changed")]
+    assert attached.settle() == [("search/0", "config-changed")] * 2
 
 
 def test_a_failed_hook_waits_for_its_time(attached: World) -> None:
@@ -253,7 +271,7 @@ def test_a_failed_hook_waits_for_its_time(attached: World) -> None:
     attached.now += 4
     assert attached.settle() == []
     attached.now += 1
-    assert attached.settle() == [("web/0", "config-changed")]
+    assert attached.settle() == [("web/0", "config-changed")] * 2
     assert (unit.failures, unit.pending) == (0, None)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from localmodel.charms import read_packed
+from localmodel import quirks
+from localmodel.charms import Meta, read_packed
 from localmodel.cli.commands import (
     MODEL,
     arg,
@@ -59,6 +60,7 @@ def deploy(args: argparse.Namespace) -> None:
     if args.overlay:
         raise LocalModelError("--overlay goes with a bundle only")
     path, origin = applications.resolve_charm(args.charm, charm_folder(), Path.cwd())
+    _refuse_texts(read_packed(path), args.config)
     with changing(args.model) as agent:
         app = applications.deploy(
             agent.store,
@@ -87,10 +89,20 @@ def _deploy_bundle(args: argparse.Namespace) -> None:
         if given:
             raise LocalModelError(f"{option} can't be given for a bundle: use an overlay")
     bundle = bundles.read_bundle(Path(args.charm), [Path(o) for o in args.overlay])
+    if bundle.name:
+        say("WARNING a bundle has no field name: it is ignored; take it out")
     with changing(args.model) as agent:
         for line in bundles.deploy_bundle(agent.store, agent.model, bundle, charm_folder()):
             say(f"- {line}")
     say("Deploy of bundle completed.")
+
+
+def _refuse_texts(meta: Meta, words: list[str]) -> None:
+    given = _from_files(settings([word for word in words if "=" in word]))
+    for name, value in given.items():
+        option = meta.options.get(name)
+        if option and quirks.refuses_text(option):
+            raise LocalModelError(f'option "{name}" expected {option.type}, got "{value}"')
 
 
 def _read_config(words: list[str], application: str | None) -> dict[str, Any]:

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from localmodel import quirks
 from localmodel.charms import Meta, Option, find_charm, keep_charm, read_meta
 from localmodel.errors import LocalModelError
 from localmodel.lifecycle import add_unit, release_unit, set_agent
 from localmodel.operations.machines import place_unit
 from localmodel.operations.relations import add_peer_relations
 from localmodel.paths import MAX_SOCKET
-from localmodel.resolver import apply_hook
+from localmodel.resolver import apply_hook, config_digest
 from localmodel.state import Application, Hook, Model, Resource, Unit
 from localmodel.store import Store, write_atomically
 
@@ -191,7 +192,7 @@ def refresh(
         add_peer_relations(model, app, meta)
     for resource, file in (resources or {}).items():
         attach_resource(store, model, app, resource, file)
-    if force_units:
+    if force_units and not quirks.ignores_force_units():
         for unit in model.units_of(name):
             if unit.failures:
                 unit.pending, unit.failures = None, 0
@@ -217,8 +218,15 @@ def set_options(
     for option in reset:
         if option not in meta.options:
             raise LocalModelError(f'unknown option "{option}"')
+    units = [u for u in model.units_of(name) if u.local.config == config_digest(model, u, meta)]
     settings = {k: v for k, v in app.options.items() if k not in reset}
     app.options = settings | read_options(meta, values)
+    for unit in units:
+        digest = config_digest(model, unit, meta)
+        if quirks.misses_reset(values, reset):
+            unit.local.config = digest
+        elif digest != unit.local.config:
+            unit.local.echo = quirks.tells_twice(values)
 
 
 def read_options(meta: Meta, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,13 @@ import jubilant
 import yaml
 
 from localmodel.hooktools import tool_names
-from tests.integration.kit import reboot_machine, run_hook, search_status, subordinates
+from tests.integration.kit import (
+    reboot_machine,
+    reset_options,
+    run_hook,
+    search_status,
+    subordinates,
+)
 from tools.guest import Guest, boot, build_disk
 
 # What a charm finds on a machine: an engine, a principal; and what unpacks the charm.
@@ -96,7 +102,11 @@ class ModelGround(Ground):
 
     def set_options(self, options: Options) -> None:
         values = {name: value for name, value in options.items() if value is not None}
-        self._juju.config("mprime", values, reset=[name for name in options if name not in values])
+        others = [name for name in options if name not in values]
+        if values:
+            self._juju.config("mprime", values, reset=others)
+        else:
+            reset_options(self._juju, "mprime/0", options=others)
         self._juju.wait(jubilant.all_agents_idle, successes=1)
 
     def hook(self, name: str) -> None:

@@ -55,6 +55,17 @@ def run_hook(juju: jubilant.Juju, hook: str, unit: str = "mprime/0") -> None:
     juju.exec("env", *words, unit=unit)
 
 
+def reset_options(juju: jubilant.Juju, *units: str, options: str | list[str]) -> None:
+    """Reset options of an application, and let its units see that.
+
+    Juju 4.0.15 fires no config-changed where options are reset and none is set; the next hook sees
+    their defaults.
+    """
+    juju.config(units[0].partition("/")[0], reset=options)
+    for unit in units:
+        run_hook(juju, "update-status", unit)
+
+
 def reboot_machine(juju: jubilant.Juju) -> None:
     """Reboot machine 0 from within, and wait until it has started all that it starts."""
     ask = (

@@ -15,6 +15,7 @@ from tests.integration.alerts import write_cases
 from tests.integration.kit import (
     deploy_search,
     reboot_machine,
+    reset_options,
     run_hook,
     search_status,
     subordinates,
@@ -191,7 +192,7 @@ def test_a_port_that_is_taken_blocks_and_says_so(seen: jubilant.Juju) -> None:
     seen.wait(lambda status: search_status(status)[0] == "blocked", successes=1)
     message = search_status(seen.status())[1]
     assert message.startswith("option metrics-port: nothing serves metrics on 9090")
-    seen.config("mprime", reset="metrics-port")
+    reset_options(seen, "mprime/0", options="metrics-port")
     seen.wait(lambda status: search_status(status)[0] == "active", successes=1)
     wait_for_scrapes(seen)
 

@@ -28,7 +28,7 @@ from tests.integration.fankit import (
     wait_for_fans,
     wait_until_reached,
 )
-from tests.integration.kit import reboot_machine, run_hook
+from tests.integration.kit import reboot_machine, reset_options, run_hook
 
 # With an option that the engine knows, spelled as no program would.
 DAEMON = '{"debug":   true, "bip": "10.99.0.1/24"}'
@@ -73,7 +73,8 @@ def units(fan: jubilant.Juju) -> dict[int, str]:
 def settings(fan: jubilant.Juju) -> Iterator[None]:
     """Puts the options back after a test that changes some."""
     yield
-    fan.config("fan", reset=["docker", "mtu", "overlay", "underlay"])
+    options = ["docker", "mtu", "overlay", "underlay"]
+    reset_options(fan, *list_units(fan).values(), options=options)
     fan.wait(jubilant.all_active, successes=1)
 
 
@@ -264,7 +265,7 @@ def test_every_container_lands_on_the_fan_with_the_default_bridge_and_back(
 
     for machine, name in enumerate(("web", "db")):
         run_on(fan, machine, "docker", "rm", "--force", name)
-    fan.config("fan", reset="docker")
+    reset_options(fan, *list_units(fan).values(), options="docker")
     fan.wait(jubilant.all_active, successes=1)
     assert run_on(fan, 0, "cat", "/etc/docker/daemon.json").strip() == DAEMON
     assert start_container(fan, 0, "web").startswith("10.99.0.")

@@ -85,11 +85,11 @@ def test_a_host_can_fill_no_bridge_and_keeps_nobody_else_out(lab: Lab) -> None:
 
         def flood() -> bool:
             """Send some more, as a slow processor loses some of what comes all at once."""
-            for number in itertools.islice(numbers, 250):
+            for number in itertools.islice(numbers, 500):
                 raw.send(model.replace(mac, b"\x02\x66" + number.to_bytes(4, "big")))
             return one.host.drops().get("rx_macs", 0) >= surplus
 
-        wait_for(flood, "what is too much is dropped")
+        wait_for(flood, "what is too much is dropped", seconds=120)
     assert LIMIT <= count_learned(one.host) <= LIMIT + 2
     ping(other, "250.0.28.5")
     ping(one, "250.0.27.5")

@@ -19,8 +19,10 @@ from localmodel.paths import Paths
 from localmodel.state import JUJU_INFO, Endpoint
 from localmodel.store import naming, write_atomically
 
-#: Written into a unit's charm folder: the digest of the charm that was unpacked there.
+#: Holds the charm's URL in a unit's charm folder, as Juju writes it there.
 MARKER = ".juju-charm"
+#: Beside that folder: the SHA-256 of the charm that was unpacked into it.
+DIGEST = "charm.sha256"
 
 
 class EndpointMeta(Struct):
@@ -139,14 +141,17 @@ def read_meta(paths: Paths, sha256: str) -> Meta:
     return read_packed(kept_charm(paths, sha256))
 
 
-def unpack_charm(paths: Paths, sha256: str, folder: Path) -> None:
+def unpack_charm(paths: Paths, sha256: str, folder: Path, url: str) -> None:
     """Make a unit's charm folder hold this charm's files.
 
     Files of the charm that was there before are taken away; files that the unit made are kept.
-    Safe to repeat after an interruption: the marker is written last.
+    Safe to repeat after an interruption: the digest is written last.
+
+    Args:
+        url: the charm's name with its revision, such as local:mprime-0.
     """
-    marker = folder / MARKER
-    before = marker.read_text() if marker.is_file() else ""
+    digest = folder.parent / DIGEST
+    before = digest.read_text() if digest.is_file() else ""
     if before == sha256:
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -178,7 +183,8 @@ def unpack_charm(paths: Paths, sha256: str, folder: Path) -> None:
             with naming(target), archive.open(info) as source, target.open("wb") as sink:
                 shutil.copyfileobj(source, sink)
             target.chmod((mode & 0o777) or 0o644)
-    write_atomically(marker, sha256.encode())
+    write_atomically(folder / MARKER, f"{url}\n".encode())
+    write_atomically(digest, sha256.encode())
 
 
 def find_charm(name: str, folder: Path) -> Path:

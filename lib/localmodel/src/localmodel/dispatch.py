@@ -178,7 +178,8 @@ def dispatch(context: HookContext, instance: Instance, charm: str) -> int:
 def prepare_charm(context: HookContext, instance: Instance, charm: str) -> None:
     """Put the charm's files and the links to the hook tools on the machine."""
     folder = instance.root / charm_folder(context.unit).relative_to("/")
-    unpack_charm(context.store.paths, charm, folder)
+    app = context.model.apps[context.unit.app]
+    unpack_charm(context.store.paths, charm, folder, app.url)
     links = instance.root / (TOOLS / context.unit.tag).relative_to("/")
     links.mkdir(parents=True, exist_ok=True)
     for name in tool_names():

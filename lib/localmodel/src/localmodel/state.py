@@ -157,6 +157,11 @@ class Application(Struct):
     status: Status | None = None
     resources: dict[str, Resource] = {}
 
+    @property
+    def url(self) -> str:
+        """The charm with its revision, such as local:mprime-0."""
+        return f"{self.charm}-{self.revision}"
+
 
 class Machine(Struct):
     """A machine.

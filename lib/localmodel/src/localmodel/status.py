@@ -144,7 +144,7 @@ def _application_status(store: Store, model: Model, app: Application) -> dict[st
             }
         )
     shown: dict[str, Any] = {
-        "charm": f"{app.charm}-{app.revision}",
+        "charm": app.url,
         "base": host_base(),
         "charm-origin": app.origin,
         "charm-name": app.charm_name,
@@ -262,7 +262,7 @@ def unit_document(model: Model, unit: Unit) -> dict[str, Any]:
             "machine": unit.machine,
             "opened-ports": unit.ports,
             "public-address": quirks.unit_address(model.machines[unit.machine]),
-            "charm": f"{app.charm}-{app.revision}",
+            "charm": app.url,
             "leader": app.leader == unit.name,
             "life": unit.life,
             "relation-info": infos,

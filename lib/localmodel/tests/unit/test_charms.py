@@ -7,6 +7,7 @@ import pytest
 
 from lib.localmodel.tests.unit.packing import EXECUTABLE, LINK, pack
 from localmodel.charms import (
+    DIGEST,
     MARKER,
     find_charm,
     keep_charm,
@@ -128,6 +129,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "unit" / "charm"
 
 
+URL = "local:bare-0"
+
+
 def files_in(folder: Path) -> dict[str, str]:
     return {
         str(p.relative_to(folder)): p.read_text()
@@ -156,7 +160,7 @@ def test_unpacking_gives_files_with_their_modes_and_links(
             "run": LINK,
         },
     )
-    unpack_charm(paths, keep_charm(paths, path), folder)
+    unpack_charm(paths, keep_charm(paths, path), folder, URL)
     assert (folder / "dispatch").stat().st_mode & 0o777 == 0o755
     assert (folder / "src/charm.py").stat().st_mode & 0o777 == 0o644
     assert (folder / "venv/bin/python").readlink() == Path("/usr/bin/python3")
@@ -168,10 +172,10 @@ def test_a_new_charm_takes_the_old_ones_files_away_and_leaves_the_units_own(
 ) -> None:
     one = pack(tmp_path / "1", "bare", {"dispatch": "1", "lib/old.py": "", "hooks/install": ""})
     two = pack(tmp_path / "2", "bare", {"dispatch": "2", "lib/new.py": ""})
-    unpack_charm(paths, keep_charm(paths, one), folder)
+    unpack_charm(paths, keep_charm(paths, one), folder, URL)
     (folder / ".unit-state.db").write_text("mine")
     (folder / "lib/cache").write_text("mine")
-    unpack_charm(paths, keep_charm(paths, two), folder)
+    unpack_charm(paths, keep_charm(paths, two), folder, URL)
     assert files_in(folder) == {
         ".unit-state.db": "mine",
         "dispatch": "2",
@@ -183,16 +187,16 @@ def test_a_new_charm_takes_the_old_ones_files_away_and_leaves_the_units_own(
 def test_a_file_takes_the_place_of_the_old_charms_folder(
     paths: Paths, tmp_path: Path, folder: Path
 ) -> None:
-    unpack_charm(paths, keep_charm(paths, pack(tmp_path, "a", {"src/x/y": "old"})), folder)
-    unpack_charm(paths, keep_charm(paths, pack(tmp_path, "a", {"src/x": "new"})), folder)
+    unpack_charm(paths, keep_charm(paths, pack(tmp_path, "a", {"src/x/y": "old"})), folder, URL)
+    unpack_charm(paths, keep_charm(paths, pack(tmp_path, "a", {"src/x": "new"})), folder, URL)
     assert (folder / "src/x").read_text() == "new"
 
 
 def test_the_same_charm_is_not_unpacked_again(paths: Paths, tmp_path: Path, folder: Path) -> None:
     sha256 = keep_charm(paths, pack(tmp_path, "bare", {"dispatch": "1"}))
-    unpack_charm(paths, sha256, folder)
+    unpack_charm(paths, sha256, folder, URL)
     (folder / "dispatch").write_text("changed")
-    unpack_charm(paths, sha256, folder)
+    unpack_charm(paths, sha256, folder, URL)
     assert (folder / "dispatch").read_text() == "changed"
 
 
@@ -203,7 +207,7 @@ def test_a_charm_with_links_out_of_it_is_replaced_by_its_next_build(
     modes = {"venv/bin/python": LINK}
     for build in ("1", "2"):
         path = pack(tmp_path / build, "bare", {"dispatch": build, **link}, modes=modes)
-        unpack_charm(paths, keep_charm(paths, path), folder)
+        unpack_charm(paths, keep_charm(paths, path), folder, URL)
     assert (folder / "dispatch").read_text() == "2"
     assert (folder / "venv/bin/python").readlink() == Path("/usr/bin/python3")
 
@@ -211,12 +215,12 @@ def test_a_charm_with_links_out_of_it_is_replaced_by_its_next_build(
 def test_an_interrupted_unpacking_is_repeated(paths: Paths, tmp_path: Path, folder: Path) -> None:
     files = {"dispatch": "1", "src/charm.py": "pass", "python": "/usr/bin/python3"}
     sha256 = keep_charm(paths, pack(tmp_path, "bare", files, modes={"python": LINK}))
-    unpack_charm(paths, sha256, folder)
-    (folder / MARKER).unlink()
+    unpack_charm(paths, sha256, folder, URL)
+    (folder.parent / DIGEST).unlink()
     (folder / "src/charm.py").write_text("pa")
-    unpack_charm(paths, sha256, folder)
+    unpack_charm(paths, sha256, folder, URL)
     assert (folder / "src/charm.py").read_text() == "pass"
-    assert (folder / MARKER).read_text() == sha256
+    assert (folder / MARKER).read_text() == f"{URL}\n"
 
 
 def test_an_interrupted_upgrade_still_takes_the_old_files_away(
@@ -224,9 +228,9 @@ def test_an_interrupted_upgrade_still_takes_the_old_files_away(
 ) -> None:
     one = keep_charm(paths, pack(tmp_path / "1", "bare", {"dispatch": "1", "old": ""}))
     two = keep_charm(paths, pack(tmp_path / "2", "bare", {"dispatch": "2"}))
-    unpack_charm(paths, one, folder)
+    unpack_charm(paths, one, folder, URL)
     (folder / "dispatch").write_text("2")
-    unpack_charm(paths, two, folder)
+    unpack_charm(paths, two, folder, URL)
     assert files_in(folder) == {"dispatch": "2"}
 
 
@@ -236,7 +240,7 @@ def test_a_path_out_of_the_charm_is_refused(
 ) -> None:
     sha256 = keep_charm(paths, pack(tmp_path, "bare", {member: "evil"}))
     with pytest.raises(LocalModelError, match="a file outside of it"):
-        unpack_charm(paths, sha256, folder)
+        unpack_charm(paths, sha256, folder, URL)
     assert not (folder.parent / "evil").exists()
     assert not Path("/tmp/evil-of-a-charm").exists()
     assert not (folder / MARKER).exists()
@@ -250,5 +254,5 @@ def test_a_path_through_a_link_out_of_the_charm_is_refused(
     files = {"way": str(outside), "way/evil": "evil"}
     sha256 = keep_charm(paths, pack(tmp_path, "bare", files, modes={"way": LINK}))
     with pytest.raises(LocalModelError, match="a file outside of it"):
-        unpack_charm(paths, sha256, folder)
+        unpack_charm(paths, sha256, folder, URL)
     assert list(outside.iterdir()) == []

@@ -6,6 +6,7 @@ test takes them away: then all of it arrives.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
+from scapy.packet import Raw
 
 from fannet import rules
 from lib.fannet.tests.integration.around import (
@@ -29,7 +31,7 @@ from lib.fannet.tests.integration.around import (
     make_ground,
     tunnelled,
 )
-from lib.fannet.tests.integration.kit import ping, reaches, send, transfer, wait_for
+from lib.fannet.tests.integration.kit import Sniffer, ping, reaches, send, transfer, wait_for
 
 SEVERAL = {name: kind for name, kind in KINDS.items() if kind.several}
 
@@ -79,6 +81,24 @@ def test_what_is_legitimate_goes_on_and_is_counted_nowhere(ground: Ground) -> No
     ground.here.run(*ANYONE, "ping", "-c", "1", "-W", "5", "250.0.27.5")
     assert transfer(ground.container, ground.victim)["end"]["sum_sent"]["bytes"] >= 64 << 20
     assert [host.drops() for host in (ground.here, ground.there)] == before
+
+
+def test_who_has_no_address_yet_reaches_the_dhcp_server_of_its_own_host_alone(
+    ground: Ground,
+) -> None:
+    everyone = Ether(src=ground.container.mac(), dst="ff:ff:ff:ff:ff:ff")
+    discover = everyone / IP(src="0.0.0.0", dst="255.255.255.255") / UDP(sport=68, dport=67)
+    with ground.here.entered():
+        server = socket.socket(type=socket.SOCK_DGRAM)
+    with server, Sniffer(ground.there) as underlay:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"fan-250")
+        server.bind(("", 67))
+        server.settimeout(10)
+        before = count_drops(ground.here, "tx_broadcast")
+        send(ground.container, discover / Raw(b"who am I"))
+        assert server.recv(99) == b"who am I"
+        wait_for(lambda: count_drops(ground.here, "tx_broadcast") > before, "it is counted")
+        assert not underlay.has(b"who am I")
 
 
 def test_marks_that_others_set_stop_no_tunnel(ground: Ground) -> None:

@@ -15,6 +15,7 @@ from scapy.layers.l2 import Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 
+from fannet import rules
 from lib.fannet.tests.integration.kit import Container, Host, Lab, Sniffer, send
 
 HERE, THERE, EVIL = "172.30.0.28", "172.30.0.27", "172.30.0.66"
@@ -22,12 +23,20 @@ OTHER_PORT = 14789  # of another fan
 EVIL_MAC = "02:00:00:00:66:05"
 ANYONE = ("/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 POWERLESS = ("/usr/bin/setpriv", "--bounding-set=-all", "--inh-caps=-all")
-# Sends what it is given in hexadecimal by an ordinary socket, whoever it is.
-SEND = """
+# It has all capabilities, but for a namespace that the network is not of.
+OWN_ROOT = (*ANYONE, "/usr/bin/unshare", "--user", "--map-root-user")
+# Sends what it is given in hexadecimal by an ordinary socket, with our mark if it can set one.
+SEND = f"""
 import socket, sys
 source, target, port, payload = sys.argv[1:]
-with socket.socket(type=socket.SOCK_DGRAM) as client:
+family = socket.AF_INET6 if ":" in target else socket.AF_INET
+with socket.socket(family, socket.SOCK_DGRAM) as client:
     client.bind((source, 0))
+    try:
+        mark = ({rules.CHECKED}).to_bytes(4, sys.byteorder)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+    except PermissionError:
+        pass
     try:
         client.sendto(bytes.fromhex(payload), (target, int(port)))
     except PermissionError:
@@ -182,6 +191,12 @@ FORGERIES = {
     "an ordinary user": Forgery(send_plainly("here"), victim, here, "tx_forged"),
     "root without capabilities": Forgery(
         send_plainly("here", who=POWERLESS), victim, here, "tx_forged"
+    ),
+    "a user who is root in a namespace of its own": Forgery(
+        send_plainly("here", who=OWN_ROOT), victim, here, "tx_forged"
+    ),
+    "an ordinary user, by a socket of IPv6": Forgery(
+        send_plainly("here", "::", f"::ffff:{THERE}"), victim, here, "tx_forged"
     ),
     "an ordinary user, to another address of the host": Forgery(
         send_plainly("here", HERE, "192.168.9.27"), victim, there, "rx_forged"

@@ -36,7 +36,7 @@ from lib.fannet.tests.integration.kit import Sniffer, ping, reaches, send, trans
 SEVERAL = {name: kind for name, kind in KINDS.items() if kind.several}
 
 
-@pytest.fixture(scope="module", params=KINDS.values(), ids=KINDS)
+@pytest.fixture(scope="module", params=KINDS.values(), ids=list(KINDS))
 def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
     with ExitStack() as stack:
         yield make_ground(stack, request.param)

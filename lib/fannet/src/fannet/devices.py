@@ -8,12 +8,13 @@ from dataclasses import asdict
 from typing import Any
 
 from fannet import direct, processors, programs
-from fannet.errors import ConflictError, FanError, FannetError, KernelError
+from fannet.errors import ConflictError, FanError, KernelError
 from fannet.fan import OVERHEAD, Fan
 from fannet.links import Host, Link, pack_mac, silence_ipv6
 from fannet.marks import TUNNEL_MARK, Mark, find_marks, read_mark
 from fannet.netlink import NetlinkError
 from fannet.programs import Maps, Numbers, Program
+from fannet.refusals import explain
 from fannet.tunnels import list_ports
 from fannet.work import Work
 
@@ -345,7 +346,7 @@ class Devices:
         try:
             self._work.do(step, action)
         except KernelError as error:
-            raise _explain(error, self._fan) from error
+            raise explain(error, self._fan) from error
 
     def _delete(self, link: Link) -> None:
         self._work.do(f"remove {link.kind} {link.name}", lambda: self._host.delete_link(link))
@@ -372,31 +373,5 @@ class Devices:
                 f"{name}: {', '.join(what)}", lambda: self._host.set_link(link, **values)
             )
         except KernelError as error:
-            raise _explain(error, self._fan) from error
+            raise explain(error, self._fan) from error
         return self._host.find(link.name if self._work.pretend else name)
-
-
-def refuse_port(port: int) -> ConflictError:
-    """Return the error for a UDP port that somebody has."""
-    return ConflictError(
-        f"UDP port {port} is in use on this host, such as by another vxlan device; "
-        "give the fan another port, the same on all of its hosts"
-    )
-
-
-def _explain(error: KernelError, fan: Fan) -> FannetError:
-    """Turn the kernel's refusals that have a plain cause into errors that name it."""
-    code = getattr(error.__cause__, "errno", None)
-    if code in (errno.EADDRINUSE, errno.EEXIST) and fan.encapsulation == "vxlan":
-        return refuse_port(fan.port)
-    if code == errno.EEXIST:
-        return ConflictError(
-            "another ipip device in external mode is there, and the kernel takes only one; "
-            "remove it, or use the encapsulation vxlan"
-        )
-    if code == errno.EOPNOTSUPP:
-        return KernelError(
-            f"this kernel has no {fan.encapsulation} devices, or not the module for them; "
-            "use another encapsulation"
-        )
-    return error

@@ -143,6 +143,10 @@ class Host(Namespace):
         with self.entered():
             return fannet.up(fan or self.fan())
 
+    def mend(self) -> list[Change]:
+        """Bring all of its fans up as they are."""
+        return [self.up(state.fan) for state in self.read()]
+
     def down(self, fan: Fan | None = None) -> Change:
         with self.entered():
             return fannet.down((fan or self.fan()).overlay)
@@ -152,8 +156,9 @@ class Host(Namespace):
             return fannet.read()
 
     def drops(self) -> dict[str, int]:
-        """Return the counters of its only fan that are not zero."""
-        (state,) = self.read()
+        """Return the counters of its first fan, or its only one, that are not zero."""
+        states = self.read()
+        (state,) = [s for s in states if s.fan.bridge == "fan-250"] or states
         return {reason: count for reason, count in state.drops.items() if count}
 
     def snapshot(self) -> dict[str, str]:
@@ -199,8 +204,14 @@ class Lab:
         for number in (28, 27):
             host = self.host(f"172.30.0.{number}/16")
             fan = host.fan(**settings)
-            host.up(fan)
             gateway = fan.gateway
+            if not fan.own_bridge:  # as LXD or Docker makes it
+                host.configure(
+                    f"link add {fan.bridge} type bridge",
+                    f"link set {fan.bridge} mtu 1450 up",
+                    f"address add {gateway} dev {fan.bridge}",
+                )
+            host.up(fan)
             container = self.container(host, f"{fan.slice[5]}/{gateway.network.prefixlen}")
             container.route_via(str(gateway.ip))
             containers.append(container)

@@ -6,277 +6,67 @@ test takes them away: then all of it arrives.
 
 from __future__ import annotations
 
-import json
 import socket
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
-from scapy.layers.inet import IP, UDP, fragment
+from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
-from scapy.layers.vxlan import VXLAN
-from scapy.packet import Packet, Raw
+from scapy.packet import Raw
 
 from fannet import rules
-from lib.fannet.tests.integration.kit import (
-    Container,
-    Host,
-    Lab,
-    Sniffer,
-    ping,
-    reaches,
-    send,
-    transfer,
-    wait_for,
+from lib.fannet.tests.integration.around import (
+    AMONG_SEVERAL,
+    ANYONE,
+    EVIL,
+    FORGERIES,
+    KINDS,
+    THERE,
+    Ground,
+    count_drops,
+    forward,
+    listening,
+    make_ground,
+    tunnelled,
 )
+from lib.fannet.tests.integration.kit import Sniffer, ping, reaches, send, transfer, wait_for
 
-HERE, THERE, EVIL = "172.30.0.28", "172.30.0.27", "172.30.0.66"
-EVIL_MAC = "02:00:00:00:66:05"
-ANYONE = ("/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-POWERLESS = ("/usr/bin/setpriv", "--bounding-set=-all", "--inh-caps=-all")
-# Sends what it is given in hexadecimal by an ordinary socket, whoever it is.
-SEND = """
-import socket, sys
-source, target, port, payload = sys.argv[1:]
-with socket.socket(type=socket.SOCK_DGRAM) as client:
-    client.bind((source, 0))
-    try:
-        client.sendto(bytes.fromhex(payload), (target, int(port)))
-    except PermissionError:
-        pass
-"""
-
-
-@dataclass
-class Ground:
-    """Two hosts of a fan with a container each, and others on and around them.
-
-    Attributes:
-        plain: a container of the first host that has nothing to do with the fan.
-        evil: a host on the underlay.
-    """
-
-    here: Host
-    there: Host
-    container: Container
-    victim: Container
-    plain: Container
-    evil: Host
-    lab: Lab
-
-    def gateway_mac(self, sender: Container) -> str:
-        return self.here.mac("fan-250" if sender is self.container else "docker0")
-
-
-def tunnelled(marker: bytes, source: str, target: str, mac: str) -> Packet:
-    """Return what follows a VXLAN packet's UDP header."""
-    inner = Ether(src=EVIL_MAC, dst=mac) / IP(src=source, dst=target) / UDP(sport=1, dport=9)
-    return VXLAN(vni=0xFA0000, flags="Instance") / inner / Raw(marker)
-
-
-@dataclass
-class Forgery:
-    """What is sent, where it must not arrive, and who counts it under which reason.
-
-    Attributes:
-        send: sends it with a marker.
-        target: a container, or the host whose sockets must not get it.
-    """
-
-    send: Callable[[Ground, bytes], None]
-    target: Callable[[Ground], Container | Host]
-    counted: Callable[[Ground], Host]
-    reason: str
-
-
-def forward(sender: str, source: str, target: str, *, pieces: bool = False) -> Any:
-    """Send a tunnel's packet with a forged outer source through one's own host, with NET_RAW."""
-
-    def act(ground: Ground, marker: bytes) -> None:
-        container = getattr(ground, sender)
-        victim = ground.victim if target == THERE else ground.container
-        payload = tunnelled(marker, "250.0.66.5", str(victim.address.ip), victim.mac())
-        ether = Ether(src=container.mac(), dst=ground.gateway_mac(container))
-        # Pieces that wait for others of theirs are not to meet those of the next attempt.
-        ip = IP(src=source, dst=target, id=zlib.crc32(marker) % 65536)
-        whole = ether / ip / UDP(sport=40000, dport=8472) / payload
-        send(container, *(fragment(whole, fragsize=48) if pieces else [whole]))
-
-    return act
-
-
-def send_plainly(
-    place: str, source: str = "0.0.0.0", target: str = THERE, who: tuple[str, ...] = ANYONE
-) -> Any:
-    """Send a tunnel's payload by an ordinary socket, without any capability."""
-
-    def act(ground: Ground, marker: bytes) -> None:
-        payload = tunnelled(marker, "250.0.28.1", "250.0.27.5", ground.victim.mac())
-        command = ("/usr/bin/python3", "-c", SEND, source, target, "8472", bytes(payload).hex())
-        getattr(ground, place).run(*who, *command)
-
-    return act
-
-
-def bare(place: str, source: str, target: str) -> Any:
-    """Send a packet that is in no tunnel."""
-
-    def act(ground: Ground, marker: bytes) -> None:
-        sender = getattr(ground, place)
-        mac = ground.there.mac() if sender is ground.evil else ground.gateway_mac(sender)
-        ether = Ether(src=sender.mac(), dst=mac)
-        send(sender, ether / IP(src=source, dst=target) / UDP(sport=1, dport=9) / Raw(marker))
-
-    return act
-
-
-def here(ground: Ground) -> Host:
-    return ground.here
-
-
-def there(ground: Ground) -> Host:
-    return ground.there
-
-
-def container(ground: Ground) -> Container:
-    return ground.container
-
-
-def victim(ground: Ground) -> Container:
-    return ground.victim
-
-
-def plain(ground: Ground) -> Container:
-    return ground.plain
-
-
-FORGERIES = {
-    # Of a container with NET_RAW.
-    "a container as another host": Forgery(
-        forward("container", EVIL, THERE), victim, here, "tx_forged"
-    ),
-    "a container of another network as another host": Forgery(
-        forward("plain", EVIL, THERE), victim, here, "tx_forged"
-    ),
-    "a container as another host, to its own": Forgery(
-        forward("container", EVIL, HERE), container, here, "rx_forged"
-    ),
-    "a container of another network as another host, to its own": Forgery(
-        forward("plain", EVIL, HERE), container, here, "rx_forged"
-    ),
-    "a container as another host, in pieces": Forgery(
-        forward("container", EVIL, THERE, pieces=True), victim, here, "rx_fragment"
-    ),
-    "a container as another slice's, to its own host": Forgery(
-        bare("container", "250.0.27.1", "250.0.28.1"), here, here, "rx_forged"
-    ),
-    "a container as another slice's, to another network": Forgery(
-        bare("container", "250.0.27.5", "172.17.0.2"), plain, here, "rx_forged"
-    ),
-    "a container of another network as another slice's": Forgery(
-        bare("plain", "250.0.27.5", "250.0.28.5"), container, here, "rx_forged"
-    ),
-    # Of a container without any capability, whose address becomes its host's.
-    "a container, with its host's address": Forgery(
-        send_plainly("container"), victim, here, "tx_forged"
-    ),
-    "a container of another network, with its host's address": Forgery(
-        send_plainly("plain"), victim, here, "tx_forged"
-    ),
-    # Of a local process.
-    "an ordinary user": Forgery(send_plainly("here"), victim, here, "tx_forged"),
-    "root without capabilities": Forgery(
-        send_plainly("here", who=POWERLESS), victim, here, "tx_forged"
-    ),
-    "an ordinary user, to another address of the host": Forgery(
-        send_plainly("here", HERE, "192.168.9.27"), victim, there, "rx_forged"
-    ),
-    # Of a host on the underlay.
-    "a host as a container": Forgery(
-        bare("evil", "250.0.66.5", "250.0.27.5"), victim, there, "rx_forged"
-    ),
-    "a host as a gateway, to another's": Forgery(
-        bare("evil", "250.0.28.1", "250.0.27.1"), there, there, "rx_forged"
-    ),
-    "a host as a container, to the host itself": Forgery(
-        bare("evil", "250.0.66.5", THERE), there, there, "rx_forged"
-    ),
+# Whose the bridge is, and how many fans there are, makes no difference to a kernel.
+GROUNDS = {
+    name: pytest.param(
+        kind, id=name, marks=[pytest.mark.any_kernel] * (kind.several or not kind.own_bridge)
+    )
+    for name, kind in KINDS.items()
 }
+SEVERAL = [GROUNDS[name] for name, kind in KINDS.items() if kind.several]
 
 
-def add_masquerade(host: Host) -> None:
-    """Give what leaves a host its address, as Docker does, in a table of its own."""
-    place = "type nat hook postrouting priority srcnat;"
-    networks = "{ 172.17.0.0/16, 250.0.28.0/24 }"
-    host.run("nft", f"add table ip other; add chain ip other post {{ {place} }}")
-    host.run("nft", f"add rule ip other post oifname eth0 ip saddr {networks} masquerade")
-
-
-@pytest.fixture(scope="module", params=["0", "1"], ids=["bridged past it", "br_netfilter"])
+@pytest.fixture(scope="module", params=GROUNDS.values())
 def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
     with ExitStack() as stack:
-        lab = Lab(stack)
-        one, other = lab.pair()
-        near, far = one.host, other.host
-        near.configure(
-            "link add docker0 type bridge",
-            "link set docker0 up",
-            "address add 172.17.0.1/16 dev docker0",
-        )
-        add_masquerade(near)
-        far.configure("address add 192.168.9.27/24 dev eth0")
-        near.configure("route add 192.168.9.27 dev eth0")
-        lone = lab.container(near, "172.17.0.2/16", bridge="docker0")
-        lone.route_via("172.17.0.1")
-        evil = lab.host(f"{EVIL}/16")
-        for host in (near, far):
-            host.run("sysctl", "-qw", f"net.bridge.bridge-nf-call-iptables={request.param}")
-            links = json.loads(host.run("ip", "-j", "link"))
-            devices = ("all", "default", *(link["ifname"] for link in links))
-            host.run("sysctl", "-qw", *(f"net.ipv4.conf.{x}.rp_filter=0" for x in devices))
-        yield Ground(near, far, one, other, lone, evil, lab)
-
-
-@contextmanager
-def listening(target: Container | Host) -> Iterator[Callable[[bytes], bool]]:
-    """Yield what tells whether a marker has arrived at a container's device or a host's socket."""
-    if isinstance(target, Container):
-        with Sniffer(target) as sniffer:
-            yield sniffer.has
-        return
-    got: list[bytes] = []
-    with target.entered():
-        server = socket.socket(type=socket.SOCK_DGRAM)
-
-    def has(marker: bytes) -> bool:
-        while True:
-            try:
-                got.append(server.recv(999))
-            except BlockingIOError:
-                return marker in got
-
-    with server:
-        server.setblocking(False)
-        server.bind(("", 9))
-        yield has
-
-
-def count(host: Host, reason: str) -> int:
-    return host.drops().get(reason, 0)
+        yield make_ground(stack, request.param)
 
 
 @pytest.mark.parametrize("name", FORGERIES)
 def test_what_goes_around_the_programs_is_dropped_and_counted(ground: Ground, name: str) -> None:
-    forgery, marker = FORGERIES[name], f"forged: {name}".encode()
+    check_stopped(ground, name)
+
+
+@pytest.mark.parametrize("name", AMONG_SEVERAL)
+@pytest.mark.parametrize("ground", SEVERAL, indirect=True)
+def test_no_fan_lets_in_what_pretends_to_be_another_fans(ground: Ground, name: str) -> None:
+    check_stopped(ground, name)
+
+
+def check_stopped(ground: Ground, name: str) -> None:
+    forgery, marker = ground.forgeries[name], f"forged: {name}".encode()
     host, reason = forgery.counted(ground), forgery.reason
-    before = count(host, reason)
+    before = count_drops(host, reason)
     with listening(forgery.target(ground)) as has:
         forgery.send(ground, marker)
-        wait_for(lambda: count(host, reason) > before, f"{reason} is counted")
+        wait_for(lambda: count_drops(host, reason) > before, f"{reason} is counted")
         assert not has(marker)
 
 
@@ -298,6 +88,24 @@ def test_what_is_legitimate_goes_on_and_is_counted_nowhere(ground: Ground) -> No
     ground.here.run(*ANYONE, "ping", "-c", "1", "-W", "5", "250.0.27.5")
     assert transfer(ground.container, ground.victim)["end"]["sum_sent"]["bytes"] >= 64 << 20
     assert [host.drops() for host in (ground.here, ground.there)] == before
+
+
+def test_who_has_no_address_yet_reaches_the_dhcp_server_of_its_own_host_alone(
+    ground: Ground,
+) -> None:
+    everyone = Ether(src=ground.container.mac(), dst="ff:ff:ff:ff:ff:ff")
+    discover = everyone / IP(src="0.0.0.0", dst="255.255.255.255") / UDP(sport=68, dport=67)
+    with ground.here.entered():
+        server = socket.socket(type=socket.SOCK_DGRAM)
+    with server, Sniffer(ground.there) as underlay:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"fan-250")
+        server.bind(("", 67))
+        server.settimeout(10)
+        before = count_drops(ground.here, "tx_broadcast")
+        send(ground.container, discover / Raw(b"who am I"))
+        assert server.recv(99) == b"who am I"
+        wait_for(lambda: count_drops(ground.here, "tx_broadcast") > before, "it is counted")
+        assert not underlay.has(b"who am I")
 
 
 def test_marks_that_others_set_stop_no_tunnel(ground: Ground) -> None:
@@ -363,13 +171,13 @@ def test_a_tunnel_without_programs_lets_nothing_in(ground: Ground) -> None:
     ether = Ether(src=ground.evil.mac(), dst=far.mac())
     outer = ether / IP(src=EVIL, dst=THERE) / UDP(sport=40000, dport=8472)
     try:
-        before = count(far, "rx_forged")
+        before = count_drops(far, "rx_forged")
         with listening(far) as has:
             send(ground.evil, outer / payload)
-            wait_for(lambda: count(far, "rx_forged") > before, "it is counted")
+            wait_for(lambda: count_drops(far, "rx_forged") > before, "it is counted")
             assert not has(b"no programs")
     finally:
-        far.up()
+        far.mend()
     ping(ground.container, "250.0.27.5")
 
 
@@ -379,7 +187,7 @@ def test_without_the_rules_all_of_it_arrives(ground: Ground) -> None:
         host.run("nft", "delete", "table", "ip", "fannet")
     try:
         missing = []
-        for name, forgery in FORGERIES.items():
+        for name, forgery in ground.forgeries.items():
             marker = f"without: {name}".encode()
             with listening(forgery.target(ground)) as has:
                 forgery.send(ground, marker)
@@ -390,7 +198,7 @@ def test_without_the_rules_all_of_it_arrives(ground: Ground) -> None:
         assert not missing
     finally:
         for host in hosts:
-            host.up()
+            host.mend()
 
 
 def test_programs_and_rules_have_the_same_mark() -> None:

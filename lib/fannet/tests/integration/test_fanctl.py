@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lib.fannet.tests.integration.kit import Host, Lab
+from lib.fannet.tests.integration.kit import Host, Lab, ping
 
 
 def fanctl(host: Host, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -254,6 +254,22 @@ def test_check_finds_a_host_without_a_fan_and_one_that_is_not_there(
 def test_check_finds_damage(hosts: tuple[Host, Host]) -> None:
     hosts[0].run("ip", "link", "delete", "fan-fa000000-p")
     assert "not done: make port fan-fa000000-p" in explain(hosts[0])
+
+
+def test_rules_that_somebody_flushed_are_told_and_put_back(hosts: tuple[Host, Host]) -> None:
+    """As a restart of nftables.service does; the fan carries packets meanwhile."""
+    host, peer = hosts
+    host.run("nft", "flush", "ruleset")
+    missing = "not done: put the packet filter's rules in force"
+    assert missing in explain(host)
+    shown = json.loads(fanctl(host, "show", "--format", "json").stdout)
+    assert missing in json.dumps(shown)
+    ping(host, "250.0.27.1")
+    done = fanctl(host, "up", "250.0.0.0/8", "eth0/16")
+    assert "put the packet filter's rules in force" in done.stdout
+    assert "table ip fannet" in host.run("nft", "list", "ruleset")
+    assert check(host, str(peer.address.ip), code=0)
+    assert fanctl(host, "up", "250.0.0.0/8", "eth0/16").stdout == ""
 
 
 def test_check_finds_that_the_address_went_away(hosts: tuple[Host, Host]) -> None:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 from scapy.config import conf
-from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
+from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP, fragment
 from scapy.layers.inet6 import IPv6
-from scapy.layers.l2 import ARP, GRE, Dot1Q, Ether
+from scapy.layers.l2 import ARP, GRE, LLC, STP, Dot1AD, Dot1Q, Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 
@@ -110,11 +110,29 @@ def forgeries(ground: Range) -> Iterator[tuple[str, str, Packet]]:
     for name, port in (("the fan's VXLAN", 8472), ("VXLAN", 4789), ("Geneve", 6081)):
         nested = UDP(sport=1, dport=port) / VXLAN(vni=0xFA0000) / Ether() / ip / Raw(b"forged")
         yield f"{name} in it", "rx_nested", outer() / inner() / nested
+    nested = UDP(sport=1, dport=4789) / VXLAN() / Ether() / ip / Raw(b"forged")
+    yield "VXLAN in it, in pieces", "rx_nested", outer() / inner(flags="MF") / nested
+    behind = inner(options=[IPOption_NOP()] * 4)
+    yield "VXLAN in it, behind options", "rx_nested", outer() / behind / nested
     yield "IPv6", "rx_ipv6", outer() / ground.frame() / IPv6() / udp
     bridge = Ether(src=ground.victim.mac("fan-250"), dst=ground.container.mac())
     yield "the bridge's Ethernet address", "rx_own", outer() / bridge / ip / udp
     yield "a VLAN tag", "rx_protocol", outer() / ground.frame() / Dot1Q(vlan=1) / ip / udp
+    double = ground.frame() / Dot1AD(vlan=1) / Dot1Q(vlan=2)
+    yield "two VLAN tags", "rx_protocol", outer() / double / ip / udp
+    tree = Ether(src=EVIL_MAC, dst="01:80:c2:00:00:00", type=38) / LLC() / STP()
+    yield "a bridge's spanning tree", "rx_broadcast rx_protocol", outer() / tree
     yield "another protocol", "rx_protocol", outer() / ground.frame() / Raw(b"\x88\xb5forged")
+
+    for flags in (0x88, 0x0C, 0x09):  # GBP's, GPE's, and one that is reserved
+        extended = outer()
+        extended[VXLAN].flags = flags
+        yield f"VXLAN's flags {flags:#x}", "", extended / inner() / udp
+    for source in ("127.0.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255"):
+        yield f"{source} as sender", "", outer(src=source) / inner() / udp
+    damaged = outer()
+    damaged[UDP].chksum = 0x1234
+    yield "a wrong outer checksum", "", damaged / inner() / udp
 
     whole = bytes(inner() / udp)
     for length in (14, 20, 33):

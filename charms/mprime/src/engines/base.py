@@ -213,8 +213,13 @@ class Adapter(Protocol):
         """Return what was found so far."""
         ...
 
-    def find_unsaved(self, log: Sequence[str]) -> str:
-        """Return in what words the program told that it can't save its work; empty if it can."""
+    def find_unsaved(self, log: Sequence[str], exit_code: int) -> str:
+        """Return why the program can't save its work; empty if it can.
+
+        Args:
+            log: lines of its output.
+            exit_code: with which it ended; 0 while it runs.
+        """
         ...
 
     def find_outage(self, log: Sequence[str]) -> str:

@@ -169,7 +169,7 @@ class Mlucas:
             primes |= parse_primes(text) & {exponents[name]}
         return make_results(primes, reported.composites, reported.probable, reported.unfactored)
 
-    def find_unsaved(self, log: Sequence[str]) -> str:
+    def find_unsaved(self, log: Sequence[str], exit_code: int) -> str:
         """Return nothing: where it can't write, it ends."""
         return ""
 

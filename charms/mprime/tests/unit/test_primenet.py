@@ -101,6 +101,20 @@ def test_work_that_can_not_be_saved_is_told(host: Host, run: Run) -> None:
     assert status.message.startswith("mprime can't save its work: the disk of ")
 
 
+def test_a_prp_test_that_dies_where_the_disk_has_no_room_is_told(host: Host, run: Run) -> None:
+    host.registry[IMAGE] = MPRIME
+    run(image=IMAGE)
+    host.end(state="restarting", exit_code=136, ran=2)
+    status = run(image=IMAGE).unit_status
+    assert status.name == "blocked"
+    assert status.message.startswith(
+        "mprime can't save its work: it died of SIGFPE (exit code 136)"
+    )
+    # The next one finds room.
+    host.end(state="running", exit_code=136)
+    assert run(image=IMAGE).unit_status.name == "active"
+
+
 def test_mprime_is_started_again_whatever_its_exit_code_said(host: Host, run: Run) -> None:
     host.registry[IMAGE] = MPRIME
     run(image=IMAGE)

@@ -6,10 +6,7 @@ have in its place.
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-import tarfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,12 +21,22 @@ from tests.integration.kit import (
     search_status,
     subordinates,
 )
+from tests.integration.primenet import (
+    NETWORK,
+    build_stand_in,
+    offer,
+    prepare_server,
+    read_requests,
+    start_server,
+    stop_server,
+    wait_for_message,
+    wait_for_reports,
+)
 from tools.instance import Published
 from tools.pack import ROOT
 
 IMAGE = "localhost/fake-mprime:1"
 WORK = "/var/lib/mprime/mprime-0"
-SERVER = "docker run --detach --name primenet --network gimps --network-alias v5.mersenne.org"
 
 
 class Position(NamedTuple):
@@ -39,31 +46,13 @@ class Position(NamedTuple):
     iteration: int
 
 
-def build_stand_in(juju: jubilant.Juju, published: Published) -> None:
-    """Build the stand-in's image on machine 0, upon the one with Mlucas, for the shell in that."""
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for file in (ROOT / "tests/images/fake-mprime").iterdir():
-            tar.add(file, file.name)
-    trust = f"/etc/docker/certs.d/{published.image.split('/')[0]}"
-    context = base64.b64encode(archive.getvalue()).decode()
-    authority = base64.b64encode(published.authority.encode()).decode()
-    juju.exec(
-        f"mkdir -p {trust} && echo {authority} | base64 -d > {trust}/ca.crt && "
-        f"docker pull --quiet {published.image} && echo {context} | base64 -d | "
-        f"DOCKER_BUILDKIT=0 docker build --quiet --build-arg BASE={published.image} "
-        f"--tag {IMAGE} - && rm -r {trust}",
-        machine=0,
-    )
-
-
 @pytest.fixture(scope="module")
 def search(
     shared_juju: jubilant.Juju, charms: dict[str, Path], published: Published
 ) -> jubilant.Juju:
     shared_juju.deploy(charms["apache2"])
     shared_juju.wait(jubilant.all_active, successes=1)
-    build_stand_in(shared_juju, published)
+    build_stand_in(shared_juju, published, IMAGE, ROOT / "tests/images/fake-mprime")
     shared_juju.deploy(charms["mprime"], config={"image": IMAGE, "worktodo": "110503"})
     shared_juju.integrate("apache2:juju-info", "mprime:juju-info")
     shared_juju.wait(lambda status: "mprime/0" in subordinates(status), successes=1)
@@ -98,16 +87,6 @@ def runs(juju: jubilant.Juju) -> bool:
 
 def list_work(juju: jubilant.Juju) -> str:
     return juju.exec("cat", f"{WORK}/worktodo.txt", machine=0).stdout
-
-
-def wait_for_message(juju: jubilant.Juju, *words: str) -> None:
-    """Wait until a hook says all these words."""
-
-    def says(_: jubilant.Status) -> bool:
-        run_hook(juju, "update-status")
-        return all(each in search_status(juju.status())[1] for each in words)
-
-    juju.wait(says, successes=1)
 
 
 def test_out_of_work_it_waits_and_takes_what_is_added(search: jubilant.Juju) -> None:
@@ -184,27 +163,59 @@ def test_a_benchmark_of_a_few_seconds_measures(search: jubilant.Juju) -> None:
     assert runs(search)
 
 
-def test_primenet_hands_out_work_and_its_absence_is_told(search: jubilant.Juju) -> None:
+@pytest.fixture(scope="module")
+def primenet(search: jubilant.Juju) -> jubilant.Juju:
+    """The search with an account, nothing done yet, and PrimeNet out of reach."""
     search.run("mprime/0", "pause")
-    factor = f"Factor={'0123456789ABCDEF' * 2},900000011,64,65"
-    search.exec(
-        f"rm -rf {WORK}/* {WORK}.orders && docker network create gimps && mkdir /www && "
-        f"echo {factor} > /www/work",
-        machine=0,
-    )
-    search.config("mprime", {"primenet-user": "me", "network": "gimps", "worktodo": ""})
+    search.exec(f"rm -rf {WORK}/* {WORK}.orders", machine=0)
+    prepare_server(search)
+    options = {"primenet-user": "me", "computer-name": "rack7", "work-preference": 150}
+    search.config("mprime", {**options, "network": NETWORK, "worktodo": ""})
     search.run("mprime/0", "resume")
-    wait_for_message(search, "waits for PrimeNet", "PrimeNet has been out of reach since ")
-    search.exec(
-        f"{SERVER} --volume /www:/www --user 0 --entrypoint /bin/busybox {IMAGE} "
-        "httpd -f -p 80 -h /www",
-        machine=0,
+    return search
+
+
+def test_primenet_out_of_reach_is_told_since_when(primenet: jubilant.Juju) -> None:
+    wait_for_message(primenet, "waits for PrimeNet", "PrimeNet has been out of reach since ")
+
+
+def test_primenet_knows_the_machine_and_hands_out_work(primenet: jubilant.Juju) -> None:
+    offer(primenet, "tf 900000011 64 65", "prp 400009")
+    start_server(primenet, IMAGE)
+    wait_for_message(primenet, "M900000011: trial factoring to 2^65, ")
+    assert "out of reach" not in search_status(primenet.status())[1]
+    asked = read_requests(primenet)
+    first, second, *others = asked
+    assert (first["t"], first["u"], first["cn"]) == ("uc", "me", "rack7")
+    assert (second["t"], second["w"]) == ("po", "150")
+    assert [each["t"] for each in others[:4]] == ["ga", "ap"] * 2
+    assert {each["g"] for each in asked} == {first["g"]}
+
+
+def test_a_result_waits_until_primenet_is_back(primenet: jubilant.Juju) -> None:
+    stop_server(primenet)
+    wait_for_message(primenet, "M400009: ", "PrimeNet has been out of reach since ")
+    assert "ar" not in [each["t"] for each in read_requests(primenet)]
+    start_server(primenet, IMAGE)
+    wait_for_reports(
+        primenet,
+        {"n": "900000011", "r": "4", "sf": "64", "ef": "65"},
+        {"n": "400009", "r": "150", "rd": "90EF09C231D295EE"},
     )
-    wait_for_message(search, "M900000011: trial factoring to 2^65, ")
-    assert "out of reach" not in search_status(search.status())[1]
+    found = json.loads(primenet.run("mprime/0", "results").results["json"])
+    assert found["unfactored"] == [900000011]
+    assert [each["exponent"] for each in found["composites"]] == [400009]
 
-    def is_done(_: jubilant.Status) -> bool:
-        found = json.loads(search.run("mprime/0", "results").results["json"])
-        return found["unfactored"] == [900000011] and not found["composites"]
 
-    search.wait(is_done, successes=1)
+def test_a_prp_test_without_room_for_its_proof_is_told_and_goes_on_with_some(
+    primenet: jubilant.Juju,
+) -> None:
+    primenet.run("mprime/0", "pause")
+    primenet.exec(f"mount -t tmpfs -o size=512k tmpfs {WORK}", machine=0)
+    offer(primenet, "prp 216091")
+    primenet.run("mprime/0", "resume")
+    wait_for_message(primenet, "can't save its work: it died of SIGFPE (exit code 136)")
+    assert search_status(primenet.status())[0] == "blocked"
+    primenet.exec(f"mount -o remount,size=8m {WORK}", machine=0)
+    wait_for_reports(primenet, {"n": "216091", "r": "151"})
+    wait_for_message(primenet, "1 probable prime found: M216091")

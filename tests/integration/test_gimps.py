@@ -7,6 +7,7 @@ have in its place.
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,11 +33,15 @@ from tests.integration.primenet import (
     wait_for_message,
     wait_for_reports,
 )
+from tools.image import IMAGES, build_base
 from tools.instance import Published
 from tools.pack import ROOT
 
 IMAGE = "localhost/fake-mprime:1"
+MLUCAS = "localhost/fake-autoprimenet:1"
 WORK = "/var/lib/mprime/mprime-0"
+# What AutoPrimeNet needs of an image, without itself.
+NEEDS = "#!/usr/bin/env python3\nimport requests, sys\nprint('asked for', *sys.argv[1:])\n"
 
 
 class Position(NamedTuple):
@@ -219,3 +224,54 @@ def test_a_prp_test_without_room_for_its_proof_is_told_and_goes_on_with_some(
     primenet.exec(f"mount -o remount,size=8m {WORK}", machine=0)
     wait_for_reports(primenet, {"n": "216091", "r": "151"})
     wait_for_message(primenet, "1 probable prime found: M216091")
+
+
+def test_mlucas_takes_part_through_autoprimenet(
+    primenet: jubilant.Juju, published: Published
+) -> None:
+    primenet.run("mprime/0", "pause")
+    stop_server(primenet)
+    primenet.exec(f"docker rm mprime-0; umount {WORK}; rm -rf {WORK}/*", machine=0)
+    folders = (ROOT / "tests/images/fake-autoprimenet", ROOT / "images/mlucas-primenet")
+    build_stand_in(primenet, published, MLUCAS, *folders)
+    primenet.config("mprime", {"image": MLUCAS, "work-preference": 100})
+    primenet.run("mprime/0", "resume")
+    wait_for_message(primenet, "waits for PrimeNet", "PrimeNet has been out of reach since 20")
+    offer(primenet, "ll 110527")
+    start_server(primenet, IMAGE)
+    wait_for_message(primenet, "M110527: ")
+    assert "out of reach" not in search_status(primenet.status())[1]
+    container = inspect_container(primenet)["HostConfig"]
+    assert (container["ReadonlyRootfs"], container["CapDrop"]) == (True, ["ALL"])
+    users = primenet.exec("docker top mprime-0 -eo pid,uid", machine=0).stdout.split()
+    assert set(users[3::2]) == {"65532"}
+    wait_for_reports(primenet, {"n": "110527", "r": "100", "rd": "DB43B1563828DEB6"})
+    computer = [each for each in read_requests(primenet) if each["t"] == "uc"][-1]
+    assert (computer["a"], computer["u"]) == ("Linux64,Mlucas,v20.1.1", "me")
+    stopped = primenet.run("mprime/0", "pause").results["message"]
+    assert stopped.startswith("paused")
+
+
+def test_the_image_with_autoprimenet_holds_what_it_needs_and_the_file_whose_hash_was_named(
+    registry: jubilant.Juju,
+) -> None:
+    registry.cli("scp", "-r", str(IMAGES / "mlucas-primenet"), "registry/0:/tmp/context")
+    registry.scp(build_base(), "registry/0:/tmp/base.tar")
+    registry.exec(
+        f"docker import /tmp/base.tar localhost/base:1 && echo {shlex.quote(NEEDS)} "
+        ">/tmp/context/autoprimenet.py",
+        unit="registry/0",
+    )
+    build = "docker build --quiet --build-arg BASE=localhost/base:1 --tag with-client:1"
+    named = f"{build} --build-arg AUTOPRIMENET_SHA256=$hash /tmp/context"
+    with pytest.raises(jubilant.TaskError, match="computed checksum did NOT match"):
+        registry.exec(f"hash={'0' * 64}; {named}", unit="registry/0")
+    registry.exec(
+        f"hash=$(sha256sum </tmp/context/autoprimenet.py | cut -c -64); {named}",
+        unit="registry/0",
+    )
+    run = "docker run --rm --read-only --network none --cap-drop ALL --tmpfs /work:mode=1777"
+    client = f"{run} --entrypoint /opt/autoprimenet/autoprimenet.py with-client:1 --timeout 0"
+    assert registry.exec(client, unit="registry/0").stdout == "asked for --timeout 0\n"
+    search = f"{run} with-client:1 2>&1 || true"  # there is no work
+    assert "Mlucas" in registry.exec(search, unit="registry/0").stdout

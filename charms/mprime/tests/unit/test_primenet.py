@@ -29,19 +29,6 @@ def test_primenet_takes_a_network_an_account_and_no_list(host: Host, run: Run) -
     assert host.did == ["started"]
 
 
-def test_primenet_with_an_image_of_mlucas_blocks_while_the_search_goes_on(
-    host: Host, run: Run
-) -> None:
-    host.registry[IMAGE] = MLUCAS
-    run(image=IMAGE)
-    host.did.clear()
-    assert run(image=IMAGE, **{"primenet-user": "me"}).unit_status == testing.BlockedStatus(
-        "option primenet-user: mlucas works without PrimeNet; "
-        "name an image with mprime, or leave the option empty"
-    )
-    assert host.did == []
-
-
 def test_another_checkpoint_interval_restarts_the_search_once(host: Host, run: Run) -> None:
     host.registry[IMAGE] = MLUCAS
     run(image=IMAGE)

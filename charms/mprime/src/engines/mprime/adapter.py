@@ -97,8 +97,8 @@ class Mprime:
             # If there are additions that it has not taken yet, the next call adds these.
             work.add(ADDITIONS, lines)
 
-    def choose_memory(self, work: Iterable[Assignment]) -> int:
-        """Return how many bytes its container needs for the assignments.
+    def choose_memory(self, work: Iterable[Assignment], *, asks: bool = False) -> int:
+        """Return how many bytes its container needs.
 
         Measured: 45 MB for M57885161, 174 MB for a PRP test of M82589933; factoring takes as much
         as `Memory` in the settings besides.

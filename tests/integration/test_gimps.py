@@ -226,6 +226,15 @@ def test_a_prp_test_without_room_for_its_proof_is_told_and_goes_on_with_some(
     wait_for_message(primenet, "1 probable prime found: M216091")
 
 
+def test_a_disk_that_became_read_only_is_told_until_it_is_mended(primenet: jubilant.Juju) -> None:
+    offer(primenet, "prp 756839")
+    wait_for_message(primenet, "M756839: ")
+    primenet.exec(f"mount -o remount,ro {WORK}", machine=0)
+    wait_for_message(primenet, "can't save its work: the disk of ", " is full or read-only; ")
+    primenet.exec(f"mount -o remount,rw {WORK}", machine=0)
+    wait_for_message(primenet, "; M756839: ")
+
+
 def test_mlucas_takes_part_through_autoprimenet(
     primenet: jubilant.Juju, published: Published
 ) -> None:

@@ -35,6 +35,7 @@ FAILURE = re.compile(
 # It lays aside its proof's residues when a PRP test starts, and dies of SIGFPE where the disk has
 # no room for them. That was seen; a container's engine tells of it as 128 + 8.
 _SIGFPE = 136
+_BEGINS = re.compile(r"\bMersenne number primality test program version\b")
 _NOT_SAVED = re.compile(r"Error (?:writing|opening|creating) [^:]{0,40}file:? .{0,60}")
 _WORKS = re.compile(r"\[Comm thread [^\]]{1,30}\] Done communicating with server")
 _GAVE_UP = re.compile(
@@ -76,16 +77,20 @@ def find_outage(log: Sequence[str]) -> str:
 
 
 def find_unsaved(log: Sequence[str], exit_code: int = 0) -> str:
-    """Return why work could not be saved: how the program died, or the last line in which it tells
-    so; empty if it could.
+    """Return why work could not be saved: how the program died, or the last line since its start
+    in which it tells so; empty if it could. It does not tell that it can save again.
     """
     if exit_code == _SIGFPE:
         return (
             f"it died of SIGFPE (exit code {_SIGFPE}), as a PRP test does where the disk has no "
             "room for its proof; free some, or give a lower disk-limit"
         )
-    found = (_NOT_SAVED.search(line) for line in reversed(log))
-    return next((match[0].strip() for match in found if match), "")
+    for line in reversed(log):
+        if match := _NOT_SAVED.search(line):
+            return match[0].strip()
+        if _BEGINS.search(line):
+            break
+    return ""
 
 
 def _read_report(line: str) -> Progress | None:

@@ -6,10 +6,8 @@ have in its place.
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-import tarfile
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,12 +22,26 @@ from tests.integration.kit import (
     search_status,
     subordinates,
 )
+from tests.integration.primenet import (
+    NETWORK,
+    build_stand_in,
+    offer,
+    prepare_server,
+    read_requests,
+    start_server,
+    stop_server,
+    wait_for_message,
+    wait_for_reports,
+)
+from tools.image import IMAGES, build_base
 from tools.instance import Published
 from tools.pack import ROOT
 
 IMAGE = "localhost/fake-mprime:1"
+MLUCAS = "localhost/fake-autoprimenet:1"
 WORK = "/var/lib/mprime/mprime-0"
-SERVER = "docker run --detach --name primenet --network gimps --network-alias v5.mersenne.org"
+# What AutoPrimeNet needs of an image, without itself.
+NEEDS = "#!/usr/bin/env python3\nimport requests, sys\nprint('asked for', *sys.argv[1:])\n"
 
 
 class Position(NamedTuple):
@@ -39,31 +51,13 @@ class Position(NamedTuple):
     iteration: int
 
 
-def build_stand_in(juju: jubilant.Juju, published: Published) -> None:
-    """Build the stand-in's image on machine 0, upon the one with Mlucas, for the shell in that."""
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for file in (ROOT / "tests/images/fake-mprime").iterdir():
-            tar.add(file, file.name)
-    trust = f"/etc/docker/certs.d/{published.image.split('/')[0]}"
-    context = base64.b64encode(archive.getvalue()).decode()
-    authority = base64.b64encode(published.authority.encode()).decode()
-    juju.exec(
-        f"mkdir -p {trust} && echo {authority} | base64 -d > {trust}/ca.crt && "
-        f"docker pull --quiet {published.image} && echo {context} | base64 -d | "
-        f"DOCKER_BUILDKIT=0 docker build --quiet --build-arg BASE={published.image} "
-        f"--tag {IMAGE} - && rm -r {trust}",
-        machine=0,
-    )
-
-
 @pytest.fixture(scope="module")
 def search(
     shared_juju: jubilant.Juju, charms: dict[str, Path], published: Published
 ) -> jubilant.Juju:
     shared_juju.deploy(charms["apache2"])
     shared_juju.wait(jubilant.all_active, successes=1)
-    build_stand_in(shared_juju, published)
+    build_stand_in(shared_juju, published, IMAGE, ROOT / "tests/images/fake-mprime")
     shared_juju.deploy(charms["mprime"], config={"image": IMAGE, "worktodo": "110503"})
     shared_juju.integrate("apache2:juju-info", "mprime:juju-info")
     shared_juju.wait(lambda status: "mprime/0" in subordinates(status), successes=1)
@@ -98,16 +92,6 @@ def runs(juju: jubilant.Juju) -> bool:
 
 def list_work(juju: jubilant.Juju) -> str:
     return juju.exec("cat", f"{WORK}/worktodo.txt", machine=0).stdout
-
-
-def wait_for_message(juju: jubilant.Juju, *words: str) -> None:
-    """Wait until a hook says all these words."""
-
-    def says(_: jubilant.Status) -> bool:
-        run_hook(juju, "update-status")
-        return all(each in search_status(juju.status())[1] for each in words)
-
-    juju.wait(says, successes=1)
 
 
 def test_out_of_work_it_waits_and_takes_what_is_added(search: jubilant.Juju) -> None:
@@ -184,27 +168,119 @@ def test_a_benchmark_of_a_few_seconds_measures(search: jubilant.Juju) -> None:
     assert runs(search)
 
 
-def test_primenet_hands_out_work_and_its_absence_is_told(search: jubilant.Juju) -> None:
+@pytest.fixture(scope="module")
+def primenet(search: jubilant.Juju) -> jubilant.Juju:
+    """The search with an account, nothing done yet, and PrimeNet out of reach."""
     search.run("mprime/0", "pause")
-    factor = f"Factor={'0123456789ABCDEF' * 2},900000011,64,65"
-    search.exec(
-        f"rm -rf {WORK}/* {WORK}.orders && docker network create gimps && mkdir /www && "
-        f"echo {factor} > /www/work",
-        machine=0,
-    )
-    search.config("mprime", {"primenet-user": "me", "network": "gimps", "worktodo": ""})
+    search.exec(f"rm -rf {WORK}/* {WORK}.orders", machine=0)
+    prepare_server(search)
+    options = {"primenet-user": "me", "computer-name": "rack7", "work-preference": 150}
+    search.config("mprime", {**options, "network": NETWORK, "worktodo": ""})
     search.run("mprime/0", "resume")
-    wait_for_message(search, "waits for PrimeNet", "PrimeNet has been out of reach since ")
-    search.exec(
-        f"{SERVER} --volume /www:/www --user 0 --entrypoint /bin/busybox {IMAGE} "
-        "httpd -f -p 80 -h /www",
-        machine=0,
+    return search
+
+
+def test_primenet_out_of_reach_is_told_since_when(primenet: jubilant.Juju) -> None:
+    wait_for_message(primenet, "waits for PrimeNet", "PrimeNet has been out of reach since ")
+
+
+def test_primenet_knows_the_machine_and_hands_out_work(primenet: jubilant.Juju) -> None:
+    offer(primenet, "tf 900000011 64 65", "prp 400009")
+    start_server(primenet, IMAGE)
+    wait_for_message(primenet, "M900000011: trial factoring to 2^65, ")
+    assert "out of reach" not in search_status(primenet.status())[1]
+    asked = read_requests(primenet)
+    first, second, *others = asked
+    assert (first["t"], first["u"], first["cn"]) == ("uc", "me", "rack7")
+    assert (second["t"], second["w"]) == ("po", "150")
+    assert [each["t"] for each in others[:4]] == ["ga", "ap"] * 2
+    assert {each["g"] for each in asked} == {first["g"]}
+
+
+def test_a_result_waits_until_primenet_is_back(primenet: jubilant.Juju) -> None:
+    stop_server(primenet)
+    wait_for_message(primenet, "M400009: ", "PrimeNet has been out of reach since ")
+    assert "ar" not in [each["t"] for each in read_requests(primenet)]
+    start_server(primenet, IMAGE)
+    wait_for_reports(
+        primenet,
+        {"n": "900000011", "r": "4", "sf": "64", "ef": "65"},
+        {"n": "400009", "r": "150", "rd": "90EF09C231D295EE"},
     )
-    wait_for_message(search, "M900000011: trial factoring to 2^65, ")
-    assert "out of reach" not in search_status(search.status())[1]
+    found = json.loads(primenet.run("mprime/0", "results").results["json"])
+    assert found["unfactored"] == [900000011]
+    assert [each["exponent"] for each in found["composites"]] == [400009]
 
-    def is_done(_: jubilant.Status) -> bool:
-        found = json.loads(search.run("mprime/0", "results").results["json"])
-        return found["unfactored"] == [900000011] and not found["composites"]
 
-    search.wait(is_done, successes=1)
+def test_a_prp_test_without_room_for_its_proof_is_told_and_goes_on_with_some(
+    primenet: jubilant.Juju,
+) -> None:
+    primenet.run("mprime/0", "pause")
+    primenet.exec(f"mount -t tmpfs -o size=512k tmpfs {WORK}", machine=0)
+    offer(primenet, "prp 216091")
+    primenet.run("mprime/0", "resume")
+    wait_for_message(primenet, "can't save its work: it died of SIGFPE (exit code 136)")
+    assert search_status(primenet.status())[0] == "blocked"
+    primenet.exec(f"mount -o remount,size=8m {WORK}", machine=0)
+    wait_for_reports(primenet, {"n": "216091", "r": "151"})
+    wait_for_message(primenet, "1 probable prime found: M216091")
+
+
+def test_a_disk_that_became_read_only_is_told_until_it_is_mended(primenet: jubilant.Juju) -> None:
+    offer(primenet, "prp 756839")
+    wait_for_message(primenet, "M756839: ")
+    primenet.exec(f"mount -o remount,ro {WORK}", machine=0)
+    wait_for_message(primenet, "can't save its work: the disk of ", " is full or read-only; ")
+    primenet.exec(f"mount -o remount,rw {WORK}", machine=0)
+    wait_for_message(primenet, "; M756839: ")
+
+
+def test_mlucas_takes_part_through_autoprimenet(
+    primenet: jubilant.Juju, published: Published
+) -> None:
+    primenet.run("mprime/0", "pause")
+    stop_server(primenet)
+    primenet.exec(f"docker rm mprime-0; umount {WORK}; rm -rf {WORK}/*", machine=0)
+    folders = (ROOT / "tests/images/fake-autoprimenet", ROOT / "images/mlucas-primenet")
+    build_stand_in(primenet, published, MLUCAS, *folders)
+    primenet.config("mprime", {"image": MLUCAS, "work-preference": 100})
+    primenet.run("mprime/0", "resume")
+    wait_for_message(primenet, "waits for PrimeNet", "PrimeNet has been out of reach since 20")
+    offer(primenet, "ll 110527")
+    start_server(primenet, IMAGE)
+    wait_for_message(primenet, "M110527: ")
+    assert "out of reach" not in search_status(primenet.status())[1]
+    container = inspect_container(primenet)["HostConfig"]
+    assert (container["ReadonlyRootfs"], container["CapDrop"]) == (True, ["ALL"])
+    users = primenet.exec("docker top mprime-0 -eo pid,uid", machine=0).stdout.split()
+    assert set(users[3::2]) == {"65532"}
+    wait_for_reports(primenet, {"n": "110527", "r": "100", "rd": "DB43B1563828DEB6"})
+    computer = [each for each in read_requests(primenet) if each["t"] == "uc"][-1]
+    assert (computer["a"], computer["u"]) == ("Linux64,Mlucas,v20.1.1", "me")
+    stopped = primenet.run("mprime/0", "pause").results["message"]
+    assert stopped.startswith("paused")
+
+
+def test_the_image_with_autoprimenet_holds_what_it_needs_and_the_file_whose_hash_was_named(
+    registry: jubilant.Juju,
+) -> None:
+    registry.cli("scp", "-r", str(IMAGES / "mlucas-primenet"), "registry/0:/tmp/context")
+    registry.scp(build_base(), "registry/0:/tmp/base.tar")
+    registry.exec(
+        f"docker import /tmp/base.tar localhost/base:1 && echo {shlex.quote(NEEDS)} "
+        ">/tmp/context/autoprimenet.py",
+        unit="registry/0",
+    )
+    build = "docker build --quiet --build-arg BASE=localhost/base:1 --tag with-client:1"
+    named = f"{build} --build-arg AUTOPRIMENET_SHA256=$hash /tmp/context"
+    with pytest.raises(jubilant.TaskError, match="computed checksum did NOT match"):
+        registry.exec(f"hash={'0' * 64}; {named}", unit="registry/0")
+    registry.exec(
+        f"hash=$(sha256sum </tmp/context/autoprimenet.py | cut -c -64); {named}",
+        unit="registry/0",
+    )
+    run = "docker run --rm --read-only --network none --cap-drop ALL --tmpfs /work:mode=1777"
+    client = f"{run} --entrypoint /opt/autoprimenet/autoprimenet.py with-client:1 --timeout 0"
+    assert registry.exec(client, unit="registry/0").stdout == "asked for --timeout 0\n"
+    search = f"{run} with-client:1 2>&1 || true"  # there is no work
+    assert "Mlucas" in registry.exec(search, unit="registry/0").stdout

@@ -167,7 +167,8 @@ def observe(unit: str) -> Search | None:
         space=work.measure_space(),
         last_words=_last_words(adapter, log),
         out_of_reach=adapter.find_outage(log) if asks else "",
-        unsaved=_explain_disk(work, progress) or adapter.find_unsaved(log),
+        unsaved=_explain_disk(work, progress)
+        or adapter.find_unsaved(log, 0 if container.state == "running" else container.exit_code),
     )
 
 
@@ -321,7 +322,7 @@ def _explain_disk(work: WorkDirectory, progress: Progress | None) -> str:
     need = 2 * progress.exponent // 8 if progress else 0
     if not need or work.measure_space() >= need:
         return ""
-    return f"the disk of {work.path} is full; free some"
+    return f"the disk of {work.path} is full or read-only; free some, or mend it"
 
 
 def _last_words(adapter: Adapter, log: Sequence[str]) -> str:

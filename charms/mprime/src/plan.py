@@ -14,8 +14,9 @@ from pathlib import Path
 from config import Config
 from cpu import Parent
 from dockerhost import Container, ContainerSpec, Engine, Image, Mount, Proxies, make_printable
-from engines import ADAPTERS, ENGINE_LABEL, Adapter, PrimeNet, Settings
+from engines import ADAPTERS, ENGINE_LABEL, PRIMENET_LABEL, Adapter, PrimeNet, Settings
 from limits import format_cpuset, read_cores
+from untrusted import read_label
 from work import KNOWN_PRIMES, Assignment, merge_work, read_orders
 from workdir import OWNER, WorkDirectory
 
@@ -89,7 +90,7 @@ def make_plan(desired: Desired, engine: Engine, image: Image) -> Plan:
     here = config.cpuset or read_cores(kind.version)
     cores = sorted(c for c in here if c < (os.cpu_count() or 1)) or [0]
     work = declare_work(desired)
-    memory = config.memory_limit or adapter.choose_memory(work)
+    memory = config.memory_limit or adapter.choose_memory(work, asks=bool(config.primenet_user))
     primenet = None
     if config.primenet_user:
         primenet = PrimeNet(
@@ -98,6 +99,7 @@ def make_plan(desired: Desired, engine: Engine, image: Image) -> Plan:
             config.computer_name or socket.gethostname()[:20],
             config.work_preference,
             desired.proxies.http,
+            read_label(image.labels, PRIMENET_LABEL),
         )
     # Half a core's time is not worth two threads.
     threads = min(len(cores), math.ceil(config.cpus)) if config.cpus else len(cores)

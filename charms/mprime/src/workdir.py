@@ -82,12 +82,14 @@ class WorkDirectory:
         remove_tree(self.path)
 
     def measure_space(self) -> int:
-        """Return how many bytes a container may still write to its disk."""
+        """Return how many bytes a container may still write to its disk; 0 if that is read-only,
+        as Linux makes a disk on which it meets errors.
+        """
         path = self.path
         while not path.exists():
             path = path.parent
         disk = os.statvfs(path)
-        return disk.f_bavail * disk.f_frsize
+        return 0 if disk.f_flag & os.ST_RDONLY else disk.f_bavail * disk.f_frsize
 
     def has(self, name: str) -> bool:
         """Return whether there is something of this name."""

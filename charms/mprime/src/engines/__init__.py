@@ -8,12 +8,15 @@ from engines.mprime import Mprime
 
 ENGINE_LABEL = "mersenne.engine"
 VERSION_LABEL = "mersenne.engine.version"
+# Of an image that holds a program which talks to PrimeNet for its search program.
+PRIMENET_LABEL = "mersenne.primenet"
 
 ADAPTERS: dict[str, Adapter] = {adapter.name: adapter for adapter in (Mlucas(), Mprime())}
 
 __all__ = [
     "ADAPTERS",
     "ENGINE_LABEL",
+    "PRIMENET_LABEL",
     "VERSION_LABEL",
     "Adapter",
     "Composite",

@@ -17,6 +17,7 @@ from workdir import WorkDirectory
 # What is read of a file of results: as many of its last lines, none longer.
 _LINES = 20_000
 _LINE = 4000  # characters; a line with many factors has a thousand
+HANDED_OUT = 150_000_000  # exponents that PrimeNet hands out are smaller, for years to come
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,15 @@ class PrimeNet:
         work_preference: the kind of work to ask for, by its number there; None leaves it to the
             server.
         proxy: the URL of an HTTP proxy on the way; empty if there is none.
+        client: the program in the image that talks to the server beside the search program, as
+            the image's label says; empty if it holds none.
     """
 
     user: str
     computer: str
     work_preference: int | None = None
     proxy: str = field(default="", repr=False)  # it may hold a password
+    client: str = ""
 
 
 @dataclass(frozen=True)
@@ -189,8 +193,13 @@ class Adapter(Protocol):
         """
         ...
 
-    def choose_memory(self, work: Iterable[Assignment]) -> int:
-        """Return how many bytes its container needs for the assignments."""
+    def choose_memory(self, work: Iterable[Assignment], *, asks: bool = False) -> int:
+        """Return how many bytes its container needs.
+
+        Args:
+            work: what is to be tested.
+            asks: whether it also asks PrimeNet for work.
+        """
         ...
 
     def choose_disk(self, settings: Settings) -> int:
@@ -213,8 +222,13 @@ class Adapter(Protocol):
         """Return what was found so far."""
         ...
 
-    def find_unsaved(self, log: Sequence[str]) -> str:
-        """Return in what words the program told that it can't save its work; empty if it can."""
+    def find_unsaved(self, log: Sequence[str], exit_code: int) -> str:
+        """Return why the program can't save its work; empty if it can.
+
+        Args:
+            log: lines of its output.
+            exit_code: with which it ended; 0 while it runs.
+        """
         ...
 
     def find_outage(self, log: Sequence[str]) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from engines import autoprimenet
 from engines.base import (
+    HANDED_OUT,
     Progress,
     Results,
     Settings,
@@ -46,7 +48,7 @@ _STAT_END = 4 * 1024  # bytes; that a number is prime stands in the last lines
 
 
 class Mlucas:
-    """The adapter for Mlucas, which works offline and takes a few MiB."""
+    """The adapter for Mlucas, which takes a few MiB, and works offline but with AutoPrimeNet."""
 
     name = "mlucas"
     # It exits with 1 when it was told to stop, and with 0 when it is out of work; so the engine
@@ -61,11 +63,13 @@ class Mlucas:
 
     def explain(self, settings: Settings) -> str:
         """Return why the program can't do what the settings ask for; empty if it can."""
-        if settings.primenet:
+        if settings.primenet and settings.primenet.client != autoprimenet.NAME:
             return (
-                "option primenet-user: mlucas works without PrimeNet; "
-                "name an image with mprime, or leave the option empty"
+                "option primenet-user: the image holds mlucas without AutoPrimeNet; name one with "
+                "both (see images/mlucas-primenet) or with mprime, or leave the option empty"
             )
+        if settings.primenet and (problem := autoprimenet.explain(settings.primenet)):
+            return problem
         return next(filter(None, map(self.explain_work, settings.work)), "")
 
     def explain_work(self, assignment: Assignment) -> str:
@@ -86,6 +90,8 @@ class Mlucas:
         table = work.read(_TRANSFORMS)
         if not table or (table != make_table() and is_ours(table)):
             return False
+        if not autoprimenet.is_current(work, settings):
+            return False
         # An interval that is shorter than it need be does no harm: no reason for a restart.
         match = _INTERVAL_SET.search(work.read(_SETTINGS))
         longest = _choose_interval(settings.checkpoint, self._find_exponents(work, settings))
@@ -102,6 +108,8 @@ class Mlucas:
         ours = f"CheckInterval = {interval} # for {settings.checkpoint:g} min"
         kept = [s for s in work.read(_SETTINGS).splitlines() if not _INTERVAL_LINE.match(s)]
         work.write(_SETTINGS, "\n".join([ours, *kept]) + "\n")
+        if not autoprimenet.is_current(work, settings):
+            autoprimenet.prepare(work, settings)
 
     def add_work(self, work: WorkDirectory, settings: Settings, *, running: bool) -> None:
         """List what is neither done nor listed; the program reads the list between two tests."""
@@ -117,13 +125,16 @@ class Mlucas:
             # program took from that one in between.
             work.append(_WORK_LIST, "".join(map(_make_work_line, missing)))
 
-    def choose_memory(self, work: Iterable[Assignment]) -> int:
-        """Return how many bytes its container needs for the assignments.
+    def choose_memory(self, work: Iterable[Assignment], *, asks: bool = False) -> int:
+        """Return how many bytes its container needs.
 
         Measured: 1.9 bytes for each unit of a Lucas-Lehmer test's exponent. A PRP test takes 2 to
         4 times that (its help.txt).
         """
-        needs = (each.exponent * (8 if each.kind is Kind.PRP else 3) for each in work)
+        handed_out = [Assignment(HANDED_OUT, Kind.PRP)] if asks else []
+        needs = (
+            each.exponent * (8 if each.kind is Kind.PRP else 3) for each in (*work, *handed_out)
+        )
         return max(256 * 2**20, 64 * 2**20 + max(needs, default=0))
 
     def choose_disk(self, settings: Settings) -> int:
@@ -169,13 +180,13 @@ class Mlucas:
             primes |= parse_primes(text) & {exponents[name]}
         return make_results(primes, reported.composites, reported.probable, reported.unfactored)
 
-    def find_unsaved(self, log: Sequence[str]) -> str:
+    def find_unsaved(self, log: Sequence[str], exit_code: int) -> str:
         """Return nothing: where it can't write, it ends."""
         return ""
 
     def find_outage(self, log: Sequence[str]) -> str:
-        """Return nothing: it works without a server."""
-        return ""
+        """Return since when AutoPrimeNet has not reached PrimeNet; empty if it does."""
+        return autoprimenet.find_outage(log)
 
     def match_savefiles(self, exponent: int) -> re.Pattern[str]:
         """Return what its p110503, its q110503 and their backups look like."""

@@ -55,6 +55,16 @@ def search(host: Host, run: Run) -> Host:
     return host
 
 
+def test_a_search_that_dies_for_want_of_room_saves_nothing(
+    host: Host, run: Run, scrape: Callable[[], Samples]
+) -> None:
+    host.registry[IMAGE] = MPRIME
+    run("install", image=IMAGE)
+    assert scrape()["mprime_saves_work"] == 1
+    host.end(state="restarting", exit_code=136)
+    assert scrape()["mprime_saves_work"] == 0
+
+
 def test_a_search_that_runs_shows_where_it_is_and_what_it_takes(
     search: Host, kernel: Kernel, scrape: Callable[[], Samples]
 ) -> None:

@@ -168,6 +168,7 @@ def test_a_list_that_gimps_wrote_is_accepted_as_it_is() -> None:
         ("Error writing intermediate file: p6972593", True),
         ("Running Jacobi error check.  Failed.", True),
         ("No work to do at the present time.  Waiting.", False),
+        ("Error setting affinity", False),
     ],
 )
 def test_a_check_for_errors_is_no_failure(line: str, fails: bool) -> None:
@@ -192,6 +193,13 @@ def test_work_that_is_not_saved_is_told_by_its_output_alone() -> None:
     assert find_unsaved(LOG) == ""
     said = "[Worker Nov 27 22:50] Error writing intermediate file: p6972593"
     assert find_unsaved([*LOG, said]) == "Error writing intermediate file: p6972593"
+    # Its next start tries anew.
+    assert find_unsaved([said, *LOG]) == ""
+
+
+@pytest.mark.parametrize(("exit_code", "dies_of_it"), [(136, True), (0, False), (137, False)])
+def test_a_prp_test_that_dies_of_sigfpe_lacks_room(exit_code: int, dies_of_it: bool) -> None:
+    assert ("SIGFPE" in find_unsaved(LOG, exit_code)) == dies_of_it
 
 
 class Rewriting:

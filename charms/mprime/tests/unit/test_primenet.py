@@ -29,19 +29,6 @@ def test_primenet_takes_a_network_an_account_and_no_list(host: Host, run: Run) -
     assert host.did == ["started"]
 
 
-def test_primenet_with_an_image_of_mlucas_blocks_while_the_search_goes_on(
-    host: Host, run: Run
-) -> None:
-    host.registry[IMAGE] = MLUCAS
-    run(image=IMAGE)
-    host.did.clear()
-    assert run(image=IMAGE, **{"primenet-user": "me"}).unit_status == testing.BlockedStatus(
-        "option primenet-user: mlucas works without PrimeNet; "
-        "name an image with mprime, or leave the option empty"
-    )
-    assert host.did == []
-
-
 def test_another_checkpoint_interval_restarts_the_search_once(host: Host, run: Run) -> None:
     host.registry[IMAGE] = MLUCAS
     run(image=IMAGE)
@@ -99,6 +86,20 @@ def test_work_that_can_not_be_saved_is_told(host: Host, run: Run) -> None:
     host.space = 20_000
     status = run(image=IMAGE).unit_status
     assert status.message.startswith("mprime can't save its work: the disk of ")
+
+
+def test_a_prp_test_that_dies_where_the_disk_has_no_room_is_told(host: Host, run: Run) -> None:
+    host.registry[IMAGE] = MPRIME
+    run(image=IMAGE)
+    host.end(state="restarting", exit_code=136, ran=2)
+    status = run(image=IMAGE).unit_status
+    assert status.name == "blocked"
+    assert status.message.startswith(
+        "mprime can't save its work: it died of SIGFPE (exit code 136)"
+    )
+    # The next one finds room.
+    host.end(state="running", exit_code=136)
+    assert run(image=IMAGE).unit_status.name == "active"
 
 
 def test_mprime_is_started_again_whatever_its_exit_code_said(host: Host, run: Run) -> None:

@@ -271,13 +271,6 @@ def test_mprime_names_an_exponent_that_it_cannot_test_on_this_processor(
         )
 
 
-def test_mlucas_says_that_it_works_without_primenet() -> None:
-    assert MLUCAS.explain(replace(SETTINGS, primenet=MEMBER)) == (
-        "option primenet-user: mlucas works without PrimeNet; "
-        "name an image with mprime, or leave the option empty"
-    )
-
-
 def test_a_larger_exponent_takes_more_memory() -> None:
     assert MLUCAS.choose_memory(KNOWN_PRIMES) == 256 * 2**20
     assert MLUCAS.choose_memory([Assignment(136279841)]) > 400 * 2**20

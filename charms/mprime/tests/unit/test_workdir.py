@@ -79,3 +79,13 @@ def test_the_space_of_a_disk_is_known_before_there_is_a_directory(
     disk = os.statvfs(tmp_path)
     for directory in (work, WorkDirectory(tmp_path / "none" / "yet")):
         assert 0 <= directory.measure_space() <= disk.f_blocks * disk.f_frsize
+
+
+def test_a_disk_that_became_read_only_has_no_space(
+    work: WorkDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = os.statvfs(work.path)
+    assert WorkDirectory.measure_space(work) > 0
+    flags = there.f_flag | os.ST_RDONLY
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((*there[:8], flags, there[9])))
+    assert work.measure_space() == 0

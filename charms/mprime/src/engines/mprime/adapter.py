@@ -97,8 +97,8 @@ class Mprime:
             # If there are additions that it has not taken yet, the next call adds these.
             work.add(ADDITIONS, lines)
 
-    def choose_memory(self, work: Iterable[Assignment]) -> int:
-        """Return how many bytes its container needs for the assignments.
+    def choose_memory(self, work: Iterable[Assignment], *, asks: bool = False) -> int:
+        """Return how many bytes its container needs.
 
         Measured: 45 MB for M57885161, 174 MB for a PRP test of M82589933; factoring takes as much
         as `Memory` in the settings besides.
@@ -136,9 +136,9 @@ class Mprime:
         """Return what was found so far."""
         return read_json_results(work.read(_RESULTS, LONG))
 
-    def find_unsaved(self, log: Sequence[str]) -> str:
-        """Return in what words the program told that it can't save its work; empty if it can."""
-        return find_unsaved(log)
+    def find_unsaved(self, log: Sequence[str], exit_code: int) -> str:
+        """Return why the program can't save its work; empty if it can."""
+        return find_unsaved(log, exit_code)
 
     def find_outage(self, log: Sequence[str]) -> str:
         """Return since when PrimeNet has been out of reach; empty if it is not."""

@@ -1,4 +1,10 @@
-"""What mprime tells in its output, when it is run with -d."""
+"""What mprime tells in its output, when it is run with -d.
+
+Not all of it was seen on 30.19 build 20. Reports of P-1 factoring (`_STAGE`) are as that version's
+public forerunners have them in ecm.c. Of its errors of writing, `Error writing intermediate file`
+stands in the public sources of many versions (WRITEFILEERR in commonb.c); the other wordings that
+`_NOT_SAVED` takes are derived from it.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +25,17 @@ _FACTORING = re.compile(
     r"\bTrial factoring M(\d{1,10}) to (2\^\d{1,3}) is (\d{1,3}\.?\d{0,4})% complete"
 )
 _STAGE = re.compile(r"\bM(\d{1,10}) stage (\d) is (\d{1,3}\.?\d{0,4})% complete")
-# It checks for errors all the time, and says so.
+# It checks for errors all the time, and says so. That it can't bind a thread to a core, as on a
+# container's cpuset, is none: the kernel keeps it on the cores that it may use.
 FAILURE = re.compile(
-    r"\berror\b(?![- ]check)|\bfail|\bunable|not found|\bIllegal line\b|\bhardware failure\b",
+    r"\berror\b(?![- ]check| setting affinity)|\bfail|\bunable|not found|\bIllegal line\b"
+    r"|\bhardware failure\b",
     re.IGNORECASE,
 )
+# It lays aside its proof's residues when a PRP test starts, and dies of SIGFPE where the disk has
+# no room for them. That was seen; a container's engine tells of it as 128 + 8.
+_SIGFPE = 136
+_BEGINS = re.compile(r"\bMersenne number primality test program version\b")
 _NOT_SAVED = re.compile(r"Error (?:writing|opening|creating) [^:]{0,40}file:? .{0,60}")
 _WORKS = re.compile(r"\[Comm thread [^\]]{1,30}\] Done communicating with server")
 _GAVE_UP = re.compile(
@@ -64,10 +76,21 @@ def find_outage(log: Sequence[str]) -> str:
     return since
 
 
-def find_unsaved(log: Sequence[str]) -> str:
-    """Return the last line that tells that work could not be saved; empty if there is none."""
-    found = (_NOT_SAVED.search(line) for line in reversed(log))
-    return next((match[0].strip() for match in found if match), "")
+def find_unsaved(log: Sequence[str], exit_code: int = 0) -> str:
+    """Return why work could not be saved: how the program died, or the last line since its start
+    in which it tells so; empty if it could. It does not tell that it can save again.
+    """
+    if exit_code == _SIGFPE:
+        return (
+            f"it died of SIGFPE (exit code {_SIGFPE}), as a PRP test does where the disk has no "
+            "room for its proof; free some, or give a lower disk-limit"
+        )
+    for line in reversed(log):
+        if match := _NOT_SAVED.search(line):
+            return match[0].strip()
+        if _BEGINS.search(line):
+            break
+    return ""
 
 
 def _read_report(line: str) -> Progress | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from engines import ini
-from engines.base import PrimeNet, Settings
+from engines.base import HANDED_OUT, PrimeNet, Settings
 from engines.transforms import estimate_speed
 
 # A setting of ours, which it passes over and keeps: which settings were written last.
@@ -24,7 +24,6 @@ _LONGEST_PASSWORD = 24  # bytes; it cuts off what is beyond, and says nothing
 _REPORTS = (10_000, 5_000, 2_000, 1_000, 500, 200, 100, 50, 20, 10)
 _TELL = 10.0  # seconds between two reports, at most
 _TELL_TRIAL = 1.0
-_HANDED_OUT = 150_000_000  # exponents that PrimeNet hands out are smaller, for years to come
 _FASTER = 4  # than Mlucas without vector instructions, on whatever processor; measured: 8 times
 _RETRY = 10  # minutes
 
@@ -119,7 +118,7 @@ def _reports(settings: Settings) -> Iterator[int]:
     """Yield how many iterations may lie between two reports, the longest first."""
     exponents = [each.exponent for each in settings.work]
     if settings.primenet:
-        exponents.append(_HANDED_OUT)
+        exponents.append(HANDED_OUT)
     milliseconds = estimate_speed(max(exponents, default=1)) / _FASTER
     most = 1000 * (_TELL_TRIAL if settings.trial else _TELL) / milliseconds
     fitting = [each for each in _REPORTS if each <= most]

@@ -154,6 +154,8 @@ class Application(Struct):
     version: str = ""
     status: Status | None = None
     resources: dict[str, Resource] = {}
+    exposed: bool = False
+    base: str = ""
 
 
 class Machine(Struct):
@@ -162,6 +164,8 @@ class Machine(Struct):
     Attributes:
         boot: identifies its present boot, None while it is down.
         ready: the boot that was last seen to its end; hooks run in no other.
+        base: what its root file system was made from, such as ``ubuntu@24.04``.
+        mac: its network interface's, known since its first boot.
     """
 
     number: str
@@ -171,6 +175,8 @@ class Machine(Struct):
     boot: str | None = None
     ready: str | None = None
     status: Status = field(default_factory=lambda: Status("pending"))
+    base: str = ""
+    mac: str = ""
 
 
 class Endpoint(Struct, frozen=True):

@@ -24,7 +24,7 @@ from tests.integration.kit import (
     search_status,
     subordinates,
 )
-from tools.instance import Published
+from tools.instance import Published, sudo
 from tools.pack import ROOT
 
 IMAGE = "localhost/fake-mprime:1"
@@ -48,7 +48,8 @@ def build_stand_in(juju: jubilant.Juju, published: Published) -> None:
     trust = f"/etc/docker/certs.d/{published.image.split('/')[0]}"
     context = base64.b64encode(archive.getvalue()).decode()
     authority = base64.b64encode(published.authority.encode()).decode()
-    juju.exec(
+    sudo(
+        juju,
         f"mkdir -p {trust} && echo {authority} | base64 -d > {trust}/ca.crt && "
         f"docker pull --quiet {published.image} && echo {context} | base64 -d | "
         f"DOCKER_BUILDKIT=0 docker build --quiet --build-arg BASE={published.image} "
@@ -97,7 +98,7 @@ def runs(juju: jubilant.Juju) -> bool:
 
 
 def list_work(juju: jubilant.Juju) -> str:
-    return juju.exec("cat", f"{WORK}/worktodo.txt", machine=0).stdout
+    return sudo(juju, "cat", f"{WORK}/worktodo.txt", machine=0).stdout
 
 
 def wait_for_message(juju: jubilant.Juju, *words: str) -> None:
@@ -131,7 +132,7 @@ def test_a_list_that_is_rewritten_gets_nothing_twice(search: jubilant.Juju) -> N
     wait_for_position(search, before)
     lines = [line for line in list_work(search).splitlines() if "=" in line]
     assert [line.split(",")[1] for line in lines] == ["859433", "6972593"]
-    assert "worktodo.add" not in search.exec("ls", WORK, machine=0).stdout.split()
+    assert "worktodo.add" not in sudo(search, "ls", WORK, machine=0).stdout.split()
 
 
 def test_a_pause_tells_where_it_stopped_and_outlives_the_container(search: jubilant.Juju) -> None:
@@ -142,17 +143,17 @@ def test_a_pause_tells_where_it_stopped_and_outlives_the_container(search: jubil
     assert inspect_container(search)["State"]["ExitCode"] == 0
     stopped = read_position(search)
     assert stopped >= before
-    search.exec("docker", "rm", "mprime-0", machine=0)
+    sudo(search, "docker", "rm", "mprime-0", machine=0)
     run_hook(search, "update-status")
     assert search_status(search.status())[0] == "maintenance"
-    assert "mprime-0" not in search.exec("docker ps -a --format {{.Names}}", machine=0).stdout
+    assert "mprime-0" not in sudo(search, "docker ps -a --format {{.Names}}", machine=0).stdout
     search.run("mprime/0", "resume")
     assert wait_for_position(search, stopped) > stopped
 
 
 def test_after_a_restart_of_the_engine_it_goes_on_without_a_hook(search: jubilant.Juju) -> None:
     before = read_position(search)
-    search.exec("systemctl restart docker", machine=0)
+    sudo(search, "systemctl restart docker", machine=0)
     search.wait(lambda _: runs(search), successes=1)
     assert read_position(search) >= before
     run_hook(search, "update-status")
@@ -160,12 +161,12 @@ def test_after_a_restart_of_the_engine_it_goes_on_without_a_hook(search: jubilan
 
 
 def test_killed_hard_it_goes_on_from_what_its_last_stop_saved(search: jubilant.Juju) -> None:
-    saved = search.exec(f"cat {WORK}/p0859433 {WORK}/p6972593 2>/dev/null || true", machine=0)
-    search.exec("docker", "kill", "--signal", "KILL", "mprime-0", machine=0)
+    saved = sudo(search, f"cat {WORK}/p0859433 {WORK}/p6972593 2>/dev/null || true", machine=0)
+    sudo(search, "docker", "kill", "--signal", "KILL", "mprime-0", machine=0)
     run_hook(search, "update-status")
     check_active(search)
     log = "docker logs mprime-0 2>&1 | grep -A 1 Resuming | tail -n 1"
-    resumed = search.exec(log, machine=0).stdout
+    resumed = sudo(search, log, machine=0).stdout
     assert f"Iteration: {saved.stdout.split()[0]} / " in resumed
 
 
@@ -187,7 +188,8 @@ def test_a_benchmark_of_a_few_seconds_measures(search: jubilant.Juju) -> None:
 def test_primenet_hands_out_work_and_its_absence_is_told(search: jubilant.Juju) -> None:
     search.run("mprime/0", "pause")
     factor = f"Factor={'0123456789ABCDEF' * 2},900000011,64,65"
-    search.exec(
+    sudo(
+        search,
         f"rm -rf {WORK}/* {WORK}.orders && docker network create gimps && mkdir /www && "
         f"echo {factor} > /www/work",
         machine=0,
@@ -195,7 +197,8 @@ def test_primenet_hands_out_work_and_its_absence_is_told(search: jubilant.Juju) 
     search.config("mprime", {"primenet-user": "me", "network": "gimps", "worktodo": ""})
     search.run("mprime/0", "resume")
     wait_for_message(search, "waits for PrimeNet", "PrimeNet has been out of reach since ")
-    search.exec(
+    sudo(
+        search,
         f"{SERVER} --volume /www:/www --user 0 --entrypoint /bin/busybox {IMAGE} "
         "httpd -f -p 80 -h /www",
         machine=0,

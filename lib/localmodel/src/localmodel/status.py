@@ -222,6 +222,8 @@ def _application_status(
         "life": app.life,
         "application-status": _show(state) if state else {"current": "unknown"},
     }
+    for related in relations.values():
+        related.sort(key=lambda relation: relation["related-application"])
     if relations:
         shown["relations"] = relations
     if hosts := _hosts_of(model, app):

@@ -270,7 +270,7 @@ def test_an_action_that_its_schema_refuses_is_a_failed_task_and_the_command_ends
     ]
 
 
-@pytest.mark.parametrize(("typed", "meant"), [("stauts", "status"), ("intergate", "integrate")])
+@pytest.mark.parametrize(("typed", "meant"), [("stattus", "status"), ("deploi", "deploy")])
 def test_a_mistyped_command_is_told_what_is_near(
     model: CommandLine, typed: str, meant: str
 ) -> None:

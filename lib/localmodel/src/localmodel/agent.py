@@ -146,7 +146,7 @@ class Agent:
         hook = Hook(JUJU_EXEC, "exec", context=_context_id(unit, JUJU_EXEC))
         instance = self.instance(self.model.machines[unit.machine])
         argv = ["/bin/bash", "-c", script]
-        return self._collect(self._context(unit, hook), instance, task, argv, timeout)
+        return self._collect(self._context(unit, hook, task), instance, task, argv, timeout)
 
     def _collect(
         self,

@@ -118,6 +118,9 @@ def environment(context: HookContext, settings: dict[str, object]) -> dict[str, 
         "TERM": "tmux-256color",
         "PATH": f"{TOOLS / unit.tag}:{AGENT_PATH}",
     }
+    if hook.kind == "exec":
+        # A command is an action of its own kind that dispatches nothing.
+        del found["JUJU_DISPATCH_PATH"]
     if hook.relation is not None:
         endpoint = hook.name.removesuffix(f"-{hook.kind}")
         found |= {

@@ -28,7 +28,7 @@ from benchmarks.probes.searches import CHARM
 from benchmarks.probes.stream import PATIENCE
 from benchmarks.probes.witness import NEIGHBOUR, Start
 from tools import pack
-from tools.instance import own_instance, private_registry, publish
+from tools.instance import own_instance, private_registry, publish, sudo
 
 PROBES = Path(__file__).parent / "probes"
 # Where the user may write that ssh lets in, and what is still there after a reset.
@@ -128,7 +128,7 @@ class Ground:
 
     def run(self, script: str, machine: int = DISTURBED) -> str:
         """Run a script as root on a machine; return what it printed."""
-        return self.juju.exec(script, machine=machine).stdout
+        return sudo(self.juju, script, machine=machine).stdout
 
     def witness(self, unit: str, *words: object) -> dict[str, Any]:
         """Run probes/witness.py as a unit of machine 2; return what it found."""

@@ -18,6 +18,7 @@ import jubilant
 
 import fannet
 from benchmarks.figures import MeasureError
+from tools.instance import sudo
 
 # What a way is called here, and in tables and plots.
 BARE, ROUTED, FAN, VXLAN, SWARM = "bare", "routed", "fan", "vxlan", "swarm"
@@ -193,7 +194,7 @@ class Ways:
 
 def run_on(juju: jubilant.Juju, machine: int, *command: str) -> str:
     """Run a program, or one string as a script, on a machine; return what it printed."""
-    return juju.exec(*command, machine=machine).stdout
+    return sudo(juju, *command, machine=machine).stdout
 
 
 @contextmanager

@@ -22,7 +22,7 @@ import jubilant
 
 from benchmarks.figures import Figure, MeasureError, Outcome, Panel
 from tools import pack
-from tools.instance import own_instance, private_registry, publish
+from tools.instance import own_instance, private_registry, publish, sudo
 
 PROBES = Path(__file__).parent / "probes"
 # In the home folder of the user that ssh lets in, and that scp copies to.
@@ -90,11 +90,11 @@ class Ground:
         if not others:
             raise MeasureError("the load needs a core of its own: use a machine with two or more")
         self.load_core = min(others)
-        self.juju.exec(PIN % self.core, machine=0)
+        sudo(self.juju, PIN % self.core, machine=0)
 
     def _install(self, machine: int, package: str, probes: tuple[str, ...]) -> None:
         install = f"apt-get install -q -y --no-install-recommends {package}"
-        self.juju.exec(f"{install} || (apt-get update -q && {install})", machine=machine)
+        sudo(self.juju, f"{install} || (apt-get update -q && {install})", machine=machine)
         self.juju.ssh(machine, f"mkdir -p {FOLDER}")
         for probe in probes:
             self.juju.scp(PROBES / probe, f"{machine}:{FOLDER}/{probe}")

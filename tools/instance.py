@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jubilant
+from jubilant import Task
 
 from tools import image, pack
 
@@ -66,6 +67,19 @@ def own_instance(name: str) -> Iterator[None]:
             localmodel("down", "--purge")
             os.environ.clear()
             os.environ.update(before)
+
+
+def sudo(juju: jubilant.Juju, *command: str, machine: int, wait: float | None = None) -> Task:
+    """Run a program, or a script where it is one word, on a machine as root.
+
+    Who logs in on a machine is the user ubuntu, on a controller's and on the local model's.
+
+    Raises:
+        jubilant.TaskError: it failed.
+        TimeoutError: it took longer than `wait` seconds.
+    """
+    words = command if len(command) > 1 else ("/bin/bash", "-c", *command)
+    return juju.exec("sudo", *words, machine=machine, wait=wait)
 
 
 @contextmanager

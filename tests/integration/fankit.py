@@ -8,6 +8,8 @@ from pathlib import Path
 
 import jubilant
 
+from tools.instance import sudo
+
 # Docker's image and LXD's: a static busybox, and what it is called as.
 TOOLS = "cat dd head ip nc ping sh sha256sum sleep udhcpc wc"
 
@@ -31,7 +33,7 @@ true
 
 def run_on(juju: jubilant.Juju, machine: int, *command: str) -> str:
     """Run a program on a machine, and return what it says."""
-    return juju.exec(*command, machine=machine).stdout
+    return sudo(juju, *command, machine=machine).stdout
 
 
 def deploy_fan(juju: jubilant.Juju, charms: dict[str, Path], **config: str | int | bool) -> None:

@@ -29,6 +29,7 @@ from tests.integration.kit import (
     subordinates,
 )
 from tools.guest import Guest, boot, build_disk
+from tools.instance import sudo
 
 # What a charm finds on a machine: an engine, a principal; and what unpacks the charm.
 PACKAGES = ("apache2", "apparmor", "docker.io", "python3", "unzip")
@@ -98,7 +99,7 @@ class ModelGround(Ground):
         self._juju = juju
 
     def exec(self, *words: str) -> str:
-        return self._juju.exec(shlex.join(words), machine=0).stdout
+        return sudo(self._juju, shlex.join(words), machine=0).stdout
 
     def set_options(self, options: Options) -> None:
         values = {name: value for name, value in options.items() if value is not None}

@@ -9,7 +9,7 @@ from typing import Any
 
 import jubilant
 
-from tools.instance import Published
+from tools.instance import Published, sudo
 
 
 def deploy_search(
@@ -46,7 +46,7 @@ def check_active(juju: jubilant.Juju) -> None:
 
 def inspect_container(juju: jubilant.Juju) -> dict[str, Any]:
     """What the machine's engine says of the search's container."""
-    return json.loads(juju.exec("docker", "inspect", "mprime-0", machine=0).stdout)[0]
+    return json.loads(sudo(juju, "docker", "inspect", "mprime-0", machine=0).stdout)[0]
 
 
 def run_hook(juju: jubilant.Juju, hook: str, unit: str = "mprime/0") -> None:
@@ -72,13 +72,13 @@ def reboot_machine(juju: jubilant.Juju) -> None:
         "systemctl show --property UserspaceTimestampMonotonic --value; "
         "systemctl is-system-running || true"  # it fails where something else failed to start
     )
-    booted = juju.exec(ask, machine=0).stdout.split()[0]
+    booted = sudo(juju, ask, machine=0).stdout.split()[0]
     with contextlib.suppress(jubilant.CLIError):  # it may take the connection along
         juju.ssh("0", "sudo", "systemctl", "reboot")
 
     def is_up_again(_: jubilant.Status) -> bool:
         try:
-            boot, state = juju.exec(ask, machine=0).stdout.split()
+            boot, state = sudo(juju, ask, machine=0).stdout.split()
         except (jubilant.CLIError, jubilant.TaskError, ValueError):  # systemd may not listen yet
             return False
         return boot != booted and state in ("running", "degraded")

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import jubilant
 
 from tests.integration.kit import run_hook, search_status
-from tools.instance import Published
+from tools.instance import Published, sudo
 from tools.pack import ROOT
 
 NETWORK = "gimps"
@@ -37,7 +37,8 @@ def build_stand_in(
     trust = f"/etc/docker/certs.d/{published.image.split('/')[0]}"
     content = base64.b64encode(archive.getvalue()).decode()
     authority = base64.b64encode(published.authority.encode()).decode()
-    juju.exec(
+    sudo(
+        juju,
         f"mkdir -p {trust} && echo {authority} | base64 -d > {trust}/ca.crt && "
         f"docker pull --quiet {published.image} && echo {content} | base64 -d | "
         f"DOCKER_BUILDKIT=0 docker build --quiet --build-arg BASE={published.image} "
@@ -49,7 +50,8 @@ def build_stand_in(
 def prepare_server(juju: jubilant.Juju) -> None:
     """Put what PrimeNet's stand-in needs on machine 0, and make its network."""
     program = (ROOT / "tests/images/fake-primenet/index.cgi").read_bytes()
-    juju.exec(
+    sudo(
+        juju,
         f"docker network create {NETWORK} && "
         "mkdir -p /www/cgi-bin /www/v5server /primenet && touch /primenet/requests && "
         f"echo {base64.b64encode(program).decode()} | base64 -d >/www/cgi-bin/index.cgi && "
@@ -60,7 +62,8 @@ def prepare_server(juju: jubilant.Juju) -> None:
 
 def start_server(juju: jubilant.Juju, image: str) -> None:
     """Bring PrimeNet into reach; the image is one with busybox."""
-    juju.exec(
+    sudo(
+        juju,
         f"docker run --detach --name primenet --network {NETWORK} "
         "--network-alias v5.mersenne.org --volume /www:/www --volume /primenet:/primenet "
         f"--user 0 --entrypoint /bin/busybox {image} httpd -f -p 80 -h /www",
@@ -70,17 +73,17 @@ def start_server(juju: jubilant.Juju, image: str) -> None:
 
 def stop_server(juju: jubilant.Juju) -> None:
     """Take PrimeNet out of reach; what it knows is kept."""
-    juju.exec("docker rm --force primenet", machine=0)
+    sudo(juju, "docker rm --force primenet", machine=0)
 
 
 def offer(juju: jubilant.Juju, *lines: str) -> None:
     """Have PrimeNet hand out this work, and nothing else."""
-    juju.exec(f"printf '%s\\n' {shlex.join(lines)} >/primenet/queue", machine=0)
+    sudo(juju, f"printf '%s\\n' {shlex.join(lines)} >/primenet/queue", machine=0)
 
 
 def read_requests(juju: jubilant.Juju) -> list[dict[str, str]]:
     """Return what PrimeNet was asked, in order."""
-    said = juju.exec("cat /primenet/requests", machine=0).stdout
+    said = sudo(juju, "cat /primenet/requests", machine=0).stdout
     return [dict(parse_qsl(line, keep_blank_values=True)) for line in said.splitlines()]
 
 

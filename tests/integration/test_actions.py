@@ -9,7 +9,7 @@ import jubilant
 import pytest
 
 from tests.integration.kit import deploy_search, inspect_container, run_hook, search_status
-from tools.instance import Published
+from tools.instance import Published, sudo
 
 LIST = "/var/lib/mprime/mprime-0/worktodo.ini"
 
@@ -53,9 +53,9 @@ def test_work_is_added_without_a_restart(search: jubilant.Juju) -> None:
     # 216091 is on the list already, as M; 859433 is new.
     added = search.run("mprime/0", "add-work", {"exponents": "M859433, M216091"}).results
     assert (added["added"], added["known"]) == ("M859433", "M216091")
-    assert ",859433,60,1" in search.exec("cat", LIST, machine=0).stdout
+    assert ",859433,60,1" in sudo(search, "cat", LIST, machine=0).stdout
     search.run("mprime/0", "add-work", {"exponents": "M3021377", "type": "prp"})
-    assert "1,2,3021377,-1" in search.exec("cat", LIST, machine=0).stdout
+    assert "1,2,3021377,-1" in sudo(search, "cat", LIST, machine=0).stdout
     assert read_start(search) == before
 
 
@@ -93,9 +93,10 @@ def test_a_wrong_parameter_is_refused_by_name(
 def test_what_the_schema_forbids_never_reaches_the_charm(
     search: jubilant.Juju, action: str, params: dict[str, str | int], name: str
 ) -> None:
-    with pytest.raises((jubilant.CLIError, jubilant.TaskError)) as caught:
+    # Juju 4 has a task that failed, Juju 3.6 none: jubilant takes that for a ValueError.
+    with pytest.raises((jubilant.TaskError, ValueError), match="validation failed: ") as caught:
         search.run("mprime/0", action, params)
-    assert name in f"{caught.value}{getattr(caught.value, 'stderr', '')}"
+    assert name in str(caught.value)
 
 
 def test_a_paused_search_stays_so_until_it_is_resumed(search: jubilant.Juju) -> None:
@@ -107,7 +108,7 @@ def test_a_paused_search_stays_so_until_it_is_resumed(search: jubilant.Juju) -> 
         assert (status, message.startswith("paused; ")) == ("maintenance", True)
         # Neither a hook nor the engine's own start changes that.
         run_hook(search, "update-status")
-        search.exec("systemctl", "restart", "docker", machine=0)
+        sudo(search, "systemctl", "restart", "docker", machine=0)
     search.run("mprime/0", "resume")
     assert inspect_container(search)["State"]["Status"] == "running"
     search.wait(lambda status: search_status(status)[0] == "active", successes=1)
@@ -124,20 +125,20 @@ def test_a_benchmark_measures_and_the_search_goes_on(search: jubilant.Juju) -> N
     )
     assert any("ms/iteration" in line for line in task.log)
     assert read_start(search) == before
-    assert search.exec("docker", "ps", "-aq", machine=0).stdout.count("\n") <= 1
+    assert sudo(search, "docker", "ps", "-aq", machine=0).stdout.count("\n") <= 1
 
 
 def test_the_search_goes_on_after_an_action_that_was_killed(search: jubilant.Juju) -> None:
     before = read_start(search)
     # What a benchmark that was killed leaves: a search that is frozen, and a container beside it.
     image = inspect_container(search)["Image"]
-    search.exec("docker", "pause", "mprime-0", machine=0)
+    sudo(search, "docker", "pause", "mprime-0", machine=0)
     own = "--label dockerhost.spec=x --label mprime.unit=mprime/0 --name mprime-0.trial"
     work = "--volume /var/lib/mprime/mprime-0.trial:/work --entrypoint /bin/busybox"
-    search.exec(f"docker run --detach {own} {work} {image} sleep 600", machine=0)
+    sudo(search, f"docker run --detach {own} {work} {image} sleep 600", machine=0)
     run_hook(search, "update-status")
     assert read_start(search) == before
-    assert search.exec("docker", "ps", "--format", "{{.Names}}", machine=0).stdout.split() == [
+    assert sudo(search, "docker", "ps", "--format", "{{.Names}}", machine=0).stdout.split() == [
         "mprime-0"
     ]
 

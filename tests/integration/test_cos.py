@@ -20,7 +20,7 @@ from tests.integration.kit import (
     search_status,
     subordinates,
 )
-from tools.instance import Published
+from tools.instance import Published, sudo
 
 SERVICE = "mprime-0-metrics.service"
 RULES = "/etc/prometheus/collected.rules"
@@ -37,7 +37,7 @@ done
 def ask(juju: jubilant.Juju, question: str) -> Any:
     """What Prometheus answers on its HTTP API."""
     url = f"http://localhost:9090/api/v1/{question}"
-    answer = json.loads(juju.exec("curl", "-fsS", url, machine=0).stdout)
+    answer = json.loads(sudo(juju, "curl", "-fsS", url, machine=0).stdout)
     assert answer["status"] == "success"
     return answer["data"]
 
@@ -63,7 +63,7 @@ def list_alerts(juju: jubilant.Juju) -> dict[str, dict[str, Any]]:
 
 def list_listeners(juju: jubilant.Juju) -> dict[int, str]:
     """The addresses that the machine listens on for TCP, by port."""
-    lines = juju.exec("ss", "-Hltn", machine=0).stdout.splitlines()
+    lines = sudo(juju, "ss", "-Hltn", machine=0).stdout.splitlines()
     pairs = [line.split()[3].rpartition(":") for line in lines]
     return {int(port): address for address, _, port in pairs}
 
@@ -71,7 +71,7 @@ def list_listeners(juju: jubilant.Juju) -> dict[int, str]:
 def show_service(juju: jubilant.Juju, name: str) -> str:
     """A property of the service that serves the metrics."""
     words = ("systemctl", "show", "--value", f"--property={name}", SERVICE)
-    return juju.exec(*words, machine=0).stdout.strip()
+    return sudo(juju, *words, machine=0).stdout.strip()
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +105,8 @@ def test_prometheus_gets_the_metrics_with_where_they_come_from(seen: jubilant.Ju
 
 
 def test_the_metrics_are_as_prometheus_wants_them(seen: jubilant.Juju) -> None:
-    said = seen.exec(
-        "curl -fsS http://localhost:9634/metrics | promtool check metrics 2>&1", machine=0
+    said = sudo(
+        seen, "curl -fsS http://localhost:9634/metrics | promtool check metrics 2>&1", machine=0
     ).stdout
     assert not said.strip()
 
@@ -129,13 +129,13 @@ def test_the_alerts_fire_when_they_should_and_only_then(
     cases = tmp_path / "cases.json"
     cases.write_text(write_cases(RULES, labels))
     seen.scp(cases, "0:/tmp/cases.json")
-    said = seen.exec("promtool test rules /tmp/cases.json 2>&1", machine=0).stdout
+    said = sudo(seen, "promtool test rules /tmp/cases.json 2>&1", machine=0).stdout
     assert "SUCCESS" in said
 
 
 def test_every_panel_of_the_dashboard_shows_something(seen: jubilant.Juju) -> None:
     wait_for(seen, lambda: bool(query(seen, "mprime_checkpoint_age_seconds")))
-    read = seen.exec("cat", "/var/lib/collector/dashboards.json", machine=0).stdout
+    read = sudo(seen, "cat", "/var/lib/collector/dashboards.json", machine=0).stdout
     (dashboard,) = json.loads(read)
     panels = [panel for panel in dashboard["panels"] if panel["type"] not in ("row", "text")]
     for expression in (t["expr"] for panel in panels for t in panel["targets"]):
@@ -151,7 +151,7 @@ def test_every_panel_of_the_dashboard_shows_something(seen: jubilant.Juju) -> No
 def test_a_policy_that_is_not_in_force_is_an_alert_until_a_hook_mends_it(
     seen: jubilant.Juju,
 ) -> None:
-    seen.exec(UNDO_WEIGHT, machine=0)
+    sudo(seen, UNDO_WEIGHT, machine=0)
     wait_for(seen, lambda: "MprimeCpuPolicyNotInForce" in list_alerts(seen))
     alert = list_alerts(seen)["MprimeCpuPolicyNotInForce"]
     assert alert["annotations"]["summary"].startswith("mprime/0 may slow down")
@@ -169,14 +169,14 @@ def test_a_search_on_hold_is_paused_and_no_reason_for_an_alert(seen: jubilant.Ju
 
 def test_whoever_serves_the_metrics_can_read_and_little_else(seen: jubilant.Juju) -> None:
     assert list_listeners(seen)[9634] == "127.0.0.1"
-    status = seen.exec("cat", f"/proc/{show_service(seen, 'MainPID')}/status", machine=0).stdout
+    status = sudo(seen, "cat", f"/proc/{show_service(seen, 'MainPID')}/status", machine=0).stdout
     found = dict(line.split(":\t", 1) for line in status.splitlines())
     cap_dac_read_search = 1 << 2
     assert int(found["CapBnd"], 16) == cap_dac_read_search
     assert int(found["CapEff"], 16) == cap_dac_read_search
     assert (found["NoNewPrivs"], found["Seccomp"]) == ("1", "2")
     pid = show_service(seen, "MainPID")
-    seen.exec(f"! nsenter --target {pid} --mount touch /var/lib/mprime/x", machine=0)
+    sudo(seen, f"! nsenter --target {pid} --mount touch /var/lib/mprime/x", machine=0)
 
 
 def test_another_port_is_where_prometheus_looks_next(seen: jubilant.Juju) -> None:
@@ -223,19 +223,19 @@ def test_a_hook_sends_its_trace_to_whoever_takes_them_and_to_nobody_else(
     seen: jubilant.Juju,
 ) -> None:
     run_hook(seen, "update-status")
-    seen.exec(f"! ls {CHARM}/.tracing-data.db", machine=0)
+    sudo(seen, f"! ls {CHARM}/.tracing-data.db", machine=0)
     seen.integrate("mprime:charm-tracing", "collector:tracing")
     seen.wait(jubilant.all_agents_idle, successes=1)
-    seen.exec(f"rm -f {TRACES}/*", machine=0)
+    sudo(seen, f"rm -f {TRACES}/*", machine=0)
     run_hook(seen, "update-status")
-    sent = seen.exec(f"cat {TRACES}/*.json", machine=0).stdout
+    sent = sudo(seen, f"cat {TRACES}/*.json", machine=0).stdout
     assert '"ops.main"' in sent
     assert '"mprime/0"' in sent
     seen.remove_relation("mprime:charm-tracing", "collector:tracing")
     seen.wait(jubilant.all_agents_idle, successes=1)
-    seen.exec(f"rm -f {TRACES}/*", machine=0)
+    sudo(seen, f"rm -f {TRACES}/*", machine=0)
     run_hook(seen, "update-status")
-    assert not seen.exec("ls", TRACES, machine=0).stdout.strip()
+    assert not sudo(seen, "ls", TRACES, machine=0).stdout.strip()
 
 
 def test_without_a_collector_nothing_serves_metrics_any_more(seen: jubilant.Juju) -> None:

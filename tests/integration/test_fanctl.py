@@ -10,6 +10,7 @@ import pytest
 
 import fannet
 from tests.integration.kit import reboot_machine
+from tools.instance import sudo
 
 PACKAGES = "nftables dnsmasq-base udhcpc"
 COMMAND = """\
@@ -40,19 +41,19 @@ def juju(shared_juju: jubilant.Juju, tmp_path_factory: pytest.TempPathFactory) -
     shared_juju.cli("add-machine", "-n", "2")
     shared_juju.wait(lambda status: len(status.machines) == 2, successes=1)
     for machine in (0, 1):
-        shared_juju.exec("apt-get update -q", machine=machine)
+        sudo(shared_juju, "apt-get update -q", machine=machine)
         install = "apt-get install -q -y --no-install-recommends"
-        shared_juju.exec(f"DEBIAN_FRONTEND=noninteractive {install} {PACKAGES}", machine=machine)
-        shared_juju.exec("mkdir /opt/fanctl", machine=machine)
-        shared_juju.scp(archive, f"{machine}:/opt/fanctl.tar")
-        shared_juju.exec("tar -C /opt/fanctl -xf /opt/fanctl.tar", machine=machine)
-        shared_juju.scp(command, f"{machine}:/usr/local/sbin/fanctl")
-        shared_juju.exec("chmod 755 /usr/local/sbin/fanctl", machine=machine)
+        sudo(shared_juju, f"DEBIAN_FRONTEND=noninteractive {install} {PACKAGES}", machine=machine)
+        sudo(shared_juju, "mkdir /opt/fanctl", machine=machine)
+        for file in (archive, command):
+            shared_juju.scp(file, f"{machine}:/tmp/{file.name}")
+        sudo(shared_juju, "tar -C /opt/fanctl -xf /tmp/fanctl.tar", machine=machine)
+        sudo(shared_juju, "install /tmp/fanctl /usr/local/sbin/fanctl", machine=machine)
     return shared_juju
 
 
 def run(juju: jubilant.Juju, machine: int, *lines: str) -> str:
-    return juju.exec("; ".join(["set -e", *lines]), machine=machine).stdout
+    return sudo(juju, "; ".join(["set -e", *lines]), machine=machine).stdout
 
 
 def state(juju: jubilant.Juju, machine: int) -> str:

@@ -34,7 +34,7 @@ from tests.integration.primenet import (
     wait_for_reports,
 )
 from tools.image import IMAGES, build_base
-from tools.instance import Published
+from tools.instance import Published, sudo
 from tools.pack import ROOT
 
 IMAGE = "localhost/fake-mprime:1"
@@ -91,7 +91,7 @@ def runs(juju: jubilant.Juju) -> bool:
 
 
 def list_work(juju: jubilant.Juju) -> str:
-    return juju.exec("cat", f"{WORK}/worktodo.txt", machine=0).stdout
+    return sudo(juju, "cat", f"{WORK}/worktodo.txt", machine=0).stdout
 
 
 def test_out_of_work_it_waits_and_takes_what_is_added(search: jubilant.Juju) -> None:
@@ -115,7 +115,7 @@ def test_a_list_that_is_rewritten_gets_nothing_twice(search: jubilant.Juju) -> N
     wait_for_position(search, before)
     lines = [line for line in list_work(search).splitlines() if "=" in line]
     assert [line.split(",")[1] for line in lines] == ["859433", "6972593"]
-    assert "worktodo.add" not in search.exec("ls", WORK, machine=0).stdout.split()
+    assert "worktodo.add" not in sudo(search, "ls", WORK, machine=0).stdout.split()
 
 
 def test_a_pause_tells_where_it_stopped_and_outlives_the_container(search: jubilant.Juju) -> None:
@@ -126,17 +126,17 @@ def test_a_pause_tells_where_it_stopped_and_outlives_the_container(search: jubil
     assert inspect_container(search)["State"]["ExitCode"] == 0
     stopped = read_position(search)
     assert stopped >= before
-    search.exec("docker", "rm", "mprime-0", machine=0)
+    sudo(search, "docker", "rm", "mprime-0", machine=0)
     run_hook(search, "update-status")
     assert search_status(search.status())[0] == "maintenance"
-    assert "mprime-0" not in search.exec("docker ps -a --format {{.Names}}", machine=0).stdout
+    assert "mprime-0" not in sudo(search, "docker ps -a --format {{.Names}}", machine=0).stdout
     search.run("mprime/0", "resume")
     assert wait_for_position(search, stopped) > stopped
 
 
 def test_after_a_restart_of_the_engine_it_goes_on_without_a_hook(search: jubilant.Juju) -> None:
     before = read_position(search)
-    search.exec("systemctl restart docker", machine=0)
+    sudo(search, "systemctl restart docker", machine=0)
     search.wait(lambda _: runs(search), successes=1)
     assert read_position(search) >= before
     run_hook(search, "update-status")
@@ -144,12 +144,12 @@ def test_after_a_restart_of_the_engine_it_goes_on_without_a_hook(search: jubilan
 
 
 def test_killed_hard_it_goes_on_from_what_its_last_stop_saved(search: jubilant.Juju) -> None:
-    saved = search.exec(f"cat {WORK}/p0859433 {WORK}/p6972593 2>/dev/null || true", machine=0)
-    search.exec("docker", "kill", "--signal", "KILL", "mprime-0", machine=0)
+    saved = sudo(search, f"cat {WORK}/p0859433 {WORK}/p6972593 2>/dev/null || true", machine=0)
+    sudo(search, "docker", "kill", "--signal", "KILL", "mprime-0", machine=0)
     run_hook(search, "update-status")
     check_active(search)
     log = "docker logs mprime-0 2>&1 | grep -A 1 Resuming | tail -n 1"
-    resumed = search.exec(log, machine=0).stdout
+    resumed = sudo(search, log, machine=0).stdout
     assert f"Iteration: {saved.stdout.split()[0]} / " in resumed
 
 
@@ -172,7 +172,7 @@ def test_a_benchmark_of_a_few_seconds_measures(search: jubilant.Juju) -> None:
 def primenet(search: jubilant.Juju) -> jubilant.Juju:
     """The search with an account, nothing done yet, and PrimeNet out of reach."""
     search.run("mprime/0", "pause")
-    search.exec(f"rm -rf {WORK}/* {WORK}.orders", machine=0)
+    sudo(search, f"rm -rf {WORK}/* {WORK}.orders", machine=0)
     prepare_server(search)
     options = {"primenet-user": "me", "computer-name": "rack7", "work-preference": 150}
     search.config("mprime", {**options, "network": NETWORK, "worktodo": ""})
@@ -216,12 +216,12 @@ def test_a_prp_test_without_room_for_its_proof_is_told_and_goes_on_with_some(
     primenet: jubilant.Juju,
 ) -> None:
     primenet.run("mprime/0", "pause")
-    primenet.exec(f"mount -t tmpfs -o size=512k tmpfs {WORK}", machine=0)
+    sudo(primenet, f"mount -t tmpfs -o size=512k tmpfs {WORK}", machine=0)
     offer(primenet, "prp 216091")
     primenet.run("mprime/0", "resume")
     wait_for_message(primenet, "can't save its work: it died of SIGFPE (exit code 136)")
     assert search_status(primenet.status())[0] == "blocked"
-    primenet.exec(f"mount -o remount,size=8m {WORK}", machine=0)
+    sudo(primenet, f"mount -o remount,size=8m {WORK}", machine=0)
     wait_for_reports(primenet, {"n": "216091", "r": "151"})
     wait_for_message(primenet, "1 probable prime found: M216091")
 
@@ -229,9 +229,9 @@ def test_a_prp_test_without_room_for_its_proof_is_told_and_goes_on_with_some(
 def test_a_disk_that_became_read_only_is_told_until_it_is_mended(primenet: jubilant.Juju) -> None:
     offer(primenet, "prp 756839")
     wait_for_message(primenet, "M756839: ")
-    primenet.exec(f"mount -o remount,ro {WORK}", machine=0)
+    sudo(primenet, f"mount -o remount,ro {WORK}", machine=0)
     wait_for_message(primenet, "can't save its work: the disk of ", " is full or read-only; ")
-    primenet.exec(f"mount -o remount,rw {WORK}", machine=0)
+    sudo(primenet, f"mount -o remount,rw {WORK}", machine=0)
     wait_for_message(primenet, "; M756839: ")
 
 
@@ -240,7 +240,7 @@ def test_mlucas_takes_part_through_autoprimenet(
 ) -> None:
     primenet.run("mprime/0", "pause")
     stop_server(primenet)
-    primenet.exec(f"docker rm mprime-0; umount {WORK}; rm -rf {WORK}/*", machine=0)
+    sudo(primenet, f"docker rm mprime-0; umount {WORK}; rm -rf {WORK}/*", machine=0)
     folders = (ROOT / "tests/images/fake-autoprimenet", ROOT / "images/mlucas-primenet")
     build_stand_in(primenet, published, MLUCAS, *folders)
     primenet.config("mprime", {"image": MLUCAS, "work-preference": 100})
@@ -252,7 +252,7 @@ def test_mlucas_takes_part_through_autoprimenet(
     assert "out of reach" not in search_status(primenet.status())[1]
     container = inspect_container(primenet)["HostConfig"]
     assert (container["ReadonlyRootfs"], container["CapDrop"]) == (True, ["ALL"])
-    users = primenet.exec("docker top mprime-0 -eo pid,uid", machine=0).stdout.split()
+    users = sudo(primenet, "docker top mprime-0 -eo pid,uid", machine=0).stdout.split()
     assert set(users[3::2]) == {"65532"}
     wait_for_reports(primenet, {"n": "110527", "r": "100", "rd": "DB43B1563828DEB6"})
     computer = [each for each in read_requests(primenet) if each["t"] == "uc"][-1]

@@ -18,6 +18,7 @@ import pytest
 
 from tests.integration.kit import inspect_container, run_hook, search_status, subordinates
 from tools.image import build_image
+from tools.instance import sudo
 
 WORK = "/var/lib/mprime/mprime-0"
 PROGRAM = r"""#!/bin/busybox sh
@@ -94,19 +95,19 @@ def forge(archive: Path) -> None:
 def list_names(juju: jubilant.Juju) -> dict[str, str]:
     """The images' names that the charm did not give, and their ids."""
     shown = "docker image ls --no-trunc --format '{{.Repository}}:{{.Tag}} {{.ID}}'"
-    listed = [line.split() for line in juju.exec(shown, machine=0).stdout.splitlines()]
+    listed = [line.split() for line in sudo(juju, shown, machine=0).stdout.splitlines()]
     return {name: image for name, image in listed if not name.startswith(("mprime-charm", "<"))}
 
 
 def list_containers(juju: jubilant.Juju) -> set[str]:
-    return set(juju.exec("docker ps --format '{{.Names}}'", machine=0).stdout.split())
+    return set(sudo(juju, "docker ps --format '{{.Names}}'", machine=0).stdout.split())
 
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory, machine: jubilant.Juju) -> list[Path]:
     """Archives of the hostile image, and of one that has a volume; the machine is prepared."""
     folder = tmp_path_factory.mktemp("hostile")
-    machine.exec("mkdir -m 777 /tmp/hostile", machine=0)
+    sudo(machine, "mkdir -m 777 /tmp/hostile", machine=0)
     for name, text in (
         ("program", PROGRAM),
         ("Dockerfile", DOCKERFILE.replace("{ugly}", "\x1b[2J\u202e")),
@@ -114,7 +115,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, machine: jubilant.Juju) ->
         (folder / name).write_text(text)
         machine.scp(folder / name, f"apache2/0:/tmp/hostile/{name}")
     machine.scp(build_image("mlucas", "apache2/0", machine.cli), "apache2/0:/tmp/image.tar")
-    machine.exec(PREPARE, machine=0)
+    sudo(machine, PREPARE, machine=0)
     archives = [folder / "hostile.tar", folder / "volume.tar"]
     for archive in archives:
         machine.scp(f"apache2/0:/tmp/{archive.name}", archive)
@@ -141,7 +142,7 @@ def test_a_hostile_image_harms_neither_its_unit_nor_what_is_beside_it(
     machine.wait(jubilant.all_agents_idle, successes=1)
 
     def has_done_its_worst(_: jubilant.Status) -> bool:
-        return "done" in machine.exec("ls", "-b", WORK, machine=0).stdout.split()
+        return "done" in sudo(machine, "ls", "-b", WORK, machine=0).stdout.split()
 
     machine.wait(has_done_its_worst, successes=1)
     run_hook(machine, "update-status")
@@ -161,7 +162,8 @@ def test_a_hostile_image_harms_neither_its_unit_nor_what_is_beside_it(
     assert machine.run("mprime/0", "results").results["not-listed"] == "18999"
 
     # A copy of the search's container, with all its labels.
-    machine.exec(
+    sudo(
+        machine,
         "docker commit mprime-0 copy:1 && "
         "docker run --detach --name copy --entrypoint /bin/busybox copy:1 sleep 100000",
         machine=0,
@@ -178,5 +180,5 @@ def test_a_hostile_image_harms_neither_its_unit_nor_what_is_beside_it(
     machine.remove_relation("apache2", "mprime")
     machine.wait(lambda status: not subordinates(status), successes=1)
     assert list_containers(machine) == decoys | {"copy"}
-    assert machine.exec(f"ls -d {WORK} 2>/dev/null || true", machine=0).stdout == ""
+    assert sudo(machine, f"ls -d {WORK} 2>/dev/null || true", machine=0).stdout == ""
     assert jubilant.all_active(machine.status(), "apache2")

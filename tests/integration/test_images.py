@@ -19,7 +19,7 @@ from tests.integration.kit import (
     subordinates,
 )
 from tools.image import build_base, build_image
-from tools.instance import Published
+from tools.instance import Published, sudo
 
 DROP_INS = "/etc/systemd/system/docker.service.d"
 # An image that differs in nothing but its id.
@@ -95,7 +95,7 @@ def search(
 
 def list_images(juju: jubilant.Juju) -> set[str]:
     """Every image that the machine's engine has, by id."""
-    listed = juju.exec("docker image ls --quiet --no-trunc", machine=0)
+    listed = sudo(juju, "docker image ls --quiet --no-trunc", machine=0)
     return set(listed.stdout.split())
 
 
@@ -173,11 +173,11 @@ def test_an_image_that_has_a_name_of_others_stays(
     search: jubilant.Juju, published: Published
 ) -> None:
     old = inspect_container(search)["Image"]
-    search.exec("docker", "tag", old, "theirs:1", machine=0)
+    sudo(search, "docker", "tag", old, "theirs:1", machine=0)
     search.config("mprime", {"image": published.tag_image})
     wait_for(search, "active")
     assert list_images(search) == {old, inspect_container(search)["Image"]}
-    names = search.exec("docker image ls --format '{{.Repository}}:{{.Tag}}'", machine=0)
+    names = sudo(search, "docker image ls --format '{{.Repository}}:{{.Tag}}'", machine=0)
     assert {n for n in names.stdout.split() if not n.startswith("mprime-charm/")} == {
         "theirs:1",
         published.tag_image,
@@ -196,7 +196,7 @@ def test_an_attached_archive_is_run_where_no_registry_is_in_reach(
 ) -> None:
     deploy_apache(juju, charms)
     # The archive has a name that somebody uses here already.
-    juju.exec("tar -c /etc/hostname | docker import - mlucas:latest", machine=0)
+    sudo(juju, "tar -c /etc/hostname | docker import - mlucas:latest", machine=0)
     theirs = list_images(juju)
     nowhere = {"image": "registry.invalid:5000/mlucas:1", "registry-ca": variant.authority}
     juju.deploy(charms["mprime"], config=nowhere, resources={"mprime-image": str(archive)})
@@ -205,7 +205,7 @@ def test_an_attached_archive_is_run_where_no_registry_is_in_reach(
     before = inspect_container(juju)
     run_hook(juju, "update-status")
     assert inspect_container(juju)["Id"] == before["Id"]
-    named = juju.exec("docker image inspect --format '{{.Id}}' mlucas:latest", machine=0)
+    named = sudo(juju, "docker image inspect --format '{{.Id}}' mlucas:latest", machine=0)
     assert {named.stdout.strip()} == theirs
     assert list_images(juju) == theirs | {before["Image"]}
 
@@ -255,9 +255,10 @@ def test_a_registry_that_asks_for_a_login_gets_the_secret_and_nobody_else_does(
 
     passwords = (login["password"], renewed["password"])
     relations = juju.cli("show-unit", "mprime/0") + juju.cli("show-unit", "apache2/0")
-    engine = juju.exec("docker inspect $(docker ps -aq) $(docker image ls -q)", machine=0).stdout
-    journal = juju.exec("journalctl --no-pager --boot", machine=0).stdout
-    kept = juju.exec(
+    engine = sudo(juju, "docker inspect $(docker ps -aq) $(docker image ls -q)", machine=0).stdout
+    journal = sudo(juju, "journalctl --no-pager --boot", machine=0).stdout
+    kept = sudo(
+        juju,
         f"grep -rlE -e '({'|'.join(passwords)})' /etc /root /var/lib/mprime /var/lib/docker/image "
         f"/var/lib/docker/containers /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null "
         "| grep -v -e /proc/self -e /proc/$$ || true",
@@ -305,9 +306,9 @@ def test_without_any_image_one_is_built_and_mlucas_stands_in_for_mprime(
 ) -> None:
     deploy_apache(juju, charms)
     juju.scp(build_base(), "apache2/0:/tmp/base.tar")
-    juju.exec("docker import /tmp/base.tar debian:trixie-slim", machine=0)
+    sudo(juju, "docker import /tmp/base.tar debian:trixie-slim", machine=0)
     theirs = list_images(juju)
-    juju.exec(NO_GIMPS, machine=0)
+    sudo(juju, NO_GIMPS, machine=0)
     juju.deploy(charms["mprime"])
     attach_search(juju)
     wait_for(juju, "active")
@@ -330,50 +331,54 @@ def test_the_models_proxy_is_used_where_its_engine_may_be_restarted(
 ) -> None:
     deploy_apache(juju, charms)
     juju.cli("add-machine")
-    juju.exec("apt-get install -q -y --no-install-recommends tinyproxy", machine=1)
-    juju.exec(f"cat >/etc/tinyproxy/tinyproxy.conf <<'EOF'{TINYPROXY}EOF", machine=1)
-    juju.exec("systemctl restart tinyproxy", machine=1)
-    address = juju.exec("hostname -I", machine=1).stdout.split()[0]
+    sudo(juju, "apt-get install -q -y --no-install-recommends tinyproxy", machine=1)
+    sudo(juju, f"cat >/etc/tinyproxy/tinyproxy.conf <<'EOF'{TINYPROXY}EOF", machine=1)
+    sudo(juju, "systemctl restart tinyproxy", machine=1)
+    address = sudo(juju, "hostname -I", machine=1).stdout.split()[0]
     # A user name may be written like this, and systemd has a meaning of its own for the sign.
     proxy = f"http://%6De:hush1234@{address}:8888"
     juju.model_config({"juju-http-proxy": proxy, "juju-https-proxy": proxy})
     juju.scp(archive, "apache2/0:/tmp/image.tar")
-    juju.exec(
+    sudo(
+        juju,
         "docker load --quiet --input /tmp/image.tar && "
         "docker run --detach --name theirs --entrypoint /bin/busybox mlucas sleep 3600",
         machine=0,
     )
-    started = juju.exec("systemctl show --property=ActiveEnterTimestamp docker", machine=0).stdout
+    started = sudo(juju, "systemctl show --property=ActiveEnterTimestamp docker", machine=0).stdout
     nowhere = {"image": "registry.invalid:5000/mlucas:1", "registry-ca": published.authority}
     juju.deploy(charms["mprime"], config=nowhere)
     attach_search(juju)
     message = wait_for(juju, "blocked")
     assert "the Docker Engine does not use the proxies" in message
-    now = juju.exec("systemctl show --property=ActiveEnterTimestamp docker", machine=0).stdout
+    now = sudo(juju, "systemctl show --property=ActiveEnterTimestamp docker", machine=0).stdout
     assert now == started
 
-    juju.exec("docker rm --force theirs", machine=0)
+    sudo(juju, "docker rm --force theirs", machine=0)
     juju.config("mprime", {"image": published.image})
     wait_for(juju, "active")
     host = published.image.partition("/")[0]
-    log = juju.exec("journalctl --no-pager -t tinyproxy", machine=1).stdout
+    log = sudo(juju, "journalctl --no-pager -t tinyproxy", machine=1).stdout
     assert f"CONNECT {host} " in log
     assert (
-        juju.exec("stat", "-c", "%a", f"{DROP_INS}/dockerhost-proxy.env", machine=0).stdout.strip()
+        sudo(
+            juju, "stat", "-c", "%a", f"{DROP_INS}/dockerhost-proxy.env", machine=0
+        ).stdout.strip()
         == "600"
     )
     assert "hush1234" not in juju.debug_log()
 
     juju.remove_relation("apache2", "mprime")
     juju.wait(lambda status: not subordinates(status), successes=1)
-    assert juju.exec(f"ls -d {DROP_INS} || true", machine=0).stdout == ""
+    assert sudo(juju, f"ls -d {DROP_INS} || true", machine=0).stdout == ""
 
 
 def test_a_search_runs_unprivileged_on_an_engine_that_maps_users(
     juju: jubilant.Juju, charms: dict[str, Path], published: Published
 ) -> None:
     deploy_apache(juju, charms)
-    juju.exec(
+    sudo(
+        juju,
         "mkdir -p /etc/docker && "
         'echo \'{"userns-remap": "default"}\' >/etc/docker/daemon.json && '
         "systemctl restart docker",
@@ -384,7 +389,7 @@ def test_a_search_runs_unprivileged_on_an_engine_that_maps_users(
     attach_search(juju)
     wait_for(juju, "active")
     process = inspect_container(juju)["State"]["Pid"]
-    status = juju.exec(f"cat /proc/{process}/status", machine=0).stdout
+    status = sudo(juju, f"cat /proc/{process}/status", machine=0).stdout
     assert "\nUid:\t65532\t65532\t65532\t65532\n" in status
     assert "\nCapBnd:\t0000000000000000\n" in status
     assert "\nNoNewPrivs:\t1\n" in status

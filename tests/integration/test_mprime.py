@@ -15,7 +15,7 @@ from tests.integration.kit import (
     search_status,
     subordinates,
 )
-from tools.instance import Published
+from tools.instance import Published, sudo
 from tools.pack import ROOT
 
 WORK = "/var/lib/mprime/mprime-0"
@@ -48,7 +48,7 @@ def test_the_bundle_with_its_overlay_deploys_and_the_search_finds_a_prime(
     juju.deploy(bundle, overlays=[ROOT / "bundles" / "local.yaml", options])
     juju.wait(lambda status: "mprime/0" in subordinates(status), successes=1)
     juju.wait(jubilant.all_active, successes=1)
-    page = juju.exec("curl", "-fsS", "http://localhost/", machine=0).stdout
+    page = sudo(juju, "curl", "-fsS", "http://localhost/", machine=0).stdout
     assert "searches for primes" in page
 
     def found_one(_: jubilant.Status) -> bool:
@@ -75,7 +75,7 @@ def test_the_container_has_no_rights_beyond_its_work_directory(search: jubilant.
     assert host["PidsLimit"] == 64
     assert host["OomScoreAdj"] == 1000
     assert [(m["Source"], m["Destination"]) for m in found["Mounts"]] == [(WORK, "/work")]
-    mode = search.exec("stat", "-c", "%a %u", WORK, machine=0).stdout.split()
+    mode = sudo(search, "stat", "-c", "%a %u", WORK, machine=0).stdout.split()
     assert mode == ["700", "65532"]
 
 
@@ -113,9 +113,9 @@ def test_removal_takes_the_container_and_the_trust_away_and_keeps_the_work(
 ) -> None:
     search.remove_relation("apache2", "mprime")
     search.wait(lambda status: not subordinates(status), successes=1)
-    assert not search.exec("docker", "ps", "-aq", machine=0).stdout.strip()
-    assert "worktodo.ini" in search.exec("ls", WORK, machine=0).stdout.split()
-    left = search.exec("find /etc/docker/certs.d -type f 2>/dev/null || true", machine=0)
+    assert not sudo(search, "docker", "ps", "-aq", machine=0).stdout.strip()
+    assert "worktodo.ini" in sudo(search, "ls", WORK, machine=0).stdout.split()
+    left = sudo(search, "find /etc/docker/certs.d -type f 2>/dev/null || true", machine=0)
     assert not left.stdout.strip()
     assert jubilant.all_active(search.status(), "apache2")
 
@@ -125,7 +125,7 @@ def test_the_engine_is_installed_where_there_is_none(
 ) -> None:
     juju.deploy(charms["apache2"])
     juju.wait(jubilant.all_active, successes=1)
-    juju.exec("apt-get purge -q -y docker.io containerd runc", machine=0)
+    sudo(juju, "apt-get purge -q -y docker.io containerd runc", machine=0)
     juju.deploy(
         charms["mprime"], config={"image": published.image, "registry-ca": published.authority}
     )

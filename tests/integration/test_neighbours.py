@@ -7,7 +7,7 @@ from pathlib import Path
 import jubilant
 
 from tests.integration.kit import run_hook
-from tools.instance import Published
+from tools.instance import Published, sudo
 
 
 def read_status(juju: jubilant.Juju, principal: str) -> tuple[str, str, str]:
@@ -17,7 +17,7 @@ def read_status(juju: jubilant.Juju, principal: str) -> tuple[str, str, str]:
 
 
 def list_containers(juju: jubilant.Juju) -> list[str]:
-    return juju.exec("docker", "ps", "--format", "{{.Names}}", machine=0).stdout.split()
+    return sudo(juju, "docker", "ps", "--format", "{{.Names}}", machine=0).stdout.split()
 
 
 def test_one_of_two_on_a_machine_works_and_the_other_takes_over_when_it_goes(
@@ -44,11 +44,11 @@ def test_one_of_two_on_a_machine_works_and_the_other_takes_over_when_it_goes(
 
     juju.remove_relation("apache2", "mprime")
     juju.wait(lambda status: len(status.get_units("mprime")) == 1, successes=1)
-    agents = juju.exec("ls", "/var/lib/juju/agents", machine=0).stdout.split()
+    agents = sudo(juju, "ls", "/var/lib/juju/agents", machine=0).stdout.split()
     assert f"unit-{worker.replace('/', '-')}" not in agents
     run_hook(juju, "update-status", unit=standby)
     assert list_containers(juju) == [standby.replace("/", "-")]
     assert read_status(juju, "intranet")[2].startswith("M110503: ")
     # The registry's authority, which both trust, is still there for the next pull.
-    trusted = juju.exec("find /etc/docker/certs.d -name ca.crt", machine=0).stdout.split()
+    trusted = sudo(juju, "find /etc/docker/certs.d -name ca.crt", machine=0).stdout.split()
     assert len(trusted) == 1

@@ -20,7 +20,7 @@ from tests.integration.kit import (
     run_hook,
     subordinates,
 )
-from tools.instance import Published
+from tools.instance import Published, sudo
 
 ROOT = "/var/lib/mprime"
 WORK = f"{ROOT}/mprime-0"
@@ -58,7 +58,7 @@ def wait_for_position(juju: jubilant.Juju, beyond: Position = START) -> Position
 def list_starts(juju: jubilant.Juju) -> list[Position]:
     """Where the program has begun or gone on, each time, by its own account."""
     command = f"grep -Eh 'Restarting|no restart file' {WORK}/p*.stat /dev/null || true"
-    said = juju.exec(command, machine=0).stdout
+    said = sudo(juju, command, machine=0).stdout
     found = re.findall(r"Restarting M(\d+) at iteration = (\d+)", said)
     return sorted(Position(int(exponent), int(iteration)) for exponent, iteration in found)
 
@@ -88,7 +88,8 @@ def search(
         checkpoint_minutes=0.01,
     )
     lines = "".join(LINE.format(exponent) for exponent in TESTED).replace("\n", "\\n")
-    shared_juju.exec(
+    sudo(
+        shared_juju,
         f"mkdir /reference && cp {WORK}/mlucas.cfg /reference && chown -R 65532 /reference && "
         f"printf '{lines}' > /reference/worktodo.ini && chmod a+rw /reference/* && "
         "docker run --detach --name reference --volume /reference:/work --restart=always "
@@ -100,13 +101,13 @@ def search(
 
 def test_a_container_killed_hard_goes_on_from_its_checkpoint(search: jubilant.Juju) -> None:
     before, earlier = wait_for_position(search), list_starts(search)
-    search.exec("docker", "kill", "--signal", "KILL", "mprime-0", machine=0)
+    sudo(search, "docker", "kill", "--signal", "KILL", "mprime-0", machine=0)
     check_that_it_goes_on(search, before, earlier)
 
 
 def test_a_container_restarted_by_hand_goes_on_from_its_checkpoint(search: jubilant.Juju) -> None:
     before, earlier = wait_for_position(search), list_starts(search)
-    search.exec("docker", "restart", "mprime-0", machine=0)
+    sudo(search, "docker", "restart", "mprime-0", machine=0)
     check_that_it_goes_on(search, before, earlier)
 
 
@@ -118,7 +119,7 @@ def test_hooks_killed_at_random_points_are_made_good_by_the_next(search: jubilan
         search.cli("config", "mprime", f"checkpoint-minutes={change}")
         for _ in range(2):
             # It may not run, if the hook before was killed before it started it.
-            search.exec("docker kill --signal KILL mprime-0 || true", machine=0)
+            sudo(search, "docker kill --signal KILL mprime-0 || true", machine=0)
             after = chance.uniform(0.2, 1.0)
             with contextlib.suppress(jubilant.TaskError):
                 search.exec(
@@ -132,23 +133,23 @@ def test_hooks_killed_at_random_points_are_made_good_by_the_next(search: jubilan
 
 def test_the_search_outlives_an_engine_that_is_stopped(search: jubilant.Juju) -> None:
     before, earlier = wait_for_position(search), list_starts(search)
-    search.exec("systemctl stop docker.socket docker.service", machine=0)
+    sudo(search, "systemctl stop docker.socket docker.service", machine=0)
     run_hook(search, "update-status")
-    search.exec("systemctl start docker.service", machine=0)
+    sudo(search, "systemctl start docker.service", machine=0)
     check_that_it_goes_on(search, before, earlier)
 
 
 def test_the_search_outlives_an_engine_that_is_killed(search: jubilant.Juju) -> None:
     before, earlier = wait_for_position(search), list_starts(search)
     kill = "systemctl kill --signal=KILL --kill-who=main"
-    search.exec(f"{kill} docker.service; {kill} containerd.service", machine=0)
+    sudo(search, f"{kill} docker.service; {kill} containerd.service", machine=0)
     search.wait(lambda _: answers(search), successes=1)
     check_that_it_goes_on(search, before, earlier)
 
 
 def answers(juju: jubilant.Juju) -> bool:
     try:
-        juju.exec("docker", "version", machine=0)
+        sudo(juju, "docker", "version", machine=0)
     except jubilant.TaskError:
         return False
     return True
@@ -159,8 +160,10 @@ def test_another_image_takes_over_at_the_last_checkpoint(
 ) -> None:
     before, earlier = wait_for_position(search), list_starts(search)
     build = "docker build --quiet --tag localhost/mlucas:2 -"
-    search.exec(
-        f"printf 'FROM {published.image}\\nLABEL a=b\\n' | DOCKER_BUILDKIT=0 {build}", machine=0
+    sudo(
+        search,
+        f"printf 'FROM {published.image}\\nLABEL a=b\\n' | DOCKER_BUILDKIT=0 {build}",
+        machine=0,
     )
     old = inspect_container(search)["Image"]
     search.config("mprime", {"image": "localhost/mlucas:2"})
@@ -186,7 +189,7 @@ def test_all_that_changes_no_result(search: jubilant.Juju) -> None:
     residues: set[str] = set()
 
     def reference_is_done(_: jubilant.Status) -> bool:
-        undisturbed = search.exec(read, machine=0).stdout
+        undisturbed = sudo(search, read, machine=0).stdout
         residues.update(re.findall(r'"exponent":110527.*"res64":"(\w+)"', undisturbed))
         return "M110503 is a known MERSENNE PRIME" in undisturbed and bool(residues)
 
@@ -199,21 +202,21 @@ def test_all_that_changes_no_result(search: jubilant.Juju) -> None:
         "probable": [],
         "unfactored": [],
     }
-    search.exec("docker", "rm", "--force", "reference", machine=0)
+    sudo(search, "docker", "rm", "--force", "reference", machine=0)
 
 
 def test_work_stays_without_its_unit_and_a_new_one_can_adopt_it(search: jubilant.Juju) -> None:
     before = json.loads(search.run("mprime/0", "results").results["json"])
     search.remove_relation("apache2", "mprime")
     search.wait(lambda status: not subordinates(status), successes=1)
-    assert "p110503.stat" in search.exec("ls", WORK, machine=0).stdout.split()
+    assert "p110503.stat" in sudo(search, "ls", WORK, machine=0).stdout.split()
     search.integrate("apache2", "mprime")
     search.wait(lambda status: "mprime/1" in subordinates(status), successes=1)
     search.wait(jubilant.all_agents_idle, successes=1)
     result = search.run("mprime/1", "adopt-work", {"source": "mprime/0"}).results
     assert (result["adopted"], result["former-work"]) == ("mprime-0", "mprime-1.1")
     assert json.loads(search.run("mprime/1", "results").results["json"]) == before
-    assert "mprime-0" not in search.exec("ls", ROOT, machine=0).stdout.split()
+    assert "mprime-0" not in sudo(search, "ls", ROOT, machine=0).stdout.split()
 
 
 def test_with_the_option_remove_work_it_goes_with_its_unit(search: jubilant.Juju) -> None:
@@ -221,6 +224,6 @@ def test_with_the_option_remove_work_it_goes_with_its_unit(search: jubilant.Juju
     search.remove_relation("apache2", "mprime")
     search.wait(lambda status: not subordinates(status), successes=1)
     # What was put aside for it to adopt something else is nobody's, and stays.
-    assert search.exec("ls", ROOT, machine=0).stdout.split() == ["mprime-1.1"]
-    left = search.exec("docker", "ps", "-aq", "--filter", "name=mprime", machine=0)
+    assert sudo(search, "ls", ROOT, machine=0).stdout.split() == ["mprime-1.1"]
+    left = sudo(search, "docker", "ps", "-aq", "--filter", "name=mprime", machine=0)
     assert not left.stdout.strip()

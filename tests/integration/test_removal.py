@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.fankit import read_network, wait_for_fans
 from tests.integration.kit import check_active, deploy_search, subordinates
-from tools.instance import Published
+from tools.instance import Published, sudo
 
 # Instead of each hook tool, as in a hook that Juju runs while it deletes the unit.
 BROKEN = r"#!/bin/sh\necho ERROR connection is shutdown before send >&2\nexit 1\n"
@@ -36,10 +36,10 @@ def test_a_search_stops_in_a_hook_in_which_every_tool_fails(both: jubilant.Juju)
         f"for tool in *; do printf '{BROKEN}' >/tmp/broken/$tool; done && "
         "chmod 755 /tmp/broken/*"
     )
-    both.exec(lay, machine=0)
+    sudo(both, lay, machine=0)
     stop = "JUJU_DISPATCH_PATH=hooks/stop JUJU_HOOK_NAME=stop PATH=/tmp/broken:$PATH ./dispatch"
     both.exec(stop, unit="mprime/0")
-    assert not both.exec(LEFT, machine=0).stdout.strip()
+    assert not sudo(both, LEFT, machine=0).stdout.strip()
 
 
 def test_what_units_had_goes_although_no_hook_ever_tells_them(
@@ -50,10 +50,10 @@ def test_what_units_had_goes_although_no_hook_ever_tells_them(
     both.integrate("apache2:juju-info", "fan:juju-info")
     wait_for_fans(both, 1)
     assert read_network(both, 0) != before
-    assert both.exec(LEFT, machine=0).stdout.strip()
+    assert sudo(both, LEFT, machine=0).stdout.strip()
     both.cli("remove-application", "mprime", "fan", "--force", "--no-prompt")
     both.wait(lambda status: not subordinates(status), successes=1)
-    both.wait(lambda _: not both.exec(LEFT, machine=0).stdout.strip(), successes=1)
+    both.wait(lambda _: not sudo(both, LEFT, machine=0).stdout.strip(), successes=1)
     assert read_network(both, 0) == before
     log = both.cli("debug-log", "--limit", "100000", "--replay")
     assert '"stop" hook' not in log

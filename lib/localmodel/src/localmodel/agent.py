@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from localmodel import dispatch, quirks
 from localmodel.charms import read_meta
-from localmodel.context import HookContext
+from localmodel.context import HARDWARE_ADDRESS, HookContext
 from localmodel.errors import LocalModelError
 from localmodel.host.inotify import require_instances
 from localmodel.host.machine import Instance
@@ -122,11 +122,12 @@ class Agent:
         if failure:
             raise failure
 
-    def run_action(self, unit: Unit, task: Task, timeout: float | None = None) -> None:
+    def run_action(self, unit: Unit, task: Task, timeout: float | None = None) -> bool:
         """Run an action now, whatever state the unit's hooks are in.
 
         Args:
-            timeout: seconds after which it is ended. Raises: LocalModelError then.
+            timeout: seconds after which it is ended.
+        Returns: whether it came to its end before that.
         """
         hook = Hook(task.action, "action", context=_context_id(unit, task.action))
         context = self._context(unit, hook, task)
@@ -136,16 +137,16 @@ class Agent:
         folder = instance.root / dispatch.charm_folder(unit).relative_to("/")
         has_dispatch = (folder / "dispatch").exists()
         program = "./dispatch" if has_dispatch else f"./actions/{task.action}"
-        self._collect(context, instance, task, [program], timeout)
+        return self._collect(context, instance, task, [program], timeout)
 
     def run_command(
         self, unit: Unit, task: Task, script: str, timeout: float | None = None
-    ) -> None:
+    ) -> bool:
         """Run a shell command with the unit's hook tools; `timeout` as for an action."""
         hook = Hook(JUJU_EXEC, "exec", context=_context_id(unit, JUJU_EXEC))
         instance = self.instance(self.model.machines[unit.machine])
         argv = ["/bin/bash", "-c", script]
-        self._collect(self._context(unit, hook), instance, task, argv, timeout)
+        return self._collect(self._context(unit, hook, task), instance, task, argv, timeout)
 
     def _collect(
         self,
@@ -154,15 +155,18 @@ class Agent:
         task: Task,
         argv: list[str],
         timeout: float | None,
-    ) -> None:
+    ) -> bool:
         out: list[str] = []
         err: list[str] = []
         code = dispatch.run_in_context(context, instance, argv, out.append, err.append, timeout)
+        if code is None:
+            return False
         with self.guard:
             if code == 0:
                 context.commit()
                 self.store.save(self.model)
             task.finish(code, out, err)
+        return True
 
     def _context(self, unit: Unit, hook: Hook, task: Task | None = None) -> HookContext:
         meta = read_meta(self.store.paths, self.model.apps[unit.app].sha256)
@@ -213,6 +217,7 @@ class Agent:
         with self.guard:
             machine.boot = machine.ready = instance.boot_id()
             machine.status = Status("started")
+            machine.mac = dispatch.MachineFiles(instance).read(HARDWARE_ADDRESS).decode().strip()
             self.store.save(self.model)
 
     @contextmanager

@@ -13,6 +13,7 @@ import msgspec
 import yaml
 from msgspec import Struct, field
 
+from localmodel import goyaml
 from localmodel.errors import LocalModelError
 from localmodel.host.files import remove_tree
 from localmodel.paths import Paths
@@ -111,10 +112,16 @@ def read_packed(path: Path) -> Meta:
                 raise LocalModelError(f"{path} is not a packed charm: it has no metadata.yaml")
             body = read("metadata.yaml")
             body["options"] = read("config.yaml").get("options", {})
-            body["actions"] = read("actions.yaml")
+            body["actions"] = _read_actions(archive) if "actions.yaml" in names else {}
             return msgspec.convert(body, Meta)
-    except (zipfile.BadZipFile, yaml.YAMLError, msgspec.ValidationError) as e:
+    except (zipfile.BadZipFile, yaml.YAMLError, ValueError) as e:
         raise LocalModelError(f"{path} is not a valid packed charm: {e}") from e
+
+
+def _read_actions(archive: zipfile.ZipFile) -> dict[str, Any]:
+    """Read the actions, whose names and fields are text, but not the keys further down."""
+    body = goyaml.load(archive.read("actions.yaml"), text_keys=2)
+    return msgspec.convert(goyaml.with_string_keys(body or {}), dict[str, Any])
 
 
 def keep_charm(paths: Paths, path: Path) -> str:

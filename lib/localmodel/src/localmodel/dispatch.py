@@ -122,6 +122,9 @@ def environment(context: HookContext, settings: dict[str, object]) -> dict[str, 
         "TERM": "tmux-256color",
         "PATH": f"{TOOLS / unit.tag}:{AGENT_PATH}",
     }
+    if hook.kind == "exec":
+        # A command is an action of its own kind that dispatches nothing.
+        del found["JUJU_DISPATCH_PATH"]
     if hook.relation is not None:
         endpoint = hook.name.removesuffix(f"-{hook.kind}")
         found |= {
@@ -151,7 +154,7 @@ def _find_gateway(store: Store) -> str:
     return str(next(underlay.parse_underlay(store.setting("underlay")).hosts()))
 
 
-def dispatch(context: HookContext, instance: Instance, charm: str) -> int:
+def dispatch(context: HookContext, instance: Instance, charm: str) -> int | None:
     """Run the charm for the context's hook or action and return its exit code.
 
     Args:
@@ -197,13 +200,13 @@ def run_in_context(
     out: Sink,
     err: Sink,
     timeout: float | None = None,
-) -> int:
-    """Run a program in the unit's charm folder with its hook tools; returns its exit code.
+) -> int | None:
+    """Run a program in the unit's charm folder with its hook tools.
 
     Args:
         out, err: are given each line of its standard output and standard error.
         timeout: seconds after which it is ended.
-    Raises: LocalModelError if it was ended.
+    Returns: its exit code, or None if it was ended.
     """
     variables = environment(context, context.model.config)
     command = instance.command(argv, str(charm_folder(context.unit)))
@@ -221,12 +224,10 @@ def run_in_context(
         stop_now.append(lambda: processes.kill(processes.tree(process.pid), timeout=1))
         try:
             code = process.wait(timeout)
-        except subprocess.TimeoutExpired as e:
+        except subprocess.TimeoutExpired:
             processes.kill(processes.tree(process.pid))
             process.wait()
-            raise LocalModelError(
-                f"timed out waiting for results from: unit {context.unit.name}"
-            ) from e
+            return None
         for pump in pumps:
             pump.join(DRAIN_TIMEOUT)
     return code

@@ -11,7 +11,15 @@ from localmodel.cli.session import guarded, leave
 def main() -> int:
     """Run a command line spelled as Juju's."""
     # The verbs register themselves.
-    from localmodel.cli import applications, models, secrets, tasks, views  # noqa: F401
+    from localmodel.cli import (  # noqa: F401
+        actions,
+        applications,
+        models,
+        operations,
+        secrets,
+        shells,
+        views,
+    )
 
     return guarded(lambda: juju.main(sys.argv[1:]))
 

@@ -156,6 +156,8 @@ class Application(Struct):
     version: str = ""
     status: Status | None = None
     resources: dict[str, Resource] = {}
+    exposed: bool = False
+    base: str = ""
 
     @property
     def url(self) -> str:
@@ -170,6 +172,8 @@ class Machine(Struct):
         boot: identifies its present boot, None while it is down.
         ready: the boot that was last seen to its end; hooks run in no other.
         docker: whether it has Docker's bridge.
+        base: what its root file system was made from, such as ``ubuntu@24.04``.
+        mac: its network interface's, known since its first boot.
     """
 
     number: str
@@ -180,6 +184,8 @@ class Machine(Struct):
     ready: str | None = None
     docker: bool = False
     status: Status = field(default_factory=lambda: Status("pending"))
+    base: str = ""
+    mac: str = ""
 
 
 class Endpoint(Struct, frozen=True):

@@ -1,32 +1,56 @@
-"""Shows a model as ``juju status`` and its relatives do: as data, and as tables for people."""
+"""The document of ``juju status``, whole or filtered."""
 
 from __future__ import annotations
 
-import time
+import os
+import platform
 from collections.abc import Iterable, Sequence
+from datetime import datetime
+from fnmatch import fnmatchcase
 from typing import Any
 
 from localmodel import quirks
 from localmodel.charms import read_meta
-from localmodel.host.template import host_release
+from localmodel.host.template import host_base
+from localmodel.host.underlay import gateway, parse_underlay
 from localmodel.state import (
     JUJU_VERSION,
     Application,
     Machine,
     Model,
-    Secret,
     Status,
     Unit,
-    iso,
 )
 from localmodel.store import Store
 
 CONTROLLER = "localmodel"
 CLOUD = "localhost"
+#: The one space that there is.
+SPACE = "alpha"
+
+#: What is shown of a model: the machines, applications and units by name, related ones too.
+Selection = tuple[set[str], set[str], set[str]]
 
 
-def status_of(store: Store, model: Model) -> dict[str, Any]:
-    """The document of ``juju status --format json``."""
+def since(moment: float) -> str:
+    """A moment as Juju writes it in statuses: ``27 Nov 2026 23:30:36Z``."""
+    text = datetime.fromtimestamp(moment).astimezone().strftime("%d %b %Y %H:%M:%S%z")
+    return f"{text[:-5]}Z" if text.endswith("+0000") else f"{text[:-2]}:{text[-2:]}"
+
+
+def clock() -> str:
+    """The time of day as Juju writes it beside a status."""
+    text = datetime.now().astimezone().strftime("%H:%M:%S%z")
+    return f"{text[:-5]}Z" if text.endswith("+0000") else f"{text[:-2]}:{text[-2:]}"
+
+
+def status_of(store: Store, model: Model, patterns: Sequence[str] = ()) -> dict[str, Any]:
+    """The document of ``juju status --format json``.
+
+    Args:
+        patterns: show only what one of them matches, and what that belongs to.
+    """
+    machines, apps, units = select(model, patterns)
     return {
         "model": {
             "name": model.name,
@@ -36,58 +60,105 @@ def status_of(store: Store, model: Model) -> dict[str, Any]:
             "version": JUJU_VERSION,
             "model-status": {
                 "current": "available" if model.life == "alive" else "destroying",
-                "since": iso(model.created),
+                "since": since(model.created),
             },
         },
-        "machines": {
-            n: machine_status(m) for n, m in sorted(model.machines.items(), key=_by_number)
-        },
+        "machines": machine_statuses(
+            store, (m for n, m in model.machines.items() if n in machines)
+        ),
         "applications": {
-            name: _application_status(store, model, app)
+            name: _application_status(store, model, app, units)
             for name, app in sorted(model.apps.items())
+            if name in apps
         },
         "storage": {},
-        "controller": {"timestamp": time.strftime("%H:%M:%SZ", time.gmtime())},
+        "controller": {"timestamp": clock()},
     }
 
 
-def _by_number(item: tuple[str, Machine]) -> int:
-    return int(item[0])
+def select(model: Model, patterns: Sequence[str]) -> Selection:
+    """What patterns leave of a model: names of machines, applications and units, with ``*``.
+
+    A status, such as ``active``, stands for the units that have it. A subordinate's unit comes
+    with its principal's, a principal's with its subordinates', and an application with those that
+    it is related to.
+    """
+    if not patterns:
+        return set(model.machines), set(model.apps), set(model.units)
+
+    def matches(*names: str) -> bool:
+        return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+
+    found = {
+        unit.principal or unit.name
+        for unit in model.units.values()
+        if matches(unit.name, unit.app, unit.machine, unit.workload.current, unit.agent.current)
+    }
+    units = {u.name for u in model.units.values() if (u.principal or u.name) in found}
+    apps = {model.units[name].app for name in units} | {a for a in model.apps if matches(a)}
+    apps |= {r.other_app(app) for app in list(apps) for r in model.relations_of(app)}
+    machines = {model.units[name].machine for name in units} | {
+        number for number in model.machines if matches(number)
+    }
+    return machines, apps, units
 
 
-def machine_status(machine: Machine) -> dict[str, Any]:
+def machine_statuses(store: Store, machines: Iterable[Machine]) -> dict[str, Any]:
+    """Machines by their numbers, as in ``juju status`` and ``juju machines``."""
+    ordered = sorted(machines, key=lambda m: int(m.number))
+    return {machine.number: machine_status(store, machine) for machine in ordered}
+
+
+def machine_status(store: Store, machine: Machine) -> dict[str, Any]:
     """One machine in ``juju status`` and ``juju machines``."""
+    network = parse_underlay(store.setting("underlay"))
     if machine.boot:
-        agent, state = "started", "running"
+        agent = Status("started", since=machine.status.since)
+        state = Status("running", "Running", machine.status.since)
+    elif machine.status.current == "pending":
+        agent = state = machine.status
     else:
-        agent, state = (
-            ("pending", "pending") if machine.status.current == "pending" else ("down",) * 2
-        )
+        told = "agent is not communicating with the server"
+        agent = Status("down", told, machine.status.since)
+        state = Status("stopped", "Stopped", machine.status.since)
+    interface = {
+        "ip-addresses": [f"{machine.address}/{network.prefixlen}"],
+        "mac-address": machine.mac,
+        "gateway": gateway(network),
+        "space": SPACE,
+        "is-up": machine.boot is not None,
+    }
     return {
-        "juju-status": {
-            "current": agent,
-            "since": iso(machine.status.since),
-            "version": JUJU_VERSION,
-        },
+        "juju-status": {**_show(agent), "life": machine.life},
         "hostname": machine.name,
         "dns-name": machine.address,
         "ip-addresses": [machine.address],
         "instance-id": machine.name,
-        "machine-status": {"current": state, "since": iso(machine.status.since)},
-        "base": host_base(),
-        **({"life": "dying"} if machine.life == "dying" else {}),
+        "machine-status": {**_show(state), "life": machine.life},
+        "modification-status": {},
+        "base": base_of(machine.base or host_base()),
+        "network-interfaces": {"host0": interface},
+        "hardware": hardware(),
     }
 
 
-def host_base() -> dict[str, str]:
-    """What the machines run: this host's own release."""
-    distribution, version, _ = host_release()
-    return {"name": distribution, "channel": version}
+def hardware() -> str:
+    """What every machine has, which is what this host has."""
+    names = {"x86_64": "amd64", "aarch64": "arm64"}
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
+    arch = names.get(platform.machine(), platform.machine())
+    return f"arch={arch} cores={os.cpu_count()} mem={memory}M"
+
+
+def base_of(base: str) -> dict[str, str]:
+    """A base such as ``ubuntu@24.04`` in its parts."""
+    name, _, channel = base.partition("@")
+    return {"name": name, "channel": channel}
 
 
 def _show(status: Status) -> dict[str, Any]:
-    shown = {"current": status.current, "since": iso(status.since)}
-    return shown | {"message": status.message} if status.message else shown
+    message = {"message": status.message} if status.message else {}
+    return {"current": status.current, **message, "since": since(status.since)}
 
 
 def unit_status(model: Model, unit: Unit) -> dict[str, Any]:
@@ -118,20 +189,18 @@ def unit_status(model: Model, unit: Unit) -> dict[str, Any]:
 SEVERITY = ("error", "blocked", "maintenance", "waiting", "active", "terminated", "unknown")
 
 
-def application_state(model: Model, app: Application) -> Status:
-    """An application's status: what its leader set, else the worst of its units'."""
+def application_state(model: Model, app: Application) -> Status | None:
+    """An application's status: what its leader set, else the worst of its units', or None."""
     if app.status:
         return app.status
     units = model.units_of(app.name)
     shown = [u.agent if u.agent.current == "error" else u.workload for u in units]
-    return min(
-        shown,
-        key=lambda s: SEVERITY.index(s.current),
-        default=Status("unknown", since=model.created),
-    )
+    return min(shown, key=lambda s: SEVERITY.index(s.current), default=None)
 
 
-def _application_status(store: Store, model: Model, app: Application) -> dict[str, Any]:
+def _application_status(
+    store: Store, model: Model, app: Application, units: set[str]
+) -> dict[str, Any]:
     relations: dict[str, list[dict[str, str]]] = {}
     meta = read_meta(store.paths, app.sha256)
     for relation in model.relations_of(app.name):
@@ -143,269 +212,39 @@ def _application_status(store: Store, model: Model, app: Application) -> dict[st
                 "scope": "container" if relation.container else meta.scope(endpoint),
             }
         )
+    state = application_state(model, app)
     shown: dict[str, Any] = {
-        "charm": app.url,
-        "base": host_base(),
+        "charm": charm_reference(app),
+        "base": base_of(app.base or host_base()),
         "charm-origin": app.origin,
         "charm-name": app.charm_name,
         "charm-rev": app.revision,
-        "exposed": False,
-        "application-status": _show(application_state(model, app)),
+        "exposed": app.exposed,
+        "life": app.life,
+        "application-status": _show(state) if state else {"current": "unknown"},
     }
-    if app.life == "dying":
-        shown["life"] = "dying"
+    for related in relations.values():
+        related.sort(key=lambda relation: relation["related-application"])
     if relations:
         shown["relations"] = relations
-    if app.subordinate:
-        shown["subordinate-to"] = _hosts_of(model, app)
-    else:
-        units = model.units_of(app.name)
-        shown["units"] = {u.name: unit_status(model, u) for u in units}
+    if hosts := _hosts_of(model, app):
+        shown["subordinate-to"] = hosts
+    mine = [u for u in model.units_of(app.name) if u.name in units]
+    if mine and not app.subordinate:
+        shown["units"] = {u.name: unit_status(model, u) for u in mine}
     if app.version:
         shown["version"] = app.version
-    return shown
+    bound = {e.name for e in meta.endpoints(app.name)} | set(meta.bindings)
+    return shown | {"endpoint-bindings": dict.fromkeys(["", *sorted(bound)], SPACE)}
+
+
+def charm_reference(app: Application) -> str:
+    """A charm as statuses name it: of a local one the revision belongs to its name."""
+    return app.url if app.origin == "local" else app.charm_name
 
 
 def _hosts_of(model: Model, app: Application) -> list[str]:
+    if not app.subordinate:
+        return []
     others = {r.other_app(app.name) for r in model.relations_of(app.name) if r.container}
     return sorted(others - {app.name})
-
-
-def status_tables(store: Store, model: Model) -> str:
-    """The tables of ``juju status``."""
-    clock = time.strftime("%H:%M:%SZ", time.gmtime())
-    sections = [
-        [
-            ["Model", "Controller", "Cloud/Region", "Version", "Timestamp"],
-            [model.name, CONTROLLER, CLOUD, JUJU_VERSION, clock],
-        ]
-    ]
-    apps = [["App", "Version", "Status", "Scale", "Charm", "Channel", "Rev", "Exposed", "Message"]]
-    for name, app in sorted(model.apps.items()):
-        state = application_state(model, app)
-        scale = str(len(model.units_of(name)))
-        revision = str(app.revision)
-        row = [name, app.version, state.current, scale, app.charm_name, "", revision, "no"]
-        apps.append([*row, state.message])
-    units = [["Unit", "Workload", "Agent", "Machine", "Public address", "Ports", "Message"]]
-    for unit in sorted(model.units.values(), key=lambda u: (u.app, u.number)):
-        if not unit.principal:
-            units.append(_unit_row(model, unit, ""))
-            units += [_unit_row(model, s, "  ") for s in model.subordinates_of(unit.name)]
-    machines = [["Machine", "State", "Address", "Inst id", "Base", "AZ", "Message"]]
-    for number, machine in sorted(model.machines.items(), key=_by_number):
-        shown = machine_status(machine)
-        base = "@".join(shown["base"].values())
-        state = shown["juju-status"]["current"]
-        message = shown["machine-status"]["current"].capitalize()
-        machines.append([number, state, machine.address, machine.name, base, "", message])
-    sections += [table for table in (apps, units, machines) if len(table) > 1]
-    text = "\n\n".join(columns(table) for table in sections)
-    if len(sections) == 1:
-        text += f'\n\nModel "{model.name}" is empty.'
-    return text + "\n"
-
-
-def _unit_row(model: Model, unit: Unit, indent: str) -> list[str]:
-    shown = unit_status(model, unit)
-    leader = "*" if shown.get("leader") else ""
-    workload = shown["workload-status"]
-    return [
-        f"{indent}{unit.name}{leader}",
-        workload["current"],
-        shown["juju-status"]["current"],
-        shown.get("machine", ""),
-        shown.get("public-address", ""),
-        _ports(unit.ports),
-        workload.get("message", ""),
-    ]
-
-
-def _ports(ports: Sequence[str]) -> str:
-    """Ports as Juju abbreviates them: ``80,443/tcp``."""
-    groups: dict[str, list[str]] = {}
-    for port in ports:
-        number, _, protocol = port.partition("/")
-        groups.setdefault(protocol, []).append(number)
-    return " ".join(f"{','.join(n)}/{p}" if p else ",".join(n) for p, n in groups.items())
-
-
-def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as text in columns, two spaces apart, without blanks at a line's end."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def unit_document(model: Model, unit: Unit) -> dict[str, Any]:
-    """The document of ``juju show-unit``."""
-    app = model.apps[unit.app]
-    infos = []
-    for relation in model.relations_seen_by(unit):
-        other = relation.other_app(unit.app)
-        info: dict[str, Any] = {
-            "relation-id": relation.id,
-            "endpoint": relation.endpoint_of(unit.app).name,
-            "related-endpoint": relation.endpoint_of(other).name,
-            "application-data": relation.bag(other).data,
-            "related-units": {
-                n: {"in-scope": True, "data": relation.bag(n).data}
-                for n in model.remote_units(relation, unit)
-            },
-        }
-        if unit.name in relation.scope:
-            info["local-unit"] = {"in-scope": True, "data": relation.bag(unit.name).data}
-        infos.append(info)
-    return {
-        unit.name: {
-            "workload-version": app.version,
-            "machine": unit.machine,
-            "opened-ports": unit.ports,
-            "public-address": quirks.unit_address(model.machines[unit.machine]),
-            "charm": app.url,
-            "leader": app.leader == unit.name,
-            "life": unit.life,
-            "relation-info": infos,
-        }
-    }
-
-
-def model_document(model: Model) -> dict[str, Any]:
-    """The document of ``juju show-model``."""
-    return {
-        model.name: {
-            "name": f"admin/{model.name}",
-            "short-name": model.name,
-            "model-uuid": model.uuid,
-            "model-type": "iaas",
-            "controller-uuid": "00000000-0000-0000-0000-000000000000",
-            "controller-name": CONTROLLER,
-            "is-controller": False,
-            "owner": "admin",
-            "cloud": CLOUD,
-            "type": "localmodel",
-            "life": model.life,
-            "status": {"current": "available", "since": iso(model.created)},
-            "agent-version": JUJU_VERSION,
-        }
-    }
-
-
-def application_document(store: Store, model: Model, app: Application) -> dict[str, Any]:
-    """The document of ``juju show-application``."""
-    meta = read_meta(store.paths, app.sha256)
-    return {
-        app.name: {
-            "charm": app.charm_name,
-            "charm-origin": app.origin,
-            "charm-version": "",
-            "charm-rev": app.revision,
-            "base": "@".join(host_base().values()),
-            "principal": not app.subordinate,
-            "exposed": False,
-            "remote": False,
-            "life": app.life,
-            "trust": app.trust,
-            "endpoint-bindings": {e.name: "alpha" for e in meta.endpoints(app.name)},
-        }
-    }
-
-
-def secret_document(secret: Secret, *, reveal: int | None = None, history: bool = False) -> Any:
-    """A secret as ``juju show-secret`` and ``juju secrets`` give it; the key is its identifier.
-
-    Args:
-        reveal: the revision whose content to show.
-        history: whether to list the revisions.
-    """
-    identifier = secret.uri.removeprefix("secret:")
-    shown: dict[str, Any] = {
-        "revision": secret.newest,
-        "owner": "<model>" if secret.owner == "model" else secret.owner,
-        "created": iso(secret.created),
-        "updated": iso(secret.updated),
-    }
-    optional = {
-        "name": secret.name,
-        "label": secret.label,
-        "description": secret.description,
-        "rotation": "" if secret.rotate == "never" else secret.rotate,
-    }
-    shown |= {k: v for k, v in optional.items() if v}
-    if secret.rotates_at is not None:
-        shown["rotates"] = iso(secret.rotates_at)
-    if secret.grants:
-        shown["access"] = [
-            {
-                "target": f"{'unit' if '/' in g.target else 'application'}-{g.target}",
-                "scope": "model" if g.relation is None else f"relation-{g.relation}",
-                "role": "view",
-            }
-            for g in secret.grants
-        ]
-    if history:
-        shown["revisions"] = [
-            {
-                "revision": number,
-                "backend": "internal",
-                "created": iso(revision.created),
-                "updated": iso(revision.created),
-                **({"expires": iso(revision.expires)} if revision.expires else {}),
-            }
-            for number, revision in secret.revisions.items()
-        ]
-    if reveal is not None:
-        shown["content"] = {"Data": secret.revisions[reveal].content}
-        shown["checksum"] = ""
-    return {identifier: shown}
-
-
-def config_document(store: Store, model: Model, app: Application) -> dict[str, Any]:
-    """The document of ``juju config``."""
-    meta = read_meta(store.paths, app.sha256)
-    settings: dict[str, Any] = {}
-    for name, option in meta.options.items():
-        is_set = name in app.options
-        value = app.options.get(name, option.default)
-        entry: dict[str, Any] = {"description": option.description, "type": option.type}
-        if option.default is not None:
-            entry["default"] = option.default
-        entry["source"] = "user" if is_set else "default" if value is not None else "unset"
-        if value is not None:
-            entry["value"] = value
-        settings[name] = entry
-    trust = {
-        "default": False,
-        "description": "Does this application have access to trusted credentials",
-        "source": "user" if app.trust else "default",
-        "type": "bool",
-        "value": app.trust,
-    }
-    return {
-        "application": app.name,
-        "application-config": {"trust": trust},
-        "charm": app.charm_name,
-        "settings": settings,
-    }
-
-
-def resource_rows(store: Store, app: Application) -> list[dict[str, Any]]:
-    """An application's resources, attached or not."""
-    meta = read_meta(store.paths, app.sha256)
-    return [
-        {
-            "name": name,
-            "type": kind.type,
-            "description": kind.description,
-            "origin": "upload" if name in app.resources else "",
-            "revision": app.resources[name].revision if name in app.resources else None,
-            "fingerprint": app.resources[name].sha256 if name in app.resources else "",
-        }
-        for name, kind in meta.resources.items()
-    ]
-
-
-def machine_rows(machines: Iterable[Machine]) -> dict[str, Any]:
-    """The document of ``juju machines``."""
-    ordered = sorted(machines, key=lambda m: int(m.number))
-    return {"machines": {m.number: machine_status(m) for m in ordered}}

@@ -20,7 +20,8 @@ import msgspec
 
 from localmodel.errors import LocalModelError
 from localmodel.paths import Paths
-from localmodel.state import Model
+from localmodel.state import Model, Status
+from localmodel.tasks import Operation
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS model (uuid TEXT PRIMARY KEY, name TEXT UNIQUE NOT NULL,
@@ -28,8 +29,19 @@ CREATE TABLE IF NOT EXISTS model (uuid TEXT PRIMARY KEY, name TEXT UNIQUE NOT NU
 CREATE TABLE IF NOT EXISTS setting (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS log (id INTEGER PRIMARY KEY, model TEXT NOT NULL, time REAL NOT NULL,
     entity TEXT NOT NULL, level TEXT NOT NULL, module TEXT NOT NULL, message TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS operation (model TEXT NOT NULL, id INTEGER NOT NULL,
+    body BLOB NOT NULL, PRIMARY KEY (model, id));
+CREATE TABLE IF NOT EXISTS status (model TEXT NOT NULL, entity TEXT NOT NULL, kind TEXT NOT NULL,
+    since REAL NOT NULL, current TEXT NOT NULL, message TEXT NOT NULL,
+    PRIMARY KEY (model, entity, kind, since));
 CREATE INDEX IF NOT EXISTS log_by_model ON log (model, id);
 """
+
+#: How long statuses that have passed are kept, in seconds: two weeks, as Juju does.
+KEPT_STATUSES = 14 * 86400.0
+
+#: How many operations of a model are kept.
+KEPT_OPERATIONS = 1000
 
 
 class LogLine(msgspec.Struct, frozen=True):
@@ -83,14 +95,54 @@ class Store:
                 " SET name = excluded.name, body = excluded.body",
                 (model.uuid, model.name, msgspec.json.encode(model)),
             )
+            self._db.executemany(
+                "INSERT OR IGNORE INTO status VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (model.uuid, entity, kind, status.since, status.current, status.message)
+                    for entity, kind, status in _statuses(model)
+                ],
+            )
 
     def delete(self, model: Model) -> None:
         """Forget a model and its log."""
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute("DELETE FROM log WHERE model = ?", (model.uuid,))
+            self._db.execute("DELETE FROM operation WHERE model = ?", (model.uuid,))
+            self._db.execute("DELETE FROM status WHERE model = ?", (model.uuid,))
             self._db.execute("DELETE FROM model WHERE uuid = ?", (model.uuid,))
             self._db.execute("COMMIT")
+
+    def save_operation(self, model: Model, operation: Operation) -> None:
+        """Keep what came of an operation, and forget the one so many before it."""
+        with self._lock:
+            self._db.execute(
+                "INSERT OR REPLACE INTO operation VALUES (?, ?, ?)",
+                (model.uuid, int(operation.id), msgspec.json.encode(operation)),
+            )
+            self._db.execute(
+                "DELETE FROM operation WHERE model = ? AND id NOT IN"
+                " (SELECT id FROM operation WHERE model = ? ORDER BY id DESC LIMIT ?)",
+                (model.uuid, model.uuid, KEPT_OPERATIONS),
+            )
+
+    def statuses(self, model: Model, entity: str) -> list[tuple[str, Status]]:
+        """What a unit's or a machine's statuses have been, each after its kind, oldest first."""
+        oldest = time.time() - KEPT_STATUSES
+        with self._lock:
+            self._db.execute("DELETE FROM status WHERE since < ?", (oldest,))
+        rows = self._query(
+            "SELECT kind, current, message, since FROM status WHERE model = ? AND entity = ?"
+            " ORDER BY since",
+            model.uuid,
+            entity,
+        )
+        return [(kind, Status(*rest)) for kind, *rest in rows]
+
+    def operations(self, model: Model) -> list[Operation]:
+        """A model's operations, oldest first."""
+        rows = self._query("SELECT body FROM operation WHERE model = ? ORDER BY id", model.uuid)
+        return [msgspec.json.decode(body, type=Operation) for (body,) in rows]
 
     def setting(self, key: str, default: str = "") -> str:
         rows = self._query("SELECT value FROM setting WHERE key = ?", key)
@@ -135,6 +187,14 @@ class Store:
     def _query(self, sql: str, *values: Any) -> list[Any]:
         with self._lock:
             return self._db.execute(sql, values).fetchall()
+
+
+def _statuses(model: Model) -> Iterator[tuple[str, str, Status]]:
+    for unit in model.units.values():
+        yield unit.name, "juju-unit", unit.agent
+        yield unit.name, "workload", unit.workload
+    for machine in model.machines.values():
+        yield machine.number, "juju-machine", machine.status
 
 
 @contextmanager

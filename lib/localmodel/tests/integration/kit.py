@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -105,9 +106,14 @@ def read_journal(text: str) -> list[Run]:
     return runs
 
 
+def as_root(juju: jubilant.Juju, target: str | int, script: str) -> str:
+    """Run a script on a machine as root, and return what it says. Who logs in is ubuntu."""
+    return juju.ssh(target, "sudo", "/bin/bash", "-c", shlex.quote(script))
+
+
 def journal(juju: jubilant.Juju, machine: int = 0) -> list[Run]:
     """Everything that has run on a machine, in order."""
-    return read_journal(juju.ssh(str(machine), f"cat {PROBE}/journal"))
+    return read_journal(as_root(juju, str(machine), f"cat {PROBE}/journal"))
 
 
 def events(runs: Sequence[Run], unit: str) -> list[str]:
@@ -117,18 +123,18 @@ def events(runs: Sequence[Run], unit: str) -> list[str]:
 
 def environment(juju: jubilant.Juju, unit: str, name: str, machine: int = 0) -> dict[str, str]:
     """The environment of a unit's latest run of a hook or an action."""
-    text = juju.ssh(str(machine), f"cat {PROBE}/{unit.replace('/', '-')}.{name}")
+    text = as_root(juju, str(machine), f"cat {PROBE}/{unit.replace('/', '-')}.{name}")
     pairs = (line.partition("=") for line in text.splitlines())
     return {name: value for name, _, value in pairs}
 
 
 def touch(juju: jubilant.Juju, name: str, machine: int = 0) -> None:
     """Put a file there that hooks look for."""
-    juju.ssh(str(machine), f"mkdir -p {PROBE}; touch {PROBE}/{name}")
+    as_root(juju, str(machine), f"mkdir -p {PROBE}; touch {PROBE}/{name}")
 
 
 def remove(juju: jubilant.Juju, name: str, machine: int = 0) -> None:
-    juju.ssh(str(machine), f"rm {PROBE}/{name}")
+    as_root(juju, str(machine), f"rm {PROBE}/{name}")
 
 
 def command(*argv: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:

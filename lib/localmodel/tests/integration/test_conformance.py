@@ -7,9 +7,11 @@ back. `transcripts/dispatch` is that charm. The same charm runs here, in the sam
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import zipfile
+from collections.abc import Iterator
 from difflib import ndiff
 from pathlib import Path
 from typing import Any
@@ -179,4 +181,94 @@ def test_a_unit_sees_what_it_saw_on_a_controller(seen: Path, there: str) -> None
                 lines = ndiff(expected.splitlines(), found.splitlines())
                 changed = [line for line in lines if line[0] in "-+"]
                 different.append("\n".join([f"{hook}: {command}", *changed]))
+    assert not different, "\n".join(different)
+
+
+# The charms of the model whose status was taken, as far as a status shows them.
+NOTE = "status-set active 'serving on http://172.17.0.1/'"
+SERVE = f"application-version-set 2.4.52-1ubuntu4.27; open-port 80/tcp; {NOTE}"
+SEARCH = """
+application-version-set 'mlucas 20.1.1'
+case $JUJU_UNIT_NAME in
+*/1) status-set active 'standby: mprime/0 works on this machine' ;;
+*) status-set active 'M110503: 7.2 %, 2 min left' ;;
+esac
+"""
+SEARCH_ENDPOINTS: dict[str, Any] = {
+    "subordinate": True,
+    "provides": {"cos-agent": {"interface": "cos_agent"}},
+    "requires": {
+        "juju-info": {"interface": "juju-info", "scope": "container"},
+        "receive-ca-cert": {"interface": "certificate_transfer"},
+        "charm-tracing": {"interface": "tracing"},
+    },
+}
+
+# What may differ in a status, and why: by the path of its keys, where * is any key.
+STATUS_DIFFERS = {
+    "model.name": "of the model's own",
+    "model.controller": "of the controller's own",
+    "model.cloud": "machines were given to Juju by hand there",
+    "machines.*.hostname": "of the machine's own",
+    "machines.*.instance-id": "of the cloud's own",
+    "machines.*.machine-status.message": "of the cloud's own",
+    "machines.*.ip-addresses": "the engine's bridge had one as well",
+    "machines.*.network-interfaces.docker0": "Juju lists the engine's bridge",
+    "machines.*.base": "what this host runs",
+    "applications.*.base": "what this host runs",
+    "applications.mprime.application-status.message": "that of any unit, where several are alike",
+    "applications.search2.version": "it had units, which are gone, but not what they had set",
+}
+STATUS_PARTICULAR = {
+    **PARTICULAR,
+    r"\b172\.17\.0\.1$": "ADDRESS",
+    r"^\d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\dZ$": "TIME",
+    r"^\d\d:\d\d:\d\dZ$": "TIME",
+    r"cores=\d+ mem=\d+M": "cores=N mem=N",
+}
+
+
+def flatten(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Yield each value of a document with the path of its keys, but for what may differ."""
+    for pattern in STATUS_DIFFERS:
+        keys = pattern.split(".")
+        if len(keys) == len(path) and all(k in ("*", p) for k, p in zip(keys, path, strict=True)):
+            return
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from flatten(inner, (*path, key))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from flatten(inner, (*path, str(number)))
+    else:
+        text = value
+        for pattern, name in STATUS_PARTICULAR.items():
+            text = re.sub(pattern, name, text) if isinstance(text, str) else text
+        yield ".".join(path), text
+
+
+def test_a_model_has_the_status_that_it_had_on_a_controller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    apache2 = kit.pack(tmp_path, "apache2", {"start": SERVE})
+    tiny = kit.pack(tmp_path, "tiny", {"start": "status-set active hooks/update-status"})
+    mprime = kit.pack(tmp_path, "mprime", {"start": SEARCH}, **SEARCH_ENDPOINTS)
+    with jubilant.temp_model() as juju:
+        juju.deploy(apache2)
+        juju.deploy(tiny, to="0")
+        juju.deploy(apache2, "web2")
+        juju.deploy(mprime)
+        juju.deploy(mprime, "search2")
+        # The first unit is gone, and the charm of the second and third was built anew.
+        for app in ("apache2", "tiny"):
+            juju.integrate(app, "mprime")
+        juju.remove_relation("apache2", "mprime")
+        built = {"start": SEARCH, "remove": "true"}
+        juju.refresh("mprime", path=kit.pack(tmp_path, "mprime", built, **SEARCH_ENDPOINTS))
+        juju.integrate("apache2", "mprime")
+        ours = dict(flatten(json.loads(juju.cli("status", "--format", "json"))))
+    theirs = dict(flatten(json.loads((TRANSCRIPTS / "status.json").read_text())))
+    expected, found = (sorted(f"{p}: {value}" for p, value in d.items()) for d in (theirs, ours))
+    different = [line for line in ndiff(expected, found) if line[0] in "-+"]
     assert not different, "\n".join(different)

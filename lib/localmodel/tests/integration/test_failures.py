@@ -11,6 +11,7 @@ import jubilant
 import pytest
 
 from lib.localmodel.tests.integration.kit import (
+    as_root,
     command,
     events,
     journal,
@@ -59,7 +60,7 @@ def failing(juju: jubilant.Juju, fragile: str) -> Iterator[str]:
     """The first unit fails from now on; in the end it is mended."""
     touch(juju, "fail")
     yield fragile
-    juju.ssh("0", "rm -f /var/lib/probe/fail")
+    as_root(juju, "0", "rm -f /var/lib/probe/fail")
     if not jubilant.all_active(juju.status()):
         juju.cli("resolved", fragile)
     assert jubilant.all_active(juju.status())

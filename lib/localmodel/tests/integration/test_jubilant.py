@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import jubilant
@@ -116,9 +117,10 @@ def test_parameters_that_the_schema_forbids_are_refused(
     juju: jubilant.Juju, web: str, params: dict[str, object], complaint: str
 ) -> None:
     ran = len(journal(juju))
-    with pytest.raises(jubilant.CLIError) as refusal:
+    with pytest.raises(jubilant.TaskError, match="validation failed: ") as refusal:
         juju.run(web, "greet", params)
-    assert complaint in refusal.value.stderr
+    assert (refusal.value.task.status, refusal.value.task.return_code) == ("failed", 0)
+    assert complaint in refusal.value.task.message
     assert len(journal(juju)) == ran
 
 
@@ -140,8 +142,9 @@ def test_exec_on_a_unit_has_its_hook_tools_and_on_a_machine_a_shell(
     assert juju.exec("config-get", "colour", unit=web).stdout == "red\n"
     assert juju.exec("state-set a=b; state-get a", unit=web).stdout == "b\n"
     assert juju.exec("is-leader --format=json", unit="web/1").stdout == "false\n"
-    task = juju.exec("echo $HOME; id -un; echo oh >&2", machine=1)
-    assert (task.stdout, task.stderr) == ("/root\nroot\n", "oh\n")
+    assert juju.exec("id", "-un", unit=web).stdout == "root\n"
+    task = juju.exec("a=$HOME; echo $a; id -un; sudo id -un; echo oh >&2", machine=1)
+    assert (task.stdout, task.stderr) == ("/home/ubuntu\nubuntu\nroot\n", "oh\n")
     with pytest.raises(jubilant.TaskError) as failure:
         juju.exec("exit 7", machine=0)
     assert failure.value.task.return_code == 7
@@ -150,9 +153,10 @@ def test_exec_on_a_unit_has_its_hook_tools_and_on_a_machine_a_shell(
 def test_ssh_runs_a_command_on_a_units_machine(juju: jubilant.Juju, web: str) -> None:
     host = juju.status().machines["0"].hostname
     assert juju.ssh(web, "hostname") == f"{host}\n"
-    assert juju.ssh(0, "echo", "$HOME") == "/root\n"
+    assert juju.ssh(0, "echo", "$HOME") == "/home/ubuntu\n"
+    assert juju.ssh(0, "sudo", "id", "-un") == "root\n"
     assert juju.ssh("agent/1", "hostname") != f"{host}\n"
-    juju.ssh(0, "useradd --create-home --shell /bin/sh visitor")
+    juju.ssh(0, "sudo useradd --create-home --shell /bin/sh visitor")
     assert juju.ssh(0, "id -un; pwd", user="visitor") == "visitor\n/home/visitor\n"
     with pytest.raises(jubilant.CLIError):
         juju.ssh(0, "false")
@@ -172,8 +176,43 @@ def test_scp_copies_files_and_folders_both_ways(
     juju.scp(folder, "1:/tmp/tree", scp_options=["-r"])
     juju.scp("1:/tmp/tree", tmp_path / "tree", scp_options=["-r"])
     assert (tmp_path / "tree/inner/file").read_bytes() == bytes(range(256))
-    with pytest.raises(jubilant.CLIError):
-        juju.scp("0:/tmp/nothing", tmp_path / "nothing")
+    juju.ssh(0, "touch '/tmp/no 1' '/tmp/no 2'; sudo install --mode 600 /dev/null /tmp/secret")
+    juju.cli("scp", "0:/tmp/no*", str(tmp_path))
+    assert {file.name for file in tmp_path.glob("no*")} == {"no 1", "no 2"}
+    for source in ("0:/tmp/nothing", "0:/tmp/nothing*", "0:/tmp/secret", "0:/tmp"):
+        with pytest.raises(jubilant.CLIError):
+            juju.scp(source, tmp_path / "gone")
+        assert not (tmp_path / "gone").exists()
+
+
+def test_scp_takes_a_path_with_a_colon_for_a_path(
+    juju: jubilant.Juju, web: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a:b").write_text("here")
+    juju.scp("./a:b", f"{web}:/tmp/x")
+    assert juju.ssh(web, "cat /tmp/x; stat -c %U /tmp/x") == "hereubuntu\n"
+
+
+def test_an_action_runs_on_several_units_and_can_be_looked_up(
+    juju: jubilant.Juju, web: str
+) -> None:
+    told = json.loads(juju.cli("run", "web/0", "web/1", "greet", "who=me", "--format", "json"))
+    assert {unit: task["status"] for unit, task in told.items()} == {
+        "web/0": "completed",
+        "web/1": "completed",
+    }
+    number = told["web/1"]["id"]
+    assert json.loads(juju.cli("show-task", number, "--format", "json")) == told["web/1"]
+    listed = json.loads(juju.cli("operations", "--actions", "greet", "--format", "json"))
+    (operation,) = [o for o in listed.values() if number in o["tasks"]]
+    assert (operation["summary"], operation["status"]) == ("action greet", "completed")
+    assert operation["action"]["parameters"]["who"] == "me"
+    both = json.loads(juju.cli("exec", "--all", "--format", "json", "--", "hostname"))
+    assert {"0", "1"} <= set(both)
+    units = json.loads(juju.cli("exec", "--app", "web", "--format=json", "--", "echo $PWD"))
+    assert units["web/0"]["results"]["stdout"].endswith("unit-web-0/charm\n")
+    assert {"web/0", "web/1"} <= set(units)
 
 
 def test_configuration_is_read_set_and_reset(juju: jubilant.Juju, web: str) -> None:

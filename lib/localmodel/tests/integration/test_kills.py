@@ -15,6 +15,7 @@ import pytest
 
 from lib.localmodel.tests.integration.kit import (
     Run,
+    as_root,
     events,
     journal,
     pack,
@@ -50,7 +51,7 @@ def slow(juju: jubilant.Juju, charms: Path) -> Path:
 
 def boots(juju: jubilant.Juju) -> str:
     """Names the present boot of machine 0."""
-    return juju.ssh(0, "systemctl show --property=UserspaceTimestampMonotonic")
+    return as_root(juju, 0, "systemctl show --property=UserspaceTimestampMonotonic")
 
 
 def all_runs(juju: jubilant.Juju, unit: str) -> list[Run]:
@@ -139,7 +140,7 @@ def gated(juju: jubilant.Juju, slow: Path, charms: Path) -> str:
 def begun(juju: jubilant.Juju, gated: str) -> Iterator[Begun]:
     """A command whose hook has begun and waits; and what had run before it."""
     before = all_runs(juju, gated)
-    juju.ssh(0, "rm -f /var/lib/probe/open")
+    as_root(juju, 0, "rm -f /var/lib/probe/open")
     touch(juju, "closed")
     number = juju.config("gated")["number"]
     assert isinstance(number, int)
@@ -214,6 +215,6 @@ def test_machines_boot_once_though_the_command_was_killed(
     assert {m.juju_status.current for m in machines.values()} == {"started"}
     assert supervisors(juju) == sorted(m.hostname for m in machines.values())
     for number in new:
-        assert juju.ssh(number, "systemctl is-system-running").strip() == "running"
+        assert as_root(juju, number, "systemctl is-system-running").strip() == "running"
         juju.cli("remove-machine", number)
     assert set(juju.status().machines) == before

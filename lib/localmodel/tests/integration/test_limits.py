@@ -10,6 +10,7 @@ import jubilant
 import pytest
 
 from lib.localmodel.tests.integration import kit
+from lib.localmodel.tests.integration.kit import as_root
 from localmodel.host.inotify import PER_MACHINE
 
 
@@ -82,8 +83,8 @@ def test_a_machine_for_which_there_are_too_few_is_not_booted(machine: jubilant.J
 def test_a_machine_takes_no_more_inotify_instances_than_are_reckoned(
     machine: jubilant.Juju,
 ) -> None:
-    machine.ssh(0, "systemctl start docker.service")
-    found = machine.ssh(0, "find /proc/[0-9]*/fd -lname anon_inode:inotify | wc -l")
+    as_root(machine, 0, "systemctl start docker.service")
+    found = as_root(machine, 0, "find /proc/[0-9]*/fd -lname anon_inode:inotify | wc -l")
     assert 0 < int(found) <= PER_MACHINE
 
 
@@ -105,8 +106,8 @@ def test_a_boot_that_hangs_is_begun_once_more_and_then_told_with_its_console(
 ) -> None:
     unit = tmp_path / "hang.service"
     unit.write_text(HANG)
-    machine.scp(unit, "0:/etc/systemd/system/hang.service")
-    machine.ssh(0, "systemctl enable hang.service")
+    machine.scp(unit, "0:/tmp/hang.service")
+    as_root(machine, 0, "mv /tmp/hang.service /etc/systemd/system; systemctl enable hang.service")
     name = machine.status().machines["0"].hostname
     kit.command("localmodel", "down")
 
@@ -121,17 +122,19 @@ def test_a_boot_that_hangs_is_begun_once_more_and_then_told_with_its_console(
     assert "the boot waits for: " in console.read_text()
     assert "hang.service" in console.read_text()
     assert patched(soon, "up").returncode == 0
-    assert machine.ssh(0, "wc -l </var/boots") == "4\n"
-    assert machine.ssh(0, "systemctl is-system-running") == "running\n"
+    assert as_root(machine, 0, "wc -l </var/boots") == "4\n"
+    assert as_root(machine, 0, "systemctl is-system-running") == "running\n"
 
 
 def test_a_machine_that_ends_while_it_boots_is_not_waited_for(
     machine: jubilant.Juju,
 ) -> None:
-    machine.ssh(
-        0, "ln -sf /bin/false /etc/systemd/system/early && ln -sfn /nonexistent /sbin/init"
+    as_root(
+        machine,
+        0,
+        "ln -sf /bin/false /etc/systemd/system/early && ln -sfn /nonexistent /sbin/init",
     )
-    machine.ssh(0, "rm -f /lib/systemd/systemd")
+    as_root(machine, 0, "rm -f /lib/systemd/systemd")
     kit.command("localmodel", "down")
     never = "from localmodel.host import machine\nmachine.BOOT_TIMEOUT = 1e9"
     refusal = patched(never, "up")

@@ -12,6 +12,7 @@ import jubilant
 import pytest
 
 from lib.localmodel.tests.integration import kit
+from lib.localmodel.tests.integration.kit import as_root
 from localmodel.host.processes import command_lines, with_environment
 
 
@@ -46,22 +47,25 @@ def two(juju: jubilant.Juju) -> tuple[str, str]:
 def test_a_machine_has_a_systemd_that_has_started_everything(
     juju: jubilant.Juju, two: tuple[str, str]
 ) -> None:
-    assert juju.ssh(0, "systemctl is-system-running") == "running\n"
-    assert juju.ssh(0, "cat /proc/1/comm") == "systemd\n"
-    assert juju.ssh(0, "systemctl --failed --no-legend") == ""
+    assert as_root(juju, 0, "systemctl is-system-running") == "running\n"
+    assert as_root(juju, 0, "cat /proc/1/comm") == "systemd\n"
+    assert as_root(juju, 0, "systemctl --failed --no-legend") == ""
 
 
 def test_a_machine_has_a_docker_engine_that_runs_containers(
     juju: jubilant.Juju, two: tuple[str, str]
 ) -> None:
     # The second where the engine leaves its images to containerd.
-    assert juju.ssh(0, "docker info --format '{{.Driver}}'").strip() in ("overlay2", "overlayfs")
+    assert as_root(juju, 0, "docker info --format '{{.Driver}}'").strip() in (
+        "overlay2",
+        "overlayfs",
+    )
     # An image without a registry: one program, and what it is linked with.
     files = "/usr/bin/id $(ldd /usr/bin/id | grep -o '/[^ ]*')"
-    juju.ssh(0, f"tar --create --dereference {files} | docker import - own")
-    words = juju.ssh(0, "docker run --rm --memory=64m own /usr/bin/id -u")
+    as_root(juju, 0, f"tar --create --dereference {files} | docker import - own")
+    words = as_root(juju, 0, "docker run --rm --memory=64m own /usr/bin/id -u")
     assert words == "0\n"
-    assert juju.ssh(1, "docker images --quiet") == ""
+    assert as_root(juju, 1, "docker images --quiet") == ""
 
 
 def test_hidden_control_groups_are_named_and_the_machine_boots_once_they_are_back(
@@ -82,28 +86,28 @@ def test_hidden_control_groups_are_named_and_the_machine_boots_once_they_are_bac
 def test_a_command_in_a_machine_may_ask_its_systemd_for_a_scope(
     juju: jubilant.Juju, two: tuple[str, str]
 ) -> None:
-    assert juju.ssh(0, "systemd-run --quiet --scope echo here") == "here\n"
+    assert as_root(juju, 0, "systemd-run --quiet --scope echo here") == "here\n"
 
 
 def test_a_machine_may_set_its_own_network_devices_and_none_of_the_hosts(
     juju: jubilant.Juju, two: tuple[str, str]
 ) -> None:
     tunable = "/sys/class/net/host0/queues/rx-0/rps_cpus"
-    assert juju.ssh(0, f"echo 1 >{tunable} && cat {tunable}").strip("0\n,") == "1"
-    assert "eth0" not in juju.ssh(0, "ls /sys/devices/virtual/net /sys/class/net").split()
+    assert as_root(juju, 0, f"echo 1 >{tunable} && cat {tunable}").strip("0\n,") == "1"
+    assert "eth0" not in as_root(juju, 0, "ls /sys/devices/virtual/net /sys/class/net").split()
     with pytest.raises(jubilant.CLIError, match="Read-only file system"):
-        juju.ssh(0, "touch /sys/devices/system/cpu/cpu0/online")
+        as_root(juju, 0, "touch /sys/devices/system/cpu/cpu0/online")
 
 
 def test_a_machine_reaches_the_outside_by_name(juju: jubilant.Juju, two: tuple[str, str]) -> None:
-    juju.ssh(0, "apt-get update -q -o APT::Update::Error-Mode=any")
+    as_root(juju, 0, "apt-get update -q -o APT::Update::Error-Mode=any")
 
 
 def test_machines_reach_each_other(juju: jubilant.Juju, two: tuple[str, str]) -> None:
     zero, one = two
-    assert " 0% packet loss" in juju.ssh(0, f"ping -c 1 -W 5 {one}")
-    assert " 0% packet loss" in juju.ssh(1, f"ping -c 1 -W 5 {zero}")
-    assert juju.ssh(0, "hostname -I").split()[0] == zero
+    assert " 0% packet loss" in as_root(juju, 0, f"ping -c 1 -W 5 {one}")
+    assert " 0% packet loss" in as_root(juju, 1, f"ping -c 1 -W 5 {zero}")
+    assert as_root(juju, 0, "hostname -I").split()[0] == zero
 
 
 def test_no_iptables_see_what_machines_send_each_other(
@@ -113,7 +117,7 @@ def test_no_iptables_see_what_machines_send_each_other(
     netns = f"/run/netns/{os.environ['LOCALMODEL_NAME']}"
     rule = ["/usr/sbin/iptables", "-w", "-A", "FORWARD", "-s", zero, "-d", one, "-j", "DROP"]
     output("/usr/bin/nsenter", f"--net={netns}", *rule)
-    assert " 0% packet loss" in juju.ssh(0, f"ping -c 1 -W 5 {one}")
+    assert " 0% packet loss" in as_root(juju, 0, f"ping -c 1 -W 5 {one}")
 
 
 def test_what_listens_on_the_hosts_loopback_is_out_of_reach(
@@ -122,7 +126,7 @@ def test_what_listens_on_the_hosts_loopback_is_out_of_reach(
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         # The way out's own address for its host, slirp4netns(1).
-        found = juju.ssh(0, f"nc -z -w 2 10.0.2.2 {port} && echo open || echo out of reach")
+        found = as_root(juju, 0, f"nc -z -w 2 10.0.2.2 {port} && echo open || echo out of reach")
     assert found == "out of reach\n"
 
 
@@ -134,10 +138,10 @@ def test_a_machine_goes_however_deep_its_folders_are(charms: Path) -> None:
     with jubilant.temp_model() as juju:
         juju.deploy(kit.pack(charms, "resident"))
         name = juju.status().machines["0"].hostname
-        juju.ssh(0, f"setpriv --reuid 65534 --clear-groups {DEEP} /var/tmp")
-        juju.ssh(0, f"{DEEP} /var/lib/juju/agents/unit-resident-0/charm")
-        groups = juju.ssh(0, "awk '/^cgroup/ { print $2 }' /proc/mounts").split()
-        juju.ssh(0, f"{DEEP} {groups[-1]}")
+        as_root(juju, 0, f"setpriv --reuid 65534 --clear-groups {DEEP} /var/tmp")
+        as_root(juju, 0, f"{DEEP} /var/lib/juju/agents/unit-resident-0/charm")
+        groups = as_root(juju, 0, "awk '/^cgroup/ { print $2 }' /proc/mounts").split()
+        as_root(juju, 0, f"{DEEP} {groups[-1]}")
         juju.remove_application("resident")
         assert juju.status().machines == {}
         assert not (kit.home() / "machines" / name).exists()
@@ -204,7 +208,7 @@ def test_purge_leaves_nothing_and_the_host_as_it_was(other_instance: None, charm
     machines = [m.hostname for m in juju.status().machines.values()]
     name = kit.home().name
     assert traces(name, machines) != []
-    juju.ssh(0, "docker network create extra")
+    as_root(juju, 0, "docker network create extra")
 
     told = kit.command("localmodel", "down", "--purge")
 

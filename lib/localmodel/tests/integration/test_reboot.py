@@ -7,7 +7,7 @@ from pathlib import Path
 import jubilant
 import pytest
 
-from lib.localmodel.tests.integration.kit import command, events, journal, pack, touch
+from lib.localmodel.tests.integration.kit import as_root, command, events, journal, pack, touch
 from localmodel.host.processes import wait_until
 
 #: Reboots its machine once, where a test asks for it.
@@ -45,21 +45,21 @@ def unit(juju: jubilant.Juju, charms: Path) -> str:
 
 def boot(juju: jubilant.Juju) -> str:
     """Names the machine's present boot."""
-    return juju.ssh(0, "systemctl show --property=UserspaceTimestampMonotonic")
+    return as_root(juju, 0, "systemctl show --property=UserspaceTimestampMonotonic")
 
 
 def check_rebooted(juju: jubilant.Juju, before: str) -> None:
     """It is another boot of the same machine, with a working engine."""
     assert boot(juju) != before
-    assert juju.ssh(0, "cat /root/kept /var/lib/docker/kept") == "a file\nan image\n"
-    assert "overlay2" in juju.ssh(0, "docker info --format '{{.Driver}}'")
+    assert as_root(juju, 0, "cat /root/kept /var/lib/docker/kept") == "a file\nan image\n"
+    assert "overlay2" in as_root(juju, 0, "docker info --format '{{.Driver}}'")
     address = juju.status().machines["0"].dns_name
-    assert f" {address}/16 " in juju.ssh(0, "ip -4 address show dev host0")
+    assert f" {address}/16 " in as_root(juju, 0, "ip -4 address show dev host0")
 
 
 @pytest.fixture
 def before(juju: jubilant.Juju, unit: str) -> str:
-    juju.ssh(0, "echo a file >/root/kept; echo an image >/var/lib/docker/kept")
+    as_root(juju, 0, "echo a file >/root/kept; echo an image >/var/lib/docker/kept")
     return boot(juju)
 
 
@@ -79,7 +79,7 @@ def test_a_machine_that_reboots_itself_starts_its_units_once(
 ) -> None:
     ran = len(journal(juju))
     # The connection breaks, sooner or later.
-    command("juju", "ssh", "-m", str(juju.model), "0", "systemctl reboot", check=False)
+    command("juju", "ssh", "-m", str(juju.model), "0", "sudo systemctl reboot", check=False)
 
     def is_back() -> bool:
         shown = command(

@@ -7,7 +7,7 @@ from pathlib import Path
 import jubilant
 import pytest
 
-from lib.localmodel.tests.integration.kit import environment, events, journal, pack
+from lib.localmodel.tests.integration.kit import as_root, environment, events, journal, pack
 
 READ_SECRET = """\
 uri=$(config-get pin)
@@ -43,7 +43,7 @@ def reader(juju: jubilant.Juju, charms: Path, tmp_path_factory: pytest.TempPathF
 
 
 def probe(juju: jubilant.Juju, name: str) -> str:
-    return juju.ssh(0, f"cat /var/lib/probe/{name}").strip()
+    return as_root(juju, 0, f"cat /var/lib/probe/{name}").strip()
 
 
 def test_a_secret_is_read_only_by_those_it_was_granted_to(

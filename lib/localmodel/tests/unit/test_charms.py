@@ -102,6 +102,22 @@ def test_malformed_options_and_actions_are_refused(tmp_path: Path, member: str, 
         read_packed(path)
 
 
+def test_a_key_of_an_action_that_is_a_boolean_to_juju_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "odd.charm"
+
+    def write(actions: str) -> None:
+        read_packed.cache_clear()
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("metadata.yaml", "name: odd\n")
+            archive.writestr("actions.yaml", actions)
+
+    write("n: {params: {'n': {type: integer}}}")
+    assert read_packed(path).actions["n"].params == {"n": {"type": "integer"}}
+    write("go: {params: {n: {type: integer}}}")
+    with pytest.raises(LocalModelError, match="map keyed with non-string value: False; put it in"):
+        read_packed(path)
+
+
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.charm").write_text("hello")
     with pytest.raises(LocalModelError, match="not a valid packed charm"):

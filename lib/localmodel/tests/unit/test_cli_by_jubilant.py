@@ -165,10 +165,11 @@ LINES, METHODS = record()
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, argparse.Namespace]]:
     """What reaches the verbs, which are not run."""
+    import localmodel.cli.actions
     import localmodel.cli.applications
     import localmodel.cli.models
     import localmodel.cli.secrets
-    import localmodel.cli.tasks
+    import localmodel.cli.shells
     import localmodel.cli.views  # noqa: F401
 
     found: list[tuple[str, argparse.Namespace]] = []

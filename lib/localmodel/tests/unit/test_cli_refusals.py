@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import uuid
@@ -132,22 +133,33 @@ CASES = {
     "resources cache": 'application "cache" not found',
     # running
     "run web/0 fly": 'action "fly" not defined for unit "web/0", which has publish, restart',
-    "run web/9 restart": 'unit "web/9" not found',
-    "run cache/leader restart": 'application "cache" not found',
-    "run web/0 publish": "'path' is a required property",
-    "run web/0 publish path=1": "1 is not of type 'string'",
-    "run web/0 publish path=x colour=red": "'colour' was unexpected",
-    "run web/0 publish path": 'argument "path" must be of the form key=value',
+    "run web/0 publish path": 'argument "path" must be of the form key.key.key...=value',
+    "run web/0 publish path=[1": 'argument "path=[1" is not YAML: while parsing a flow sequence',
+    "run web/0": "no action specified",
+    "run restart": "no unit specified",
+    "run web/0 db/0 restart": "all units must be of the same application",
+    "run Web/0 restart": 'invalid unit or action name "Web/0"',
     "run web/0 publish --params missing": "cannot read parameters missing",
     "run web/0 restart --wait soon": '--wait "soon"',
-    "exec --unit web/0": "no command given",
-    "exec -- ls": "either --unit or --machine",
-    "exec --unit web/0 --machine 0 -- ls": "either --unit or --machine",
-    "exec --unit web/9 -- ls": 'unit "web/9" not found',
-    "exec --machine 9 -- ls": "machine 9 not found",
+    "run web/0 restart --wait 1.2.3s": '--wait "1.2.3s": give a span',
+    "run web/0 restart --wait ²s": '--wait "²s": give a span',
+    "run web/0 restart --wait 1s --background": "cannot specify both --wait and --background",
+    "exec --unit web/0": "no commands specified",
+    "exec -- ls": "You must specify a target",
+    "exec --all --machine 0 -- ls": "You cannot specify --all and",
+    "exec --application cache -- ls": 'application "cache" not found',
+    "actions cache": 'application "cache" not found',
+    "actions web --schema --format tabular": "full schema not compatible with tabular output",
+    "show-task 7": 'task "7" not found',
+    "show-operation 7": 'operation "7" not found',
+    "show-machine 7": "machine 7 not found",
+    "show-status-log web/7": 'unit "web/7" not found',
+    "status --watch often": '--watch "often": give a span',
+    "debug-log --level LOUD": "invalid choice: 'LOUD'",
     "ssh web/9 ls": 'unit "web/9" not found',
     "scp a b": "one of source and destination must be a machine's",
     "scp web/9:a b": 'unit "web/9" not found',
+    "scp ./web/9:a b": "one of source and destination must be a machine's",
     "resolved web/0": 'unit "web/0" is not in an error state',
     "resolved web/9": 'unit "web/9" not found',
     "show-unit web/9": 'unit "web/9" not found',
@@ -179,8 +191,9 @@ CASES = {
     "status -m none": 'model "none" not found',
     "status --format xml": "invalid choice: 'xml'",
     "status --nonsense": "unrecognized arguments: --nonsense; see juju status --help",
-    "frobnicate": 'unrecognized command: juju frobnicate; see "juju --help"',
-    "bootstrap lxd": "unrecognized command: juju bootstrap",
+    "frobnicate": 'juju: "frobnicate" is not a juju command. See "juju --help".',
+    "bootstrap lxd": 'juju: "bootstrap" is not a juju command.',
+    "help frobnicate": 'juju: "frobnicate" is not a juju command.',
     "debug-log --limit x": "invalid int value: 'x'",
 }
 
@@ -206,6 +219,68 @@ def test_wrong_input_is_named_and_changes_nothing(model: CommandLine, line: str)
     before = model.stored()
     assert CASES[line] in model.refusal(*line.split())
     assert model.stored() == before
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("run web/9 restart", 'unit "web/9" not found'),
+        ("run cache/leader restart", 'application "cache" not found'),
+        ("exec --unit web/9 -- ls", 'unit "web/9" not found'),
+        ("exec --machine 9 -- ls", "machine 9 not found"),
+    ],
+)
+def test_what_has_no_target_is_scheduled_for_none_and_ends_well(
+    model: CommandLine, line: str, told: str
+) -> None:
+    result = model(*line.split())
+    says = f"Operation 1 failed to schedule any tasks:\n{told}\n"
+    assert (result.code, result.out, result.err) == (0, "", says)
+    shown = model.do("operations", "--actions", "restart,juju-exec", "--format", "json")
+    assert shown == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("", '(root) : "path" property is missing and required, given {}'),
+        ("path=1", "(root).path : must be of type string, given 1"),
+        (
+            "path=x colour=red",
+            '(root) : additional property "colour" is not allowed,'
+            ' given {"colour":"red","path":"x"}',
+        ),
+        ("path=x tags=y", "(root).tags : must be of type object, given true"),
+        ("path=x tags=1 tags.a=2 mode.b=1", '(root).mode : must be of type string, given {"b":1}'),
+    ],
+)
+def test_an_action_that_its_schema_refuses_is_a_failed_task_and_the_command_ends_well(
+    model: CommandLine, words: str, told: str
+) -> None:
+    result = model("run", "--format", "json", "web/0", "publish", *words.split())
+    task = json.loads(result.out)["web/0"]
+    assert (result.code, result.err) == (0, "")
+    assert (task["id"], task["status"]) == ("2", "failed")
+    assert task["message"] == f"validation failed: {told}"
+    assert "results" not in task
+    plain = model("run", "web/0", "publish", *words.split())
+    assert plain.out.startswith(f"Action id 4 failed: validation failed: {told}\n")
+    assert plain.err.splitlines()[:2] == [
+        "Running operation 3 with 1 task",
+        "  - task 4 on unit-web-0",
+    ]
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("stattus", "status"), ("deploi", "deploy")])
+def test_a_mistyped_command_is_told_what_is_near(
+    model: CommandLine, typed: str, meant: str
+) -> None:
+    result = model(typed)
+    assert (result.code, result.out) == (1, "")
+    assert result.err == (
+        f'ERROR juju: "{typed}" is not a juju command. See "juju --help".\n'
+        f"\nDid you mean:\n\t{meant}\n"
+    )
 
 
 def test_no_model_is_selected_at_first(cli: CommandLine) -> None:
@@ -259,7 +334,7 @@ def test_a_model_that_is_down_takes_no_changes(model: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("frobnicate", "unrecognized command: localmodel frobnicate"),
+        ("frobnicate", 'localmodel: "frobnicate" is not a localmodel command.'),
         ("up --underlay 10.0.0.0/8", "does not overlap 10.0.2.0/24"),
         ("up --underlay 172.31.0.0/16", "machines have addresses in it"),
         ("reboot 9", "machine 9 not found"),

@@ -8,7 +8,7 @@ from lib.localmodel.tests.unit.driver import World
 from lib.localmodel.tests.unit.hooks import Running
 from localmodel.dispatch import environment
 from localmodel.state import Hook
-from localmodel.tasks import Task
+from localmodel.tasks import JUJU_EXEC, Task
 
 ALWAYS = {
     "CHARM_DIR": "/var/lib/juju/agents/unit-search-0/charm",
@@ -108,6 +108,17 @@ def test_an_action_has_its_name_and_no_hook(related: World) -> None:
         "JUJU_HOOK_NAME": "",
         "JUJU_DISPATCH_PATH": "actions/publish",
         "JUJU_ACTION_NAME": "publish",
+        "JUJU_ACTION_UUID": "12",
+        "JUJU_ACTION_TAG": "action-12",
+    }
+
+
+def test_a_command_is_an_action_that_dispatches_nothing(related: World) -> None:
+    hook = Hook(JUJU_EXEC, "exec", context="search/0-x-0123")
+    task = Task("12", "search/0", JUJU_EXEC)
+    assert found(related, "search/0", hook, task) == ALWAYS | {
+        "JUJU_HOOK_NAME": "",
+        "JUJU_ACTION_NAME": "juju-exec",
         "JUJU_ACTION_UUID": "12",
         "JUJU_ACTION_TAG": "action-12",
     }

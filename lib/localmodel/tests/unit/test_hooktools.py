@@ -63,6 +63,8 @@ def test_an_unknown_option_is_refused_by_every_tool(leader: Running, name: str) 
         (["open-port", "65536/tcp"], "bounds must be between 0 and 65535, got 65536-65536"),
         (["open-port", "90-80/tcp"], "invalid port range 90-80"),
         (["open-port", "http"], 'invalid port "http"'),
+        (["open-port", "²/tcp"], 'invalid port "²"'),
+        (["open-port", "9" * 5000], 'invalid port "999'),
         (["open-port", "80/sctp"], 'invalid protocol "sctp"'),
         (["close-port"], "port"),
         (

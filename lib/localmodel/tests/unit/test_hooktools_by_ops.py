@@ -209,7 +209,7 @@ def test_actions(action: Task) -> None:
     hookcmds.action_set({"found": {"first": "M31", "time": {"took": "1 s=fast"}}, "n": 3})
     hookcmds.action_log("-- halfway")
     assert action.results == {"found": {"first": "M31", "time": {"took": "1 s=fast"}}, "n": "3"}
-    assert action.log == ["-- halfway"]
+    assert [line for _, line in action.log] == ["-- halfway"]
     hookcmds.action_fail("-x: no such page")
     assert (action.status, action.message) == ("failed", "-x: no such page")
     hookcmds.action_fail()

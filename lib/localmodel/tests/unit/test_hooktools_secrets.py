@@ -52,6 +52,7 @@ def test_a_binary_file_is_refused(leader: Running, tmp_path: Path) -> None:
         (["--owner", "model", "key=x"], "model"),
         (["--expire", "soon", "key=x"], 'invalid expiry "soon"'),
         (["--expire", "10", "key=x"], 'invalid expiry "10"'),
+        (["--expire", "99999999999h", "key=x"], 'invalid expiry "99999999999h"'),
     ],
 )
 def test_a_secret_that_cannot_be_is_refused(leader: Running, argv: list[str], says: str) -> None:

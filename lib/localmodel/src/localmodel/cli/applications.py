@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import yaml
 
 from localmodel import quirks
 from localmodel.charms import Meta, read_packed
+from localmodel.cli.bundles import deploy_bundle
 from localmodel.cli.commands import (
     MODEL,
     arg,
@@ -23,9 +26,12 @@ from localmodel.cli.commands import (
 )
 from localmodel.cli.registry import juju
 from localmodel.cli.session import changing, charm_folder, reading, show
+from localmodel.documents import config_document, resource_rows
 from localmodel.errors import LocalModelError
 from localmodel.operations import applications, bundles, relations
-from localmodel.status import columns, config_document, resource_rows
+from localmodel.state import Model
+from localmodel.store import Store
+from localmodel.tables import columns
 
 CONFIG = arg("--config", action="append", default=[], metavar="KEY=VALUE|FILE")
 RESOURCE = arg("--resource", action="append", default=[], metavar="NAME=FILE")
@@ -42,6 +48,7 @@ RESOURCE = arg("--resource", action="append", default=[], metavar="NAME=FILE")
     CONFIG,
     RESOURCE,
     flag("--trust"),
+    flag("--dry-run", help="tell only what would be done"),
     ignored("--force"),
     ignored("--base", value=True),
     ignored("--bind", value=True),
@@ -54,17 +61,17 @@ RESOURCE = arg("--resource", action="append", default=[], metavar="NAME=FILE")
 )
 def deploy(args: argparse.Namespace) -> None:
     """Deploy a charm or a bundle, and run its units until they are idle."""
-    if args.charm.endswith((".yaml", ".yml")):
-        _deploy_bundle(args)
+    if bundles.is_bundle(Path(args.charm)):
+        deploy_bundle(args)
         return
     if args.overlay:
         raise LocalModelError("--overlay goes with a bundle only")
     path, origin = applications.resolve_charm(args.charm, charm_folder(), Path.cwd())
     _refuse_texts(read_packed(path), args.config)
-    with changing(args.model) as agent:
+    with _perhaps_changing(args) as (store, model):
         app = applications.deploy(
-            agent.store,
-            agent.model,
+            store,
+            model,
             path,
             origin=origin,
             name=args.application,
@@ -75,26 +82,19 @@ def deploy(args: argparse.Namespace) -> None:
             trust=args.trust,
         )
         where = "local charm" if origin == "local" else "charm-hub charm"
-        say(f'Deploying "{app.name}" from {where} "{app.charm_name}", revision {app.revision}')
+        what = f'"{app.name}" from {where} "{app.charm_name}", revision {app.revision}'
+        say(f"{what} would be deployed" if args.dry_run else f"Deploying {what}")
 
 
-def _deploy_bundle(args: argparse.Namespace) -> None:
-    for given, option in (
-        (args.application, "an application's name"),
-        (args.num_units, "--num-units"),
-        (args.to, "--to"),
-        (args.config, "--config"),
-        (args.resource, "--resource"),
-    ):
-        if given:
-            raise LocalModelError(f"{option} can't be given for a bundle: use an overlay")
-    bundle = bundles.read_bundle(Path(args.charm), [Path(o) for o in args.overlay])
-    if bundle.name:
-        say("WARNING a bundle has no field name: it is ignored; take it out")
-    with changing(args.model) as agent:
-        for line in bundles.deploy_bundle(agent.store, agent.model, bundle, charm_folder()):
-            say(f"- {line}")
-    say("Deploy of bundle completed.")
+@contextmanager
+def _perhaps_changing(args: argparse.Namespace) -> Iterator[tuple[Store, Model]]:
+    """Change a model, or with --dry-run what is thrown away."""
+    if args.dry_run:
+        with reading(args.model) as (store, model):
+            yield store, model
+    else:
+        with changing(args.model) as agent:
+            yield agent.store, agent.model
 
 
 def _refuse_texts(meta: Meta, words: list[str]) -> None:
@@ -105,22 +105,41 @@ def _refuse_texts(meta: Meta, words: list[str]) -> None:
             raise LocalModelError(f'option "{name}" expected {option.type}, got "{value}"')
 
 
-def _read_config(words: list[str], application: str | None) -> dict[str, Any]:
+def _read_config(words: list[str], application: str) -> dict[str, Any]:
     """Read settings from ``KEY=VALUE`` and ``KEY=@FILE`` words, and from YAML files."""
     found: dict[str, Any] = {}
     for word in words:
         if "=" in word:
             found |= _from_files(settings([word]))
-            continue
-        try:
-            body = yaml.safe_load(Path(word).read_text())
-        except (OSError, yaml.YAMLError) as e:
-            raise LocalModelError(f"cannot read config {word}: {e}") from e
-        if not isinstance(body, dict):
-            raise LocalModelError(f"cannot read config {word}: not a mapping")
-        inner = body.get(application) if application else None
-        found |= inner if isinstance(inner, dict) else body
+        else:
+            found |= _read_config_file(word, application)
     return found
+
+
+def _read_config_file(file: str, application: str) -> dict[str, Any]:
+    """Read what a file sets for an application: under its name, or as ``juju config`` prints it.
+
+    Raises: LocalModelError.
+    """
+    try:
+        body = yaml.safe_load(Path(file).read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
+        raise LocalModelError(f"cannot read config {file}: {e}") from e
+    if not isinstance(body, dict):
+        raise LocalModelError(f"cannot read config {file}: not a mapping")
+    if isinstance(body.get(application), dict):
+        return body[application]
+    printed = body.get("settings")
+    if body.get("application") == application and isinstance(printed, dict):
+        return {
+            key: entry["value"]
+            for key, entry in printed.items()
+            if isinstance(entry, dict) and entry.get("source") == "user" and "value" in entry
+        }
+    raise LocalModelError(
+        f'cannot read config {file}: no settings found for "{application}": put them under'
+        f' the key "{application}"'
+    )
 
 
 def _from_files(values: dict[str, str]) -> dict[str, str]:
@@ -296,6 +315,27 @@ def config(args: argparse.Namespace) -> None:
         known = ", ".join(shown["settings"])
         raise LocalModelError(f'key "{key}" not found in "{args.application}": it has {known}')
     print(shown["settings"][key].get("value", ""))
+
+
+@juju.command(
+    "expose",
+    MODEL,
+    arg("application"),
+    ignored("--endpoints", value=True),
+    ignored("--to-spaces", value=True),
+    ignored("--to-cidrs", value=True),
+)
+def expose(args: argparse.Namespace) -> None:
+    """Mark an application's ports as open to all; here nothing keeps anybody from them."""
+    with changing(args.model) as agent:
+        agent.model.app(args.application).exposed = True
+
+
+@juju.command("unexpose", MODEL, arg("application"), ignored("--endpoints", value=True))
+def unexpose(args: argparse.Namespace) -> None:
+    """Take back what expose has marked."""
+    with changing(args.model) as agent:
+        agent.model.app(args.application).exposed = False
 
 
 @juju.command("trust", MODEL, arg("application"), flag("--remove"), ignored("--scope", value=True))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
@@ -60,21 +62,28 @@ class Registry:
 
     def main(self, argv: Sequence[str]) -> int:
         """Run the verb that the command line names. Raises: LocalModelError."""
-        if not argv or argv[0] in ("-h", "--help", "help"):
+        if not argv or argv[0] in ("-h", "--help") or list(argv) in (["help"], ["help", "help"]):
             print(self.overview(), end="")
             return 0 if argv else 2
-        name = self.aliases.get(argv[0], argv[0])
-        if name not in self.commands:
-            raise LocalModelError(
-                f'unrecognized command: {self.program} {argv[0]}; see "{self.program} --help"'
-            )
-        command = self.commands[name]
+        if argv[0] == "help":
+            argv = [argv[1], "--help"]
+        command = self._find(argv[0])
         parser = self._parser(command)
         if command.passes_on:
             arguments = parser.parse_args(argv[1:])
         else:
             arguments = parser.parse_intermixed_args(argv[1:])
         return command.run(arguments) or 0
+
+    def _find(self, given: str) -> Command:
+        """Raises: LocalModelError, with what may have been meant, if there is no such verb."""
+        name = self.aliases.get(given, given)
+        if name in self.commands:
+            return self.commands[name]
+        told = f'{self.program}: "{given}" is not a {self.program} command.'
+        told += f' See "{self.program} --help".'
+        near = difflib.get_close_matches(given, [*self.commands, *self.aliases], n=1)
+        raise LocalModelError(f"{told}\n\nDid you mean:\n\t{near[0]}" if near else told)
 
     def overview(self) -> str:
         """The help of the command line as a whole."""
@@ -147,6 +156,22 @@ def settings(words: Sequence[str]) -> dict[str, str]:
 def split(values: Sequence[str] | None) -> list[str]:
     """Values that may be given several times, or once with commas."""
     return [part for value in values or () for part in value.split(",") if part]
+
+
+#: The longest span that clocks can wait for, in seconds: a hundred years.
+LONGEST_SPAN = 100 * 365 * 86400.0
+
+
+def read_span(option: str, text: str) -> float:
+    """Read a span such as ``30s`` or ``1m30s``; more than a hundred years are a hundred.
+
+    Raises: LocalModelError that names the option.
+    """
+    parts = re.findall(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h)", text, re.ASCII)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise LocalModelError(f'{option} "{text}": give a span such as 30s, 5m or 1m30s')
+    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+    return min(sum(float(number) * units[unit] for number, unit in parts), LONGEST_SPAN)
 
 
 def confirm(question: str, *, asked: bool) -> None:

@@ -22,13 +22,15 @@ from localmodel.cli.commands import (
 )
 from localmodel.cli.registry import juju
 from localmodel.cli.session import changing, model_name, open_store, reading, show
+from localmodel.documents import model_document
 from localmodel.errors import LocalModelError
 from localmodel.lifecycle import release_unit
 from localmodel.operations import machines
 from localmodel.resolver import seconds, update_interval
 from localmodel.state import JUJU_VERSION, Model
-from localmodel.status import columns, host_base, machine_rows, model_document
+from localmodel.status import CLOUD, CONTROLLER, machine_statuses
 from localmodel.store import hold_lock
+from localmodel.tables import columns, machine_table
 
 #: The model settings that mean something here, with their defaults.
 MODEL_DEFAULTS: dict[str, Any] = {
@@ -87,13 +89,41 @@ def add_model(args: argparse.Namespace) -> None:
     say(f"Added '{args.name}' model on localhost for user 'admin'")
 
 
-@juju.command("switch", arg("name"))
+@juju.command("switch", arg("name", nargs="?", help="a model; without one, tell which it is"))
 def switch(args: argparse.Namespace) -> None:
-    """Select the model that commands work on."""
+    """Select the model that commands work on, or tell it."""
     store = open_store()
     name = model_name(store, args.name)
+    if args.name is None:
+        print(f"{CONTROLLER}:admin/{name}")
+        return
     store.load(name)
+    before = store.setting("model")
     store.set("model", name)
+    kept = f"{CONTROLLER}:admin/{name}"
+    say(f"{kept} (no change)" if before == name else f"{CONTROLLER}:admin/{before} -> {kept}")
+
+
+@juju.command("controllers", form("tabular", "json", "yaml"), aliases=("list-controllers",))
+def controllers(args: argparse.Namespace) -> None:
+    """List controllers: there is this one."""
+    store = open_store()
+    current = store.setting("model")
+    found = store.models()
+    if args.format != "tabular":
+        body = {
+            "current-model": f"admin/{current}" if current else "",
+            "user": "admin",
+            "cloud": CLOUD,
+            "agent-version": JUJU_VERSION,
+            "model-count": len(found),
+            "machine-count": sum(len(model.machines) for model in found),
+        }
+        show({"controllers": {CONTROLLER: body}, "current-controller": CONTROLLER}, args.format)
+        return
+    titles = ["Controller", "Model", "User", "Access", "Cloud/Region", "Models", "Version"]
+    row = [f"{CONTROLLER}*", current or "-", "admin", "superuser", CLOUD, str(len(found))]
+    print(columns([titles, [*row, JUJU_VERSION]]))
 
 
 @juju.command("models", form("tabular", "json", "yaml"))
@@ -280,23 +310,26 @@ def remove_machine(args: argparse.Namespace) -> None:
             say(f"removing machine {number}")
 
 
-@juju.command("machines", MODEL, form("tabular", "json", "yaml"))
+@juju.command("machines", MODEL, form("tabular", "json", "yaml"), aliases=("list-machines",))
 def list_machines(args: argparse.Namespace) -> None:
     """List machines."""
-    with reading(args.model) as (_, model):
-        shown = machine_rows(model.machines.values())
-    if args.format != "tabular":
-        show(shown, args.format)
-        return
-    rows = [["Machine", "State", "Address", "Inst id", "Base", "AZ", "Message"]]
-    base = "@".join(host_base().values())
-    for number, machine in shown["machines"].items():
-        state = machine["juju-status"]["current"]
-        message = machine["machine-status"]["current"].capitalize()
-        rows.append(
-            [number, state, machine["dns-name"], machine["instance-id"], base, "", message]
-        )
-    print(columns(rows))
+    _show_machines(args, [])
+
+
+@juju.command("show-machine", MODEL, arg("machines", nargs="*"), form("yaml", "json", "tabular"))
+def show_machine(args: argparse.Namespace) -> None:
+    """Show machines."""
+    _show_machines(args, args.machines)
+
+
+def _show_machines(args: argparse.Namespace, numbers: list[str]) -> None:
+    with reading(args.model) as (store, model):
+        chosen = [model.machine(number) for number in numbers or model.machines]
+        shown = machine_statuses(store, chosen)
+    if args.format == "tabular":
+        print(machine_table(shown))
+    else:
+        show({"model": model.name, "machines": shown}, args.format)
 
 
 def fire_update_status(agent: Agent) -> None:

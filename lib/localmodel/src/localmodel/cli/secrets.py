@@ -7,9 +7,10 @@ import argparse
 from localmodel.cli.commands import MODEL, arg, flag, form, ignored, split
 from localmodel.cli.registry import juju
 from localmodel.cli.session import changing, reading, show
+from localmodel.documents import secret_document
 from localmodel.errors import LocalModelError
 from localmodel.operations import secrets
-from localmodel.status import columns, secret_document
+from localmodel.tables import columns
 
 SECRET = arg("secret", metavar="NAME|URI")
 CONTENT = (

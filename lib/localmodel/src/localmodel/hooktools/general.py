@@ -194,7 +194,7 @@ def status_get(context: HookContext, args: argparse.Namespace, stdin: str) -> An
     if not context.is_leader:
         raise ToolError("finding application status: this unit is not the leader")
     units = {u.name: show(u.workload) for u in context.model.units_of(context.unit.app)}
-    body = show(application_state(context.model, context.app))
+    body = show(application_state(context.model, context.app) or Status("unknown"))
     return {"application-status": body | {"units": units}}
 
 
@@ -206,7 +206,8 @@ def _port(words: list[str]) -> str:
     low, _, high = span.partition("-")
     ends = [low, high or low]
     for end in ends:
-        if not (end.isascii() and end.isdigit()):
+        # Python reads at most 4300 digits.
+        if not (end.isascii() and end.isdigit() and len(end) < 20):
             raise UsageError(
                 f'invalid port "{end}": strconv.Atoi: parsing "{end}": invalid syntax'
             )
@@ -363,7 +364,7 @@ def action_set(context: HookContext, args: argparse.Namespace, stdin: str) -> No
 
 @tool("action-log", arg("message", nargs="*"))
 def action_log(context: HookContext, args: argparse.Namespace, stdin: str) -> None:
-    _task(context).log.append(" ".join(args.message))
+    _task(context).note(" ".join(args.message))
 
 
 @tool("action-fail", arg("message", nargs="*"))

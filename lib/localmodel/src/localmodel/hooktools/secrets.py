@@ -261,7 +261,7 @@ def _moment(text: str) -> float:
         if text[:1].isdigit() and "T" not in text:
             return (datetime.now(timezone.utc) + _span(text)).timestamp()
         return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
-    except ValueError as e:
+    except (ValueError, OverflowError) as e:
         raise ToolError(f'invalid expiry "{text}": give RFC 3339 or a span such as 1h30m') from e
 
 

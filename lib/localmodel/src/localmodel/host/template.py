@@ -58,8 +58,14 @@ ExecStart=/usr/bin/mount -o remount,rw /sys/devices/virtual/net
 WantedBy=sysinit.target
 """
 
+#: Who people are on a machine that Juju made, and what they may do there.
+USER = "ubuntu"
+SUDOERS = f"{USER} ALL=(ALL) NOPASSWD:ALL"
+
 #: Run in the new root by mmdebstrap, with its folder as $1.
 CUSTOMIZE = (
+    f'chroot "$1" useradd --create-home --shell /bin/bash --groups adm,sudo {USER}',
+    f'echo "{SUDOERS}" >"$1/etc/sudoers.d/90-{USER}"; chmod 440 "$1/etc/sudoers.d/90-{USER}"',
     'chroot "$1" systemctl enable localmodel-host.service systemd-networkd.service',
     'chroot "$1" systemctl mask systemd-networkd-wait-online.service systemd-resolved.service'
     " apt-daily.timer apt-daily-upgrade.timer",
@@ -71,6 +77,12 @@ def host_release() -> tuple[str, str, str]:
     """This host's distribution, version and code name: ``debian``, ``12``, ``bookworm``."""
     release = platform.freedesktop_os_release()
     return release["ID"], release.get("VERSION_ID", ""), release.get("VERSION_CODENAME", "")
+
+
+def host_base() -> str:
+    """What machines are made of: this host's own release, as in ``ubuntu@24.04``."""
+    distribution, version, _ = host_release()
+    return f"{distribution}@{version}"
 
 
 def host_sources() -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from localmodel import quirks
 from localmodel.charms import Meta, Option, find_charm, keep_charm, read_meta
 from localmodel.errors import LocalModelError
+from localmodel.host.template import host_base
 from localmodel.lifecycle import add_unit, release_unit, set_agent
 from localmodel.operations.machines import place_unit
 from localmodel.operations.relations import add_peer_relations
@@ -94,6 +95,7 @@ def deploy(
         subordinate=meta.subordinate,
         trust=trust,
         options=read_options(meta, options or {}),
+        base=host_base(),
     )
     model.apps[name] = app
     add_peer_relations(model, app, meta)

@@ -82,11 +82,15 @@ class Layer(Struct):
 def read_bundle(path: Path, overlays: Sequence[Path]) -> Bundle:
     """Read a bundle and lay its overlays over it.
 
+    A file's further documents, after ``---``, are overlays too.
+
+    Args:
+        path: its file, or a folder with a bundle.yaml.
     Raises: LocalModelError that names the file and the key.
     """
-    body = _load(path)
-    for overlay in overlays:
-        body = _merge(body, _load(overlay))
+    body, *rest = _load(path)
+    for layer in [*rest, *(layer for overlay in overlays for layer in _load(overlay))]:
+        body = _merge(body, layer)
     body["machines"] = {str(k): v for k, v in (body.get("machines") or {}).items()}
     try:
         bundle = msgspec.convert(body, Bundle)
@@ -138,9 +142,12 @@ def deploy_bundle(store: Store, model: Model, bundle: Bundle, charm_folder: Path
                 trust=spec.trust,
             )
             done.append(f"deploy application {name} from {spec.charm}")
+        if spec.expose and not model.apps[name].exposed:
+            model.apps[name].exposed = True
+            done.append(f"expose all endpoints of {name} and allow access from CIDRs 0.0.0.0/0")
         if not meta.subordinate:
             done += _add_missing_units(store, model, name, spec, numbers)
-    for one, other in _pairs(bundle):
+    for one, other in pairs(bundle):
         if not is_integrated(store, model, one, other):
             integrate(store, model, one, other)
             done.append(f"add relation {one} - {other}")
@@ -169,7 +176,8 @@ def _add_missing_units(
     return done
 
 
-def _pairs(bundle: Bundle) -> list[tuple[str, str]]:
+def pairs(bundle: Bundle) -> list[tuple[str, str]]:
+    """The two sides of each relation."""
     found = []
     for relation in bundle.relations:
         one, other = relation
@@ -178,12 +186,24 @@ def _pairs(bundle: Bundle) -> list[tuple[str, str]]:
     return found
 
 
-def _load(path: Path) -> dict[str, Any]:
-    """A bundle's file, with its local paths and included files made independent of the folder."""
+def is_bundle(path: Path) -> bool:
+    """Whether what is deployed is a bundle: its file, or a folder with one."""
+    return path.suffix in (".yaml", ".yml") or (path / "bundle.yaml").is_file()
+
+
+def _load(path: Path) -> list[dict[str, Any]]:
+    """A file's documents, with their paths and included files made independent of the folder."""
+    path = path / "bundle.yaml" if path.is_dir() else path
     try:
-        body = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as e:
+        bodies = list(yaml.safe_load_all(path.read_text()))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
         raise LocalModelError(f"cannot read bundle {path}: {e}") from e
+    # A document that is empty, such as one after a last ---, says nothing.
+    bodies = [body for number, body in enumerate(bodies) if number == 0 or body is not None]
+    return [_resolve(path, body) for body in bodies or [None]]
+
+
+def _resolve(path: Path, body: Any) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise LocalModelError(f"cannot read bundle {path}: not a mapping")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from localmodel.errors import LocalModelError
+from localmodel.host.template import host_base
 from localmodel.host.underlay import free_address, parse_underlay
 from localmodel.lifecycle import release_unit
 from localmodel.state import Machine, Model
@@ -19,6 +20,7 @@ def add_machine(store: Store, model: Model) -> Machine:
         number=number,
         name=f"juju-{model.uuid[:6]}-{number}",
         address=free_address(parse_underlay(store.setting("underlay")), taken),
+        base=host_base(),
     )
     model.machines[number] = machine
     return machine

@@ -1,0 +1,81 @@
+"""Bundles: deployed, exported and compared."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import yaml
+
+from localmodel.cli.commands import MODEL, arg, ignored, say
+from localmodel.cli.registry import juju
+from localmodel.cli.session import changing, charm_folder, reading
+from localmodel.errors import LocalModelError
+from localmodel.operations import bundles, exports
+from localmodel.store import write_atomically
+
+OVERLAY = arg("--overlay", action="append", default=[], help="a bundle to lay over the bundle")
+
+
+def deploy_bundle(args: argparse.Namespace) -> None:
+    """What ``juju deploy`` does with a bundle."""
+    for given, option in (
+        (args.application, "an application's name"),
+        (args.num_units, "--num-units"),
+        (args.to, "--to"),
+        (args.config, "--config"),
+        (args.resource, "--resource"),
+    ):
+        if given:
+            raise LocalModelError(f"{option} can't be given for a bundle: use an overlay")
+    bundle = bundles.read_bundle(Path(args.charm), [Path(o) for o in args.overlay])
+    if bundle.name:
+        say("WARNING a bundle has no field name: it is ignored; take it out")
+    if args.dry_run:
+        with reading(args.model) as (store, model):
+            done = bundles.deploy_bundle(store, model, bundle, charm_folder())
+        say("Changes to deploy bundle:" if done else "No changes to apply.")
+        for line in done:
+            print(f"- {line}")
+        return
+    with changing(args.model) as agent:
+        for line in bundles.deploy_bundle(agent.store, agent.model, bundle, charm_folder()):
+            say(f"- {line}")
+    say("Deploy of bundle completed.")
+
+
+@juju.command(
+    "export-bundle",
+    MODEL,
+    arg("--filename", help="where to write it instead of here"),
+    ignored("--include-charm-defaults"),
+    ignored("--include-series"),
+)
+def export_bundle(args: argparse.Namespace) -> None:
+    """Show the model as a bundle."""
+    with reading(args.model) as (_, model):
+        if not model.apps:
+            raise LocalModelError("nothing to export as there are no applications")
+        text = yaml.safe_dump(exports.export_bundle(model), sort_keys=False)
+    if not args.filename:
+        print(text, end="")
+        return
+    write_atomically(Path(args.filename), text.encode())
+    print(f"Bundle successfully exported to {args.filename}")
+
+
+@juju.command(
+    "diff-bundle",
+    MODEL,
+    arg("bundle", help="a bundle's file or folder"),
+    OVERLAY,
+    ignored("--annotations"),
+    ignored("--map-machines", value=True),
+    ignored("--channel", value=True),
+)
+def diff_bundle(args: argparse.Namespace) -> None:
+    """Tell what of a model is not as a bundle says."""
+    bundle = bundles.read_bundle(Path(args.bundle), [Path(o) for o in args.overlay])
+    with reading(args.model) as (store, model):
+        found = exports.diff_bundle(store, model, bundle)
+    print(yaml.safe_dump(found, sort_keys=False), end="")

@@ -1,0 +1,196 @@
+"""Takes in what an action is run with, and holds it against the charm's schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+from jsonschema.exceptions import UnknownType
+
+from localmodel import goyaml
+from localmodel.charms import Action, Meta
+from localmodel.errors import LocalModelError
+from localmodel.state import Model, Unit
+from localmodel.tasks import Operation, Task
+
+#: What Juju's library says of a value that a keyword of a schema refuses, by the keyword.
+REFUSALS: dict[str, str] = {
+    "enum": "must match one of the enum values [{}]",
+    "minimum": "must be greater than or equal to {}",
+    "maximum": "must be lower than or equal to {}",
+    "multipleOf": "must be a multiple of {}",
+    "minLength": "string length must be greater or equal to {}",
+    "maxLength": "string length must be lower or equal to {}",
+    "pattern": "does not match pattern '{}'",
+    "minItems": "array must have at least {} items",
+    "maxItems": "array must have at the most {} items",
+    "uniqueItems": "array items must be unique",
+    "minProperties": "must have at least {} properties",
+    "maxProperties": "must have at the most {} properties",
+    "anyOf": "must validate at least one schema (anyOf)",
+    "oneOf": "must validate one and only one schema (oneOf)",
+    "not": "must not validate the schema (not)",
+    "type": "must be of type {}",
+}
+
+
+def read_params(words: Sequence[str], file: str | None, *, as_text: bool) -> dict[str, Any]:
+    """Read an action's parameters: the file's, and over them ``a.b=c`` words.
+
+    Args:
+        as_text: take the words' values as they are, not as YAML.
+    Raises: LocalModelError.
+    """
+    params: dict[str, Any] = {}
+    if file:
+        params = _read_params_file(file)
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            raise LocalModelError(f'argument "{word}" must be of the form key.key.key...=value')
+        value: Any = text
+        if not as_text:
+            try:
+                value = goyaml.with_string_keys(goyaml.load(text))
+            except (yaml.YAMLError, ValueError) as e:
+                told = str(e).splitlines()[0]
+                raise LocalModelError(f'argument "{word}" is not YAML: {told}') from e
+        *parents, last = key.split(".")
+        level = params
+        for parent in parents:
+            # What is no mapping gives way to one, as in Juju.
+            if not isinstance(level.get(parent), dict):
+                level[parent] = {}
+            level = level[parent]
+        level[last] = value
+    return params
+
+
+def _read_params_file(file: str) -> dict[str, Any]:
+    try:
+        found = goyaml.with_string_keys(goyaml.load(Path(file).read_bytes()))
+    except (OSError, yaml.YAMLError, ValueError) as e:
+        raise LocalModelError(f"cannot read parameters {file}: {e}") from e
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise LocalModelError(f"cannot read parameters {file}: not a mapping")
+    return found
+
+
+def schema_of(name: str, action: Action) -> dict[str, Any]:
+    """An action's parameters as a JSON Schema, as Juju completes it."""
+    schema: dict[str, Any] = {
+        "additionalProperties": action.additional,
+        "description": action.description or "No description",
+        "properties": action.params,
+        "title": name,
+        "type": "object",
+    }
+    return schema | ({"required": action.required} if action.required else {})
+
+
+def refusal(name: str, action: Action, params: dict[str, Any]) -> str:
+    """Why a schema does not allow these parameters, in Juju's words; nothing if it does."""
+    schema = {
+        "type": "object",
+        "required": action.required,
+        "additionalProperties": action.additional,
+        "properties": action.params,
+    }
+    try:
+        problems = list(jsonschema.Draft4Validator(schema).iter_errors(params))
+    except (jsonschema.SchemaError, UnknownType) as e:
+        return f"invalid params schema for action schema {name}: {str(e).splitlines()[0]}"
+    told = [text for problem in problems for text in _tell(problem)]
+    return f"validation failed: {'; '.join(told)}" if told else ""
+
+
+def _tell(problem: jsonschema.ValidationError) -> Iterator[str]:
+    where = "".join(f".{part}" for part in problem.absolute_path)
+    given: Any = problem.instance
+    shown = json.dumps(given, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+    for what in _say(problem):
+        yield f"(root){where} : {what}, given {shown}"
+
+
+def _say(problem: jsonschema.ValidationError) -> Iterator[str]:
+    bound: Any = problem.validator_value
+    match problem.validator:
+        case "required":
+            given: Any = problem.instance
+            # One problem comes for each property; its message begins with which.
+            yield from (
+                f'"{name}" property is missing and required'
+                for name in bound
+                if name not in given and problem.message.startswith(repr(name))
+            )
+        case "additionalProperties":
+            schema: Any = problem.schema
+            extra = set(problem.instance) - set(schema.get("properties", {}))  # type: ignore[arg-type]
+            yield from (f'additional property "{key}" is not allowed' for key in sorted(extra))
+        case str(keyword) if keyword in REFUSALS:
+            if isinstance(bound, list):
+                bound = ",".join(v if keyword == "type" else json.dumps(v) for v in bound)
+            yield REFUSALS[keyword].format(bound)
+        case _:
+            yield problem.message
+
+
+def fill_defaults(action: Action, params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters with the schema's defaults for those that are not given."""
+    defaults = {
+        key: schema["default"]
+        for key, schema in action.params.items()
+        if isinstance(schema, dict) and "default" in schema
+    }
+    return defaults | params
+
+
+def require_action(unit: Unit, meta: Meta, name: str) -> Action:
+    """Raises: LocalModelError, as Juju 4 does, if the unit's charm has no such action."""
+    if name not in meta.actions:
+        known = ", ".join(sorted(meta.actions)) or "none"
+        raise LocalModelError(
+            f'action "{name}" not defined for unit "{unit.name}", which has {known} (not found)'
+        )
+    return meta.actions[name]
+
+
+def new_operation(
+    model: Model,
+    summary: str,
+    targets: Sequence[str],
+    resolve: Callable[[str], str],
+    action: str,
+    params: dict[str, Any],
+) -> Operation:
+    """Number an operation with a task for each target that there is.
+
+    Args:
+        resolve: gives the name of a target, or raises LocalModelError for one that is not there.
+    """
+    operation = Operation(_next_id(model), summary)
+    failures = []
+    for target in targets:
+        try:
+            name = resolve(target)
+        except LocalModelError as e:
+            failures.append(str(e))
+            continue
+        if all(name != task.target for task in operation.tasks):
+            task = Task(_next_id(model), name, action, params, status="pending")
+            operation.tasks.append(task)
+    operation.fail = "\n".join(failures)
+    return operation
+
+
+def _next_id(model: Model) -> str:
+    """Operations and tasks are numbered in one row."""
+    number = model.next_task
+    model.next_task += 1
+    return str(number)

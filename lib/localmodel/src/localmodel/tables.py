@@ -1,0 +1,208 @@
+"""What ``juju status`` shows people: tables, lines, and a summary."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_interface
+from typing import Any
+
+from localmodel.state import Model, Relation
+from localmodel.status import status_of
+from localmodel.store import Store
+
+#: The longest version and message of a table; more is cut, as in Juju.
+LONGEST_VERSION = 15
+LONGEST_MESSAGE = 120
+
+Row = list[str]
+
+
+def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Rows of cells as text in columns, two spaces apart, without blanks at a line's end.
+
+    Args:
+        right: the columns that are flush right.
+    """
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+
+    def place(number: int, cell: str) -> str:
+        return cell.rjust(widths[number]) if number in right else cell.ljust(widths[number])
+
+    lines = ("  ".join(place(n, c) for n, c in enumerate(row)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def status_tables(
+    store: Store, model: Model, patterns: Sequence[str] = (), *, relations: bool = False
+) -> str:
+    """The tables of ``juju status``.
+
+    Args:
+        patterns: as for `status_of`.
+        relations: with a table of relations.
+    """
+    shown = status_of(store, model, patterns)
+    head = shown["model"]
+    titles = ["Model", "Controller", "Cloud/Region", "Version", "Timestamp"]
+    names = [head["name"], head["controller"], head["cloud"], head["version"]]
+    tables = [columns([titles, [*names, shown["controller"]["timestamp"]]])]
+    if shown["applications"]:
+        tables.append(_applications(model, shown["applications"]))
+    units = list(_units(shown))
+    if units:
+        titles = ["Unit", "Workload", "Agent", "Machine", "Public address", "Ports", "Message"]
+        tables.append(columns([titles, *(_unit_row(*unit) for unit in units)]))
+    if shown["machines"]:
+        tables.append(machine_table(shown["machines"]))
+    if relations:
+        tables += _relations(store, model, set(shown["applications"]))
+    return "\n\n".join(tables) + "\n"
+
+
+def _applications(model: Model, applications: dict[str, Any]) -> str:
+    titles = ["App", "Version", "Status", "Scale", "Charm", "Channel", "Rev", "Exposed", "Message"]
+    rows = [titles]
+    for name, app in sorted(applications.items()):
+        version = app.get("version", "").partition("\n")[0]
+        status = app["application-status"]
+        rows.append(
+            [
+                name,
+                _cut(version, LONGEST_VERSION),
+                status["current"],
+                str(len(model.units_of(name))),
+                app["charm-name"],
+                "",
+                str(app["charm-rev"]),
+                "yes" if app["exposed"] else "no",
+                _cut(status.get("message", ""), LONGEST_MESSAGE),
+            ]
+        )
+    return columns(rows, right=(3, 6))
+
+
+def _units(shown: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], int]]:
+    """Each unit with its document, and how deep it stands, in the order of tables."""
+
+    def by_number(item: tuple[str, Any]) -> tuple[str, int]:
+        app, _, number = item[0].rpartition("/")
+        return app, int(number)
+
+    for _, app in sorted(shown["applications"].items()):
+        for name, unit in sorted(app.get("units", {}).items(), key=by_number):
+            yield name, unit, 0
+            for inner, subordinate in sorted(unit.get("subordinates", {}).items(), key=by_number):
+                yield inner, subordinate, 1
+
+
+def _unit_row(name: str, unit: dict[str, Any], depth: int) -> Row:
+    workload, agent = unit["workload-status"], unit["juju-status"]
+    message = workload.get("message", "")
+    if agent["current"] == "allocating":
+        message = message or agent.get("message", "")
+    doing = _doing(agent)
+    return [
+        f"{'  ' * depth}{name}{'*' if unit.get('leader') else ''}",
+        workload["current"],
+        agent["current"],
+        unit.get("machine", ""),
+        unit.get("public-address", ""),
+        ports(unit.get("open-ports", [])),
+        _cut(f"({doing}) {message}" if doing else message, LONGEST_MESSAGE).rstrip(),
+    ]
+
+
+def _doing(agent: dict[str, Any]) -> str:
+    """The hook or the action that a unit's agent executes; not a relation's hook, as in Juju."""
+    if agent["current"] != "executing":
+        return ""
+    found = re.match(r"running (?:action (\S+)|(\S+) hook)$", agent.get("message", ""))
+    doing = (found[1] or found[2]) if found else ""
+    return "" if "-relation-" in doing else doing
+
+
+def machine_table(machines: dict[str, Any]) -> str:
+    """The table of ``juju machines``."""
+    rows = [["Machine", "State", "Address", "Inst id", "Base", "AZ", "Message"]]
+    for number, machine in machines.items():
+        message = machine["machine-status"].get("message", "")
+        rows.append(
+            [
+                number,
+                machine["juju-status"]["current"],
+                machine["dns-name"],
+                machine["instance-id"],
+                "@".join(machine["base"].values()),
+                "",
+                _cut(message, LONGEST_MESSAGE),
+            ]
+        )
+    return columns(rows)
+
+
+def _relations(store: Store, model: Model, apps: set[str]) -> list[str]:
+    rows = [
+        _relation_row(relation)
+        for relation in model.relations.values()
+        if {e.app for e in relation.endpoints} <= apps
+    ]
+    titles = ["Integration provider", "Requirer", "Interface", "Type", "Message"]
+    return [columns([titles, *sorted(rows)])] if rows else []
+
+
+def _relation_row(relation: Relation) -> Row:
+    sides = {e.role: str(e) for e in relation.endpoints}
+    one = sides.get("provider") or sides["peer"]
+    other = sides.get("requirer") or sides["peer"]
+    kind = "subordinate" if relation.container else "peer" if relation.peer else "regular"
+    message = "" if relation.life == "alive" else relation.life
+    return [one, other, relation.endpoints[0].interface, kind, message]
+
+
+def status_lines(store: Store, model: Model, patterns: Sequence[str] = ()) -> str:
+    """What ``juju status --format oneline`` prints."""
+    lines = []
+    for name, unit, depth in _units(status_of(store, model, patterns)):
+        states = (unit["juju-status"]["current"], unit["workload-status"]["current"])
+        line = f"{'  ' * depth}- {name}: {unit.get('public-address', '')}"
+        line += " (agent:{}, workload:{}) ".format(*states) + ports(unit.get("open-ports", []))
+        lines.append(f"{line.rstrip()}\n")
+    return "".join(lines)
+
+
+def status_summary(store: Store, model: Model, patterns: Sequence[str] = ()) -> str:
+    """What ``juju status --format summary`` prints."""
+    shown = status_of(store, model, patterns)
+    machines, apps = shown["machines"], shown["applications"]
+    units = [unit for _, unit, _ in _units(shown)]
+    interfaces = [m["network-interfaces"]["host0"]["ip-addresses"][0] for m in machines.values()]
+    subnets = sorted({str(ip_interface(address).network) for address in interfaces})
+    opened = sorted({port for unit in units for port in unit.get("open-ports", [])})
+    rows = [["# Machines:", f"({len(machines)})", ""]]
+    rows += _counts(machine["juju-status"]["current"] for machine in machines.values())
+    rows += [["", "", ""], ["# Units:", f"({len(units)})", ""]]
+    rows += _counts(unit["workload-status"]["current"] for unit in units)
+    rows += [["", "", ""], ["# Applications:", f"({len(apps)})", ""]]
+    rows += [[name, f"{int(app['exposed'])}/1", "exposed"] for name, app in sorted(apps.items())]
+    rows += [["", "", ""], ["# Remote:", "(0)", ""]]
+    head = [["Running on subnets:", ", ".join(subnets)], ["Utilizing ports:", ports(opened)]]
+    return f"{columns(head, right=(0,))}\n\n{columns(rows, right=(0, 1))}\n"
+
+
+def _counts(states: Iterator[str] | Any) -> list[Row]:
+    return [[f"{state}:", str(count), ""] for state, count in sorted(Counter(states).items())]
+
+
+def ports(ports: Sequence[str]) -> str:
+    """Ports as Juju abbreviates them: ``80,443/tcp``."""
+    groups: dict[str, list[str]] = {}
+    for port in ports:
+        number, _, protocol = port.partition("/")
+        groups.setdefault(protocol, []).append(number)
+    return " ".join(f"{','.join(n)}/{p}" if p else ",".join(n) for p, n in groups.items())

@@ -163,6 +163,28 @@ def pack(names: Iterable[str] = (), progress: Progress | None = None) -> dict[st
     return {name: future.result() for name, future in packing.items()}
 
 
+def find_packed(folder: Path) -> dict[str, Path]:
+    """Return the `.charm` file of each charm of the repository in a folder of packed ones.
+
+    A file has its charm's name, alone or with the platform that charmcraft appends to it, such as
+    mprime_ubuntu@22.04-amd64.charm.
+
+    Raises:
+        PackError: one is missing, or there are several for one charm.
+    """
+    found = {}
+    for name in find_charms():
+        files = sorted({*folder.glob(f"{name}.charm"), *folder.glob(f"{name}_*.charm")})
+        if len(files) != 1:
+            there = ", ".join(file.name for file in files) or "none"
+            raise PackError(
+                f"{folder} must have one packed charm {name}, and has: {there}; pack it on the "
+                f"release that the machines run: charmcraft pack -p {find_charms()[name]}"
+            )
+        found[name] = files[0].resolve()
+    return found
+
+
 def _pack_one(charm: Path, progress: Progress | None) -> Path:
     name = charm.name
     task = progress.add_task(f"{name}: looking", total=len(STEPS)) if progress else None

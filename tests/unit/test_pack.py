@@ -150,3 +150,29 @@ def test_a_build_does_not_see_the_callers_python(monkeypatch: pytest.MonkeyPatch
 
 def test_a_build_builds_no_package_whose_build_backend_nothing_pins() -> None:
     assert pack._build_environment(Path(os.path.devnull).parent)["UV_NO_BUILD"] == "true"
+
+
+@pytest.mark.parametrize("name", ["web.charm", "web_ubuntu@22.04-amd64.charm"])
+def test_charms_that_were_packed_elsewhere_are_found_by_name(
+    repository: Path, tmp_path: Path, name: str
+) -> None:
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    (packed / "webcam.charm").touch()
+    (packed / name).touch()
+    assert pack.find_packed(packed) == {"web": packed / name}
+
+
+@pytest.mark.parametrize(
+    ("names", "has"),
+    [([], "has: none"), (["web.charm", "web_a.charm"], "has: web.charm, web_a.charm")],
+)
+def test_a_folder_without_the_one_packed_charm_is_refused(
+    repository: Path, tmp_path: Path, names: list[str], has: str
+) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    with pytest.raises(
+        pack.PackError, match=f"must have one packed charm web, and {has}; pack it"
+    ):
+        pack.find_packed(tmp_path)

@@ -81,10 +81,7 @@ REFUSALS: list[tuple[str, str]] = [
     ("model-config nonesuch=1", 'key "nonesuch" not found'),
     ("refresh principal --path {subordinate}", "cannot refresh"),
     ("run principal/0 nonesuch", 'action "nonesuch" not defined'),
-    ("run principal/9 act", 'unit "principal/9" not found'),
-    ("run principal/0 act extra=1", "extra"),
-    ("exec --unit principal/9 -- true", 'unit "principal/9" not found'),
-    ("exec -- true", "--unit or --machine"),
+    ("exec -- true", "--machine, --application or --unit"),
     ("ssh 99 true", "machine 99 not found"),
     ("show-unit principal/9", 'unit "principal/9" not found'),
     ("show-secret nonesuch", "nonesuch"),
@@ -92,6 +89,14 @@ REFUSALS: list[tuple[str, str]] = [
     ("resolved principal/0", "not in an error state"),
     ("attach-resource principal nonesuch=/dev/null", 'resource "nonesuch"'),
     ("trust nonesuch", 'application "nonesuch" not found'),
+]
+
+
+# Juju's exit status is 0 where an operation was taken and its task is refused.
+REFUSED_TASKS: list[tuple[str, str]] = [
+    ("run principal/9 act", 'unit "principal/9" not found'),
+    ("run principal/0 act extra=1", 'given {"extra":1}'),
+    ("exec --unit principal/9 -- true", 'unit "principal/9" not found'),
 ]
 
 
@@ -124,10 +129,21 @@ def test_wrong_input_is_refused_in_one_line(
 
 
 @pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize(("words", "complaint"), REFUSED_TASKS, ids=[w for w, _ in REFUSED_TASKS])
+def test_a_task_that_is_refused_says_why(
+    juju: jubilant.Juju, files: dict[str, Path], words: str, complaint: str
+) -> None:
+    verb, *rest = words.split()
+    done = command("juju", verb, "--model", str(juju.model), *rest, check=False)
+    assert done.returncode == 0
+    assert complaint in done.stdout + done.stderr
+
+
+@pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        ("nonesuch", "unrecognized command"),
+        ("nonesuch", '"nonesuch" is not a juju command'),
         ("add-model Wrong_Name", "not a valid name"),
         ("add-model {model}", "already exists"),
         ("destroy-model --no-prompt nonesuch", 'model "nonesuch" not found'),

@@ -14,10 +14,9 @@ from pathlib import Path
 import jubilant
 import pytest
 
+from tests.integration.kit import REAL
 from tools import pack
 from tools.instance import Published, own_instance, private_registry, publish
-
-REAL = os.environ.get("JUJU_REAL") == "1"
 
 # The demo is the local model's, and so are machines whose only device can be renamed.
 collect_ignore = ["test_demo.py", "test_fanctl.py"] if REAL else []

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import jubilant
+import pytest
 
 from tools.instance import Published, sudo
+
+# Whether the tests run on a controller, and not on the local model.
+REAL = os.environ.get("JUJU_REAL") == "1"
+needs_our_network = pytest.mark.skipif(
+    REAL, reason="changes addresses of the local model's network"
+)
 
 
 def deploy_search(

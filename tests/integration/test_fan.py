@@ -28,7 +28,12 @@ from tests.integration.fankit import (
     wait_for_fans,
     wait_until_reached,
 )
-from tests.integration.kit import reboot_machine, reset_options, run_hook
+from tests.integration.kit import (
+    needs_our_network,
+    reboot_machine,
+    reset_options,
+    run_hook,
+)
 
 # With an option that the engine knows, spelled as no program would.
 DAEMON = '{"debug":   true, "bip": "10.99.0.1/24"}'
@@ -276,6 +281,7 @@ def test_every_container_lands_on_the_fan_with_the_default_bridge_and_back(
     assert reaches(fan, 0, inside("web"), db)
 
 
+@needs_our_network
 def test_a_machine_outside_of_the_others_underlay_is_told_by_name(
     fan: jubilant.Juju, units: dict[int, str]
 ) -> None:
@@ -294,6 +300,7 @@ def test_a_machine_outside_of_the_others_underlay_is_told_by_name(
     start_container(fan, 1, "db", "--network", "fan")
 
 
+@needs_our_network
 def test_a_changed_address_moves_the_slice_and_names_who_is_left_behind(
     fan: jubilant.Juju, units: dict[int, str]
 ) -> None:

@@ -74,6 +74,24 @@ def test_a_unit_tells_its_peers_what_they_need_to_reach_it(host: Host, run: Run)
     assert told == tell("172.30.0.28")
 
 
+def test_an_address_of_dockers_bridge_is_nobodys_on_the_underlay(
+    host: Host, context: Context
+) -> None:
+    """Juju 4.0.15 takes docker0's for a machine's address, once Docker is installed."""
+    bridge = {"ingress-address": "172.17.0.1", "egress-subnets": "172.17.0.1/32"}
+    devices = [testing.BindAddress([testing.Address("172.17.0.1")])]
+    state = testing.State(
+        relations={
+            testing.PeerRelation("hosts", peers_data={1: {**bridge, **PEERS[1]}}),
+        },
+        networks={testing.Network("hosts", devices, ingress_addresses=["172.17.0.1"])},
+    )
+    out = context.run(context.on.update_status(), state)
+    assert out.unit_status == testing.ActiveStatus("fan-250 250.0.28.0/24, 1 peer verified")
+    (told,) = out.get_relations("hosts")
+    assert told.local_unit_data["host"] == "172.30.0.28"
+
+
 def test_peers_count_before_they_are_asked(host: Host, run: Run) -> None:
     status = run(peers=PEERS).unit_status
     assert status == testing.ActiveStatus("fan-250 250.0.28.0/24, 3 peers")

@@ -16,7 +16,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from localmodel import dispatch, quirks
+from localmodel import dispatch
 from localmodel.charms import read_meta
 from localmodel.context import HARDWARE_ADDRESS, HookContext
 from localmodel.errors import LocalModelError
@@ -256,7 +256,6 @@ class Agent:
         with self._showing(unit.name, f"running {hook.name} hook"):
             code = dispatch.dispatch(context, instance, charm)
         with self.guard:
-            machine.docker = context.files.has(f"/sys/class/net/{quirks.DOCKER_BRIDGE}")
             if context.wants_reboot == "now":
                 unit.pending = replace(hook, context="")
             elif code == 0:

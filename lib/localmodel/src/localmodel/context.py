@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from localmodel import quirks
 from localmodel.charms import Meta
 from localmodel.resolver import effective_config
 from localmodel.state import (
@@ -51,10 +50,6 @@ class Files(Protocol):
 
     def read(self, path: str) -> bytes:
         """A file's content. Raises: OSError."""
-        ...
-
-    def has(self, path: str) -> bool:
-        """Whether there is such a file."""
         ...
 
     def place(self, path: str, source: Path) -> None:
@@ -293,7 +288,7 @@ class HookContext:
         known = {e.name for e in self.meta.endpoints(self.unit.app)} | set(self.meta.bindings)
         if binding not in known:
             raise ToolError(f'no network config found for binding "{binding}"')
-        address = quirks.unit_address(self.machine)
+        address = self.machine.address
         underlay = self.store.setting("underlay")
         return {
             "bind-addresses": [

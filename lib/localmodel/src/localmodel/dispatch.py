@@ -71,10 +71,6 @@ class MachineFiles:
             raise OSError(f"no such file: {path}")
         return (processes.PROC / str(leader) / "root" / path.lstrip("/")).read_bytes()
 
-    def has(self, path: str) -> bool:
-        leader = self._instance.leader()
-        return bool(leader) and (processes.PROC / str(leader) / "root" / path.lstrip("/")).exists()
-
     def place(self, path: str, source: Path) -> None:
         target = self._instance.root / path.lstrip("/")
         data = source.read_bytes()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from localmodel import quirks
 from localmodel.charms import read_meta
 from localmodel.host.template import host_base
 from localmodel.state import JUJU_VERSION, Application, Model, Secret, Unit, iso
@@ -36,7 +35,7 @@ def unit_document(model: Model, unit: Unit) -> dict[str, Any]:
             "workload-version": app.version,
             "machine": unit.machine,
             "opened-ports": unit.ports,
-            "public-address": quirks.unit_address(model.machines[unit.machine]),
+            "public-address": model.machines[unit.machine].address,
             "charm": charm_reference(app),
             "leader": app.leader == unit.name,
             "life": unit.life,

@@ -11,10 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from localmodel.charms import Option
-    from localmodel.state import Application, Machine, Unit
-
-DOCKER_BRIDGE = "docker0"
-_DOCKER_ADDRESS = "172.17.0.1"
+    from localmodel.state import Application, Unit
 
 
 def loses_stop(unit: Unit) -> bool:
@@ -53,14 +50,6 @@ def refuses_text(option: Option) -> bool:
     The words reach the controller as texts, and a text is never a float.
     """
     return option.type == "float"
-
-
-def unit_address(machine: Machine) -> str:
-    """What a unit is told to be its machine's address, and others are told.
-
-    Of all the addresses of a machine Juju takes the one of Docker's bridge, once it is there.
-    """
-    return _DOCKER_ADDRESS if machine.docker else machine.address
 
 
 def ignores_force_units() -> bool:

@@ -171,7 +171,6 @@ class Machine(Struct):
     Attributes:
         boot: identifies its present boot, None while it is down.
         ready: the boot that was last seen to its end; hooks run in no other.
-        docker: whether it has Docker's bridge.
         base: what its root file system was made from, such as ``ubuntu@24.04``.
         mac: its network interface's, known since its first boot.
     """
@@ -182,7 +181,6 @@ class Machine(Struct):
     life: Life = "alive"
     boot: str | None = None
     ready: str | None = None
-    docker: bool = False
     status: Status = field(default_factory=lambda: Status("pending"))
     base: str = ""
     mac: str = ""

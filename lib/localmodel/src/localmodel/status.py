@@ -9,7 +9,6 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
-from localmodel import quirks
 from localmodel.charms import read_meta
 from localmodel.host.template import host_base
 from localmodel.host.underlay import gateway, parse_underlay
@@ -179,7 +178,7 @@ def unit_status(model: Model, unit: Unit) -> dict[str, Any]:
     if unit.ports:
         shown["open-ports"] = unit.ports
     if unit.machine in model.machines:
-        shown["public-address"] = quirks.unit_address(model.machines[unit.machine])
+        shown["public-address"] = model.machines[unit.machine].address
     if subordinates := model.subordinates_of(unit.name):
         shown["subordinates"] = {s.name: unit_status(model, s) for s in subordinates}
     return shown

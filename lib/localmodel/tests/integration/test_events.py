@@ -171,9 +171,9 @@ def test_a_later_unit_is_told_of_every_relation_before_it_starts(story: Story) -
     assert names.index(("host/2", "install")) < names.index(("sub/2", "install"))
 
 
-def test_one_change_of_configuration_is_one_config_changed(story: Story) -> None:
+def test_one_change_of_configuration_is_two_config_changed(story: Story) -> None:
     for unit in ("host/0", "host/1", "host/2"):
-        assert story.events("configuration", unit) == ["config-changed"]
+        assert story.events("configuration", unit) == ["config-changed"] * 2
     assert story.runs["same configuration"] == ([], [])
 
 

@@ -27,9 +27,6 @@ class HostFiles:
             return b"02:00:ac:1e:00:02\n"
         return Path(path).read_bytes()
 
-    def has(self, path: str) -> bool:
-        return Path(path).exists()
-
     def place(self, path: str, source: Path) -> None:
         target = self.folder / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -309,14 +309,6 @@ def test_a_part_of_a_network_can_be_asked_for_alone(leader: Running) -> None:
     assert asked == {"egress-subnets": ["172.30.0.2/32"], "ingress-address": "172.30.0.2"}
 
 
-def test_docker_s_bridge_gives_a_machine_the_address_that_its_units_are_told(
-    leader: Running,
-) -> None:
-    leader.world.model.machines["0"].docker = True
-    assert leader.call("network-get", "database", "--ingress-address").stdout == "172.17.0.1\n"
-    assert leader.call("unit-get", "private-address").stdout == "172.17.0.1\n"
-
-
 def test_an_applications_status_is_derived_until_its_charm_sets_one(leader: Running) -> None:
     leader.call("status-set", "blocked", "no disk")
     shown = leader.json("status-get", "--application", "--include-data")["application-status"]

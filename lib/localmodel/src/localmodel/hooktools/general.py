@@ -8,7 +8,6 @@ from typing import Any
 
 import yaml
 
-from localmodel import quirks
 from localmodel.context import HookContext, ToolError, UsageError
 from localmodel.hooktools.registry import Raw, arg, read_file, read_pairs, tool
 from localmodel.state import Relation, Status, Unit, iso
@@ -160,7 +159,7 @@ def unit_get(context: HookContext, args: argparse.Namespace, stdin: str) -> str:
     if args.setting not in ("private-address", "public-address"):
         unknown = f'unknown setting "{args.setting}"' if args.setting else "no setting specified"
         raise UsageError(unknown)
-    return quirks.unit_address(context.machine)
+    return context.machine.address
 
 
 APPLICATION = arg("--application", action="store_true")

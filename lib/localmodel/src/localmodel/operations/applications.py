@@ -305,6 +305,7 @@ def resolve(store: Store, model: Model, name: str, *, retry: bool) -> None:
         return
     meta = read_meta(store.paths, model.apps[unit.app].sha256)
     hook: Hook = unit.pending
+    unit.local.echo = False
     apply_hook(model, unit, hook, meta, time.time())
     set_agent(unit, "idle")
 

@@ -322,7 +322,7 @@ def _explain_disk(work: WorkDirectory, progress: Progress | None) -> str:
     need = 2 * progress.exponent // 8 if progress else 0
     if not need or work.measure_space() >= need:
         return ""
-    return f"the disk of {work.path} is full or read-only; free some, or mend it"
+    return f"the disk of {work.path} is full or read-only; free some, or repair it"
 
 
 def _last_words(adapter: Adapter, log: Sequence[str]) -> str:

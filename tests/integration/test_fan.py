@@ -241,7 +241,7 @@ def test_machines_that_join_and_leave_cost_two_others_no_packet(
     assert read_status(fan, units[2])[1].endswith("2 peers verified")
     fan.remove_unit("apache2/2")
     wait_for_fans(fan, 2)
-    run_on(fan, 0, "pkill", "-INT", "-f", "ping -i 0.05")
+    run_on(fan, 0, "pkill", "-INT", "-f", "[p]ing -i 0.05")
     fan.wait(
         lambda _: "transmitted" in run_on(fan, 0, *inside("web", "cat", "/tmp/pings")),
         successes=1,

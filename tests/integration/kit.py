@@ -31,7 +31,11 @@ def deploy_search(
     juju.deploy(charms["apache2"])
     config = {"image": published.image, "registry-ca": authority}
     config |= {name.replace("_", "-"): value for name, value in options.items()}
-    juju.deploy(charms["mprime"], config=config)
+    # Juju 4.0.15 takes no float when it deploys.
+    later = {name: value for name, value in config.items() if isinstance(value, float)}
+    juju.deploy(charms["mprime"], config={k: v for k, v in config.items() if k not in later})
+    if later:
+        juju.config("mprime", later)
     juju.integrate("apache2:juju-info", "mprime:juju-info")
     juju.wait(lambda status: "mprime/0" in subordinates(status), successes=1)
     juju.wait(jubilant.all_agents_idle, successes=1)

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 import benchmarks
-from benchmarks.figures import Figure, MeasureError, Outcome
+from benchmarks.figures import Figure, MeasureError, Outcome, show
 from benchmarks.plot import draw
 from tools.image import ImageError
 from tools.pack import ROOT, PackError
@@ -175,7 +175,7 @@ def make_table(figures: tuple[Figure, ...]) -> Table:
     table = Table("what", "median", "least", "most", "runs", "bar", "met")
     for figure in figures:
         values = (statistics.median(figure.values), min(figure.values), max(figure.values))
-        shown = [f"{value:.3g} {figure.unit}" for value in values]
+        shown = [f"{show(value)} {figure.unit}" for value in values]
         met = ("yes" if figure.is_met else "NO") if figure.bar else ""
         table.add_row(figure.name, *shown, str(len(figure.values)), figure.bar, met)
     return table

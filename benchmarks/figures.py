@@ -12,6 +12,11 @@ class MeasureError(Exception):
     """Nothing sound could be measured; the text says why."""
 
 
+def show(value: float) -> str:
+    """Return a figure as people read it: three digits of it, or all of those before the point."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 @dataclass(frozen=True)
 class Figure:
     """One thing measured several times, and its bar: what its median must not pass.
@@ -52,7 +57,7 @@ class Figure:
 
     def explain_miss(self) -> str:
         """Return what was measured and what should have been, in one line."""
-        text = f"missed: {self.name}: {self.median:.3g} {self.unit}, {self.bar}"
+        text = f"missed: {self.name}: {show(self.median)} {self.unit}, {self.bar}"
         return f"{text}: {self.consequence}" if self.consequence else text
 
     def document(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks.figures import Figure, Outcome, Panel
+from benchmarks.figures import Figure, Outcome, Panel, show
 from benchmarks.plot import draw
 
 MET = Figure("ratio", "of alone", (0.96, 0.9, 0.97), at_least=0.95)
@@ -119,3 +119,11 @@ def test_the_same_figures_make_the_same_plot(tmp_path: Path) -> None:
     for name in ("one.svg", "two.svg"):
         draw(panels, "title", tmp_path / name)
     assert (tmp_path / "one.svg").read_text() == (tmp_path / "two.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.98765, "0.988"), (12.3456, "12.3"), (999.4, "999"), (37972.7, "37,973")],
+)
+def test_a_figure_is_shown_without_exponents(value: float, shown: str) -> None:
+    assert show(value) == shown

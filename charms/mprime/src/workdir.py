@@ -26,6 +26,7 @@ LONG = 4 * 1024 * 1024  # bytes
 _NAMES = 10_000
 _FILES = 1000
 _PATIENCE = 5.0  # seconds
+_MOUNTS = Path("/proc/self/mountinfo")
 
 
 def read_file(path: Path, limit: int = _LIMIT) -> str:
@@ -89,7 +90,7 @@ class WorkDirectory:
         while not path.exists():
             path = path.parent
         disk = os.statvfs(path)
-        return 0 if disk.f_flag & os.ST_RDONLY else disk.f_bavail * disk.f_frsize
+        return 0 if _is_read_only(path) else disk.f_bavail * disk.f_frsize
 
     def has(self, name: str) -> bool:
         """Return whether there is something of this name."""
@@ -165,3 +166,16 @@ class WorkDirectory:
             begun = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
             file.write(f"{chr(10) * begun}{lines}".encode())
             os.fsync(handle)
+
+
+def _is_read_only(path: Path) -> bool:
+    """Return whether a path's file system itself can't be written to.
+
+    Not statvfs(3)'s flag: that is also set by a mount that is read-only for one process alone, as
+    systemd gives one to what serves the metrics. The last field of proc_pid_mountinfo(5) tells of
+    the file system.
+    """
+    status = path.stat()
+    device = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
+    mounts = (line.split() for line in _MOUNTS.read_text().splitlines())
+    return any(fields[2] == device and "ro" in fields[-1].split(",") for fields in mounts)

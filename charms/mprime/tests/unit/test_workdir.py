@@ -81,11 +81,28 @@ def test_the_space_of_a_disk_is_known_before_there_is_a_directory(
         assert 0 <= directory.measure_space() <= disk.f_blocks * disk.f_frsize
 
 
+@pytest.mark.parametrize(
+    ("mount", "disk", "has_space"),
+    [
+        ("rw,relatime", "rw,errors=remount-ro", True),
+        ("ro,relatime", "rw", True),  # for one process alone, as systemd gives it to a service
+        ("rw,relatime", "ro,errors=remount-ro", False),
+    ],
+)
 def test_a_disk_that_became_read_only_has_no_space(
-    work: WorkDirectory, monkeypatch: pytest.MonkeyPatch
+    work: WorkDirectory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mount: str,
+    disk: str,
+    has_space: bool,
 ) -> None:
-    there = os.statvfs(work.path)
-    assert WorkDirectory.measure_space(work) > 0
-    flags = there.f_flag | os.ST_RDONLY
-    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((*there[:8], flags, there[9])))
-    assert work.measure_space() == 0
+    assert work.measure_space() > 0
+    device = work.path.stat().st_dev
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        f"22 1 0:21 / /proc rw - proc proc ro\n"
+        f"23 1 {os.major(device)}:{os.minor(device)} / / {mount} shared:1 - ext4 /dev/vda {disk}\n"
+    )
+    monkeypatch.setattr("workdir._MOUNTS", mounts)
+    assert (work.measure_space() > 0) == has_space

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fannet import ConflictError, Fan, FanError, UnderlayError, parse_mapping
-from lib.fannet.tests.integration.kit import Container, Lab, ping, reaches, transfer
+from lib.fannet.tests.integration.kit import Container, Lab, ping, reaches, transfer, wait_for
 
 
 def test_containers_on_two_hosts_reach_each_other_both_ways(lab: Lab) -> None:
@@ -154,7 +154,8 @@ def test_a_program_of_another_kind_in_our_place_is_replaced(lab: Lab) -> None:
     one.host.run(*tc, "handle", "1", "bpf", "da", "bytecode", "1,6 0 0 2")  # drops all
     assert not reaches(one, "250.0.27.5")
     one.host.up()
-    ping(one, "250.0.27.5")
+    # What waits for the neighbour that was just not found is lost when the kernel gives that up.
+    wait_for(lambda: reaches(one, "250.0.27.5"), "what drops all is gone", seconds=30)
 
 
 @pytest.mark.parametrize("forwarding", ["0", "1"])

@@ -70,7 +70,7 @@ class WorkDirectory:
         self.path = path
 
     def make(self) -> None:
-        """Create the directory for the container's user alone; mend owner and mode."""
+        """Create the directory for the container's user alone; repair owner and mode."""
         self.path.mkdir(parents=True, exist_ok=True)
         there = self.path.lstat()
         if (there.st_uid, there.st_gid) != (OWNER, OWNER):

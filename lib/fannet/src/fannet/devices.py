@@ -81,7 +81,7 @@ def remove_leftovers(host: Host, work: Work, fans: Iterable[Fan]) -> None:
 
 
 class Devices:
-    """Makes, mends and removes the devices of one fan, and says so to `work`."""
+    """Makes, repairs and removes the devices of one fan, and says so to `work`."""
 
     def __init__(self, host: Host, work: Work, fan: Fan):
         self._host = host
@@ -89,7 +89,7 @@ class Devices:
         self._fan = fan
 
     def make(self, device: Link, mark: Mark, loaded: Loaded) -> None:
-        """Make what is missing, and mend what differs; a new tunnel stays down."""
+        """Make what is missing, and repair what differs; a new tunnel stays down."""
         mtu = choose_mtu(self._fan, device)
         bridge = self._make_bridge(mtu, str(mark))
         port = None

@@ -49,7 +49,7 @@ class Mark:
 
 
 def read_mark(alias: str) -> Mark | None:
-    """Return what a device's alias says; None if it is no mark of ours."""
+    """Return what a device's alias says; None if it is not a mark of ours."""
     sign, *words = alias.split() or [""]
     if sign != _SIGN:
         return None

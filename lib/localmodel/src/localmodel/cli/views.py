@@ -29,7 +29,7 @@ STATUS_FORMATS = ("tabular", "json", "yaml", "oneline", "short", "line", "summar
     arg("patterns", nargs="*", metavar="APP|UNIT|MACHINE|STATUS", help="only these, with *"),
     form(*STATUS_FORMATS),
     flag("--relations", help="with a table of relations"),
-    arg("--watch", metavar="SPAN", help="show it anew after each such span, such as 5s"),
+    arg("--watch", metavar="SPAN", help="show it again after each such span, such as 5s"),
     ignored("--color"),
     ignored("--no-color"),
     ignored("--storage"),

@@ -67,7 +67,8 @@ def deploy(args: argparse.Namespace) -> None:
     if args.overlay:
         raise LocalModelError("--overlay goes with a bundle only")
     path, origin = applications.resolve_charm(args.charm, charm_folder(), Path.cwd())
-    _refuse_texts(read_packed(path), args.config)
+    meta = read_packed(path)
+    _refuse_texts(meta, args.config)
     with _perhaps_changing(args) as (store, model):
         app = applications.deploy(
             store,
@@ -77,7 +78,7 @@ def deploy(args: argparse.Namespace) -> None:
             name=args.application,
             units=args.num_units,
             to=split(args.to),
-            options=_read_config(args.config, args.application or read_packed(path).name),
+            options=_read_config(args.config, args.application or meta.name),
             resources=settings(args.resource),
             trust=args.trust,
         )

@@ -48,6 +48,9 @@ def next_hook(model: Model, unit: Unit, meta: Meta, now: float) -> Hook | None:
     if unit.pending is not None:
         waits = unit.failures > 0 and now < unit.retry_at
         return None if waits else unit.pending
+    if local.started and local.boot != model.machines[unit.machine].boot:
+        # As in worker/uniter/reboot: before all but an unfinished hook, also of a dying unit.
+        return Hook("start", "start")
     if not local.installed:
         return None if unit.life == "dying" else Hook("install", "install")
     if unit.life == "dying":
@@ -62,7 +65,7 @@ def next_hook(model: Model, unit: Unit, meta: Meta, now: float) -> Hook | None:
         return Hook("leader-elected", "leader-elected")
     if local.config != config_digest(model, unit, meta):
         return Hook("config-changed", "config-changed")
-    if not local.started or local.boot != model.machines[unit.machine].boot:
+    if not local.started:
         return Hook("start", "start")
     for relation in _in_order(model.relations_seen_by(unit)):
         if hook := _next_in_relation(model, unit, relation):

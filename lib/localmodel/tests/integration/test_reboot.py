@@ -110,7 +110,8 @@ def test_a_hook_that_asks_for_a_reboot_is_ended_first_and_committed(
     check_rebooted(juju, before)
     assert juju.exec("state-get later", unit=unit).stdout == "committed\n"
     runs = journal(juju)[ran:]
-    assert events(runs, unit) == ["config-changed", "start"]
+    # Told twice of a change that is set, and of a reboot before all else.
+    assert events(runs, unit) == ["config-changed", "start", "config-changed"]
     assert events(runs, "sub/0") == ["start"]
 
 
@@ -127,4 +128,5 @@ def test_a_hook_that_asks_for_a_reboot_now_is_cut_short_and_run_again(
         ("config-changed", False),
         ("config-changed", True),
         ("start", True),
+        ("config-changed", True),
     ]

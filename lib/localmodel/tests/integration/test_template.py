@@ -58,8 +58,8 @@ def run(*argv: str, folder: Path) -> None:
 def test_the_root_of_ubuntu_22_04_has_its_programs_where_machines_look_for_them(
     archive: str, keyring: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Without the engine, which takes most of the time.
-    monkeypatch.setattr(template, "PACKAGES", ("systemd", "systemd-sysv"))
+    # Without the engine, which takes most of the time; sudo has the folder of its rules.
+    monkeypatch.setattr(template, "PACKAGES", ("sudo", "systemd", "systemd-sysv"))
     root = tmp_path / "jammy"
     sources = [f"deb [signed-by={keyring}] {archive} {RELEASE[2]} main universe"]
     template.build_root(root, RELEASE, sources, lambda what, share: None)

@@ -236,6 +236,13 @@ def test_a_reboot_starts_every_unit_once(attached: World) -> None:
     assert attached.settle() == []
 
 
+def test_start_after_a_reboot_comes_before_what_else_is_due(attached: World) -> None:
+    attached.configure("search", image="mprime")
+    attached.reboot("0")
+    events = [event for name, event in attached.settle() if name == "search/0"]
+    assert events == ["start", "config-changed", "config-changed"]
+
+
 def test_update_status_comes_when_idle_for_five_minutes(attached: World) -> None:
     attached.now += 299
     assert attached.settle() == []

@@ -18,8 +18,8 @@ from tools.pack import ROOT
 
 IMAGES = ROOT / "images"
 CACHE = ROOT / ".cache" / "images"
-# The first release of Debian with Mlucas in it.
-DEBIAN_SUITE = "trixie"
+# The first releases that have what the images are made of, Mlucas 20 and FLINT 3: suite, components.
+SUITES = {"debian": ("trixie", "main"), "ubuntu": ("noble", "main universe")}
 
 # Runs on the machine as root: what is copied there is $1/base.tar and $1/context.
 BUILD = """
@@ -46,7 +46,7 @@ class ImageError(Exception):
 
 def find_archive(name: str) -> Path:
     """Return where the archive of an image lies, or will: its name changes with its recipe."""
-    digest = hashlib.sha256(f"{DEBIAN_SUITE} {platform.machine()}\0".encode())
+    digest = hashlib.sha256(f"{SUITES} {platform.machine()}\0".encode())
     for file in sorted(p for p in (IMAGES / name).rglob("*") if p.is_file()):
         content = hashlib.sha256(file.read_bytes()).hexdigest()
         digest.update(f"{file.relative_to(IMAGES)} {content}\0".encode())
@@ -100,20 +100,17 @@ def _build(name: str, base: Path, archive: Path, unit: str, juju: Juju) -> None:
 def _choose_source() -> tuple[str, str, str]:
     """Return address, suite and components of the archive that the base is made from.
 
-    It is the one that this machine's own apt uses: a newer suite of it on Debian, whose stable
-    release of 2023 has no Mlucas, and the same suite on Ubuntu.
+    It is that which this machine's own apt uses, which has newer suites, too.
     """
     release = platform.freedesktop_os_release()
-    fields = "$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)"
+    fields = "$(ORIGIN)|$(REPO_URI)|$(RELEASE)"
     listing = _run(
         ["/usr/bin/apt-get", "indextargets", "--format", fields, "Created-By: Packages"]
     )
     for line in listing.splitlines():
-        origin, uri, suite, _ = line.split("|")
+        origin, uri, suite = line.split("|")
         if origin.lower() == release["ID"] and suite == release["VERSION_CODENAME"]:
-            if release["ID"] == "debian":
-                return uri, DEBIAN_SUITE, "main"
-            return uri, suite, "main universe"
+            return uri, *SUITES[release["ID"]]
     raise ImageError(f"apt knows no archive of {release['PRETTY_NAME']}: run apt-get update")
 
 

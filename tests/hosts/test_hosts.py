@@ -89,18 +89,8 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StockHost]:
     root = tmp_path / release.name
     run("/usr/bin/cp", "--archive", build_minimal_root(release), root)
     (root / "etc/apt/sources.list").write_text(list_archives(release))
-    for path in SETTINGS:
-        if Path(path).exists():
-            target = root / path.lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            run(
-                "/usr/bin/cp",
-                "--recursive",
-                "--dereference",
-                "--no-target-directory",
-                path,
-                target,
-            )
+    for path in filter(os.path.exists, SETTINGS):
+        copy_setting(Path(path), root / path.lstrip("/"))
     run("/usr/bin/git", "clone", "--quiet", ROOT, root / FOLDER.lstrip("/"))
     host = StockHost(root, f"host-{release.name}", tmp_path / "log")
     try:
@@ -108,6 +98,16 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StockHost]:
     finally:
         host.run("./run", "clean")
         shutil.rmtree(root)
+
+
+def copy_setting(source: Path, target: Path) -> None:
+    """Copy a file or a folder in place of what is there, such as systemd's link to resolv.conf."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    else:
+        target.unlink(missing_ok=True)
+        shutil.copyfile(source, target)
 
 
 def test_the_demo_of_a_clone_ends_with_a_prime_and_clean_leaves_nothing(host: StockHost) -> None:

@@ -42,13 +42,14 @@ def build_root(release: Release, *packages: str) -> Path:
 
 
 def build_minimal_root(release: Release) -> Path:
-    """Return a release's root file system with apt and what no machine can do without, set up.
+    """Return a release's root file system, set up, with apt and what no machine is without.
 
     Raises:
         LocalModelError: the mirror does not have them.
     """
     # Ubuntu 22.04's own installer puts programs where all later releases have them.
-    return _build(release, "minbase", ("usrmerge",) if release.name == "jammy" else ())
+    more = ("usrmerge",) if release.name == "jammy" else ()
+    return _build(release, "minbase", ("apt", "systemd", *more))
 
 
 def list_archives(release: Release) -> str:
@@ -77,8 +78,7 @@ def _make(
     archive = f"{_find_mirror()}/{release.distribution}"
     run(
         *("/usr/bin/mmdebstrap", "--quiet", "--mode=root", f"--variant={variant}"),
-        *([f"--include={','.join(packages)}"] if packages else []),
-        *(release.name, draft),
+        *(f"--include={','.join(packages)}", release.name, draft),
         f"deb [{option}] {archive} {release.name} {COMPONENTS[release.distribution]}",
     )
     draft.rename(root)

@@ -18,7 +18,7 @@ from tools.pack import ROOT
 
 IMAGES = ROOT / "images"
 CACHE = ROOT / ".cache" / "images"
-# The first releases that have what the images are made of, Mlucas 20 and FLINT 3: suite, components.
+# The first releases that have what images are made of, Mlucas 20 and FLINT 3: suite, components.
 SUITES = {"debian": ("trixie", "main"), "ubuntu": ("noble", "main universe")}
 
 # Runs on the machine as root: what is copied there is $1/base.tar and $1/context.

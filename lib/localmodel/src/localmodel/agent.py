@@ -20,11 +20,11 @@ from localmodel import dispatch
 from localmodel.charms import read_meta
 from localmodel.context import HARDWARE_ADDRESS, HookContext
 from localmodel.errors import LocalModelError
-from localmodel.host.inotify import require_instances
-from localmodel.host.machine import Instance
-from localmodel.host.template import build_template
-from localmodel.host.underlay import ensure_underlay, parse_underlay
 from localmodel.lifecycle import advance, enter_scope, set_agent
+from localmodel.machines.inotify import require_instances
+from localmodel.machines.instance import Instance
+from localmodel.machines.template import build_template
+from localmodel.machines.underlay import ensure_underlay, parse_underlay
 from localmodel.resolver import apply_hook, next_hook
 from localmodel.state import Hook, Machine, Model, Status, Unit
 from localmodel.store import Store

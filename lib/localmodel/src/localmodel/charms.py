@@ -15,7 +15,7 @@ from msgspec import Struct, field
 
 from localmodel import goyaml
 from localmodel.errors import LocalModelError
-from localmodel.host.files import remove_tree
+from localmodel.machines.files import remove_tree
 from localmodel.paths import Paths
 from localmodel.state import JUJU_INFO, Endpoint
 from localmodel.store import naming, write_atomically

@@ -21,10 +21,10 @@ from localmodel.charms import unpack_charm
 from localmodel.context import HookContext
 from localmodel.errors import LocalModelError
 from localmodel.hooktools import Answer, run_tool, tool_names
-from localmodel.host import processes, underlay
-from localmodel.host.files import remove_tree
-from localmodel.host.machine import SOCKETS, TOOLS, Instance
-from localmodel.host.processes import wait_until
+from localmodel.machines import processes, underlay
+from localmodel.machines.files import remove_tree
+from localmodel.machines.instance import SOCKETS, TOOLS, Instance
+from localmodel.machines.processes import wait_until
 from localmodel.paths import MAX_SOCKET
 from localmodel.state import JUJU_VERSION, Unit
 from localmodel.store import Store, write_atomically

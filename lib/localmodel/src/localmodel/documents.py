@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from localmodel.charms import read_meta
-from localmodel.host.template import host_base
+from localmodel.machines.template import host_base
+from localmodel.secrets import USER
 from localmodel.state import JUJU_VERSION, Application, Model, Secret, Unit, iso
 from localmodel.status import CLOUD, CONTROLLER, base_of, charm_reference
 from localmodel.store import Store
@@ -95,7 +96,7 @@ def secret_document(secret: Secret, *, reveal: int | None = None, history: bool 
     identifier = secret.uri.removeprefix("secret:")
     shown: dict[str, Any] = {
         "revision": secret.newest,
-        "owner": "<model>" if secret.owner == "model" else secret.owner,
+        "owner": "<model>" if secret.owner == USER else secret.owner,
         "created": iso(secret.created),
         "updated": iso(secret.updated),
     }

@@ -14,11 +14,15 @@ def main() -> int:
     from localmodel.cli import (  # noqa: F401
         actions,
         applications,
+        logs,
+        machines,
         models,
         operations,
+        relations,
         secrets,
         shells,
-        views,
+        status,
+        units,
     )
 
     return guarded(lambda: juju.main(sys.argv[1:]))

@@ -13,6 +13,7 @@ import msgspec
 
 from localmodel import quirks
 from localmodel.charms import Meta
+from localmodel.secrets import schedule_rotation
 from localmodel.state import Hook, Model, Relation, RelationView, Unit
 
 #: The version that a unit knows of another's settings between relation-joined and -changed.
@@ -115,7 +116,8 @@ def apply_hook(model: Model, unit: Unit, hook: Hook, meta: Meta, now: float) -> 
         case "secret-changed":
             local.secrets[hook.secret] = hook.revision
         case "secret-rotate":
-            _schedule_rotation(model, hook.secret, now)
+            if secret := model.secrets.get(hook.secret):
+                schedule_rotation(secret, now)
         case "secret-expired":
             if (secret := model.secrets.get(hook.secret)) and hook.revision in secret.revisions:
                 secret.revisions[hook.revision].expires = None
@@ -255,21 +257,3 @@ def _next_secret(model: Model, unit: Unit, now: float) -> Hook | None:
                         revision=number,
                     )
     return None
-
-
-#: Seconds between rotations, by Juju's names for them.
-ROTATIONS = {
-    "hourly": 3600,
-    "daily": 86400,
-    "weekly": 7 * 86400,
-    "monthly": 30 * 86400,
-    "quarterly": 90 * 86400,
-    "yearly": 365 * 86400,
-}
-
-
-def _schedule_rotation(model: Model, uri: str, now: float) -> None:
-    secret = model.secrets.get(uri)
-    if secret:
-        period = ROTATIONS.get(secret.rotate)
-        secret.rotates_at = now + period if period else None

@@ -374,8 +374,8 @@ class Model(Struct):
             if n != unit.name and n in self.units and self.units[n].app == other
         ]
         if relation.container and not self._sees_all(unit, relation):
-            host = unit.principal or unit.name
-            seen = [u for u in seen if (u.principal or u.name) == host]
+            principal = unit.principal or unit.name
+            seen = [u for u in seen if (u.principal or u.name) == principal]
         return [u.name for u in sorted(seen, key=lambda u: u.number)]
 
 

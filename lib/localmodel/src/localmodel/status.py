@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from localmodel.charms import read_meta
-from localmodel.host.template import host_base
-from localmodel.host.underlay import gateway, parse_underlay
+from localmodel.machines.template import host_base
+from localmodel.machines.underlay import gateway, parse_underlay
 from localmodel.state import (
     JUJU_VERSION,
     Application,
@@ -226,8 +226,8 @@ def _application_status(
         related.sort(key=lambda relation: relation["related-application"])
     if relations:
         shown["relations"] = relations
-    if hosts := _hosts_of(model, app):
-        shown["subordinate-to"] = hosts
+    if principals := _principals_of(model, app):
+        shown["subordinate-to"] = principals
     mine = [u for u in model.units_of(app.name) if u.name in units]
     if mine and not app.subordinate:
         shown["units"] = {u.name: unit_status(model, u) for u in mine}
@@ -242,7 +242,7 @@ def charm_reference(app: Application) -> str:
     return app.url if app.origin == "local" else app.charm_name
 
 
-def _hosts_of(model: Model, app: Application) -> list[str]:
+def _principals_of(model: Model, app: Application) -> list[str]:
     if not app.subordinate:
         return []
     others = {r.other_app(app.name) for r in model.relations_of(app.name) if r.container}

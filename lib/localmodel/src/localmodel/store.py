@@ -43,6 +43,9 @@ KEPT_STATUSES = 14 * 86400.0
 #: How many operations of a model are kept.
 KEPT_OPERATIONS = 1000
 
+#: From the least to the worst, as Juju has them.
+LOG_LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
 
 class LogLine(msgspec.Struct, frozen=True):
     """One line of the debug log; `time` is in seconds since the epoch."""

@@ -11,7 +11,7 @@ import pytest
 
 from lib.localmodel.tests.integration import kit
 from lib.localmodel.tests.integration.kit import as_root
-from localmodel.host.inotify import PER_MACHINE
+from localmodel.machines.inotify import PER_MACHINE
 
 
 def patched(change: str, *argv: str) -> subprocess.CompletedProcess[str]:
@@ -39,7 +39,7 @@ def machine(other_instance: None) -> jubilant.Juju:
 ASK = """
 import ctypes, sys
 from localmodel.errors import LocalModelError
-from localmodel.host.inotify import require_instances
+from localmodel.machines.inotify import require_instances
 taken = [ctypes.CDLL(None).inotify_init1(0) for _ in range(int(sys.argv[2]))]
 assert min(taken, default=0) >= 0
 try:
@@ -71,7 +71,7 @@ def test_too_few_inotify_instances_are_counted_and_the_setting_is_told() -> None
 
 def test_a_machine_for_which_there_are_too_few_is_not_booted(machine: jubilant.Juju) -> None:
     kit.command("localmodel", "down")
-    few = "from localmodel.host import inotify\ninotify.count_free = lambda most: 3"
+    few = "from localmodel.machines import inotify\ninotify.count_free = lambda most: 3"
     refusal = patched(few, "up")
     assert refusal.returncode == 1
     (line,) = refusal.stderr.splitlines()
@@ -112,7 +112,7 @@ def test_a_boot_that_hangs_is_begun_once_more_and_then_told_with_its_console(
     kit.command("localmodel", "down")
 
     # Long enough for a boot on a busy host, and it passes three times.
-    soon = "from localmodel.host import machine\nmachine.BOOT_TIMEOUT = 12"
+    soon = "from localmodel.machines import instance\ninstance.BOOT_TIMEOUT = 12"
     refusal = patched(soon, "up")
     console = kit.home() / "machines" / name / "console.log"
     assert refusal.stderr == (
@@ -136,7 +136,7 @@ def test_a_machine_that_ends_while_it_boots_is_not_waited_for(
     )
     as_root(machine, 0, "rm -f /lib/systemd/systemd")
     kit.command("localmodel", "down")
-    never = "from localmodel.host import machine\nmachine.BOOT_TIMEOUT = 1e9"
+    never = "from localmodel.machines import instance\ninstance.BOOT_TIMEOUT = 1e9"
     refusal = patched(never, "up")
     assert refusal.returncode == 1
     assert "did not boot, tried 2 times; its console is in" in refusal.stderr

@@ -13,7 +13,7 @@ import pytest
 
 from lib.localmodel.tests.integration import kit
 from lib.localmodel.tests.integration.kit import as_root
-from localmodel.host.processes import command_lines, with_environment
+from localmodel.machines.processes import command_lines, with_environment
 
 
 def output(*argv: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from lib.localmodel.tests.unit.commandline import CommandLine
 from lib.localmodel.tests.unit.packing import pack
-from localmodel.cli.commands import Command
+from localmodel.cli.registry import Command
 from localmodel.cli.registry import juju as registry
 
 #: Methods for what the local model has not: clouds, keys, controllers, other models.
@@ -167,10 +167,14 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, argparse.Namespac
     """What reaches the verbs, which are not run."""
     import localmodel.cli.actions
     import localmodel.cli.applications
+    import localmodel.cli.logs
+    import localmodel.cli.machines
     import localmodel.cli.models
+    import localmodel.cli.relations
     import localmodel.cli.secrets
     import localmodel.cli.shells
-    import localmodel.cli.views  # noqa: F401
+    import localmodel.cli.status
+    import localmodel.cli.units  # noqa: F401
 
     found: list[tuple[str, argparse.Namespace]] = []
 

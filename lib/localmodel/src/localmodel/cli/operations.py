@@ -10,9 +10,10 @@ from datetime import datetime
 import yaml
 
 from localmodel.charms import read_meta
-from localmodel.cli.commands import MODEL, arg, flag, form, ignored, say, split
+from localmodel.cli.arguments import MODEL, arg, flag, form, ignored, split
 from localmodel.cli.registry import juju
-from localmodel.cli.session import model_name, open_store, reading, show
+from localmodel.cli.session import model_name, open_store, reading
+from localmodel.cli.terminal import say, show
 from localmodel.errors import LocalModelError
 from localmodel.operations import actions
 from localmodel.tables import columns

@@ -148,9 +148,34 @@ def read_pairs(words: list[str]) -> dict[str, str]:
     return found
 
 
+def is_number(text: str) -> bool:
+    """Whether this is a number in ASCII digits, and not thousands, which Python would not read."""
+    return text.isascii() and text.isdigit() and len(text) < 20
+
+
 def read_file(context: HookContext, path: str) -> str:
     """Read a text file of the machine. Raises: ToolError."""
     try:
         return context.files.read(path).decode()
     except (OSError, UnicodeDecodeError) as e:
         raise ToolError(f"cannot read {path}: {e}") from e
+
+
+def read_settings(context: HookContext, file: str | None, stdin: str) -> dict[str, str]:
+    """Read the mapping in ``--file``, which "-" says is on standard input."""
+    text = stdin if file in (None, "-") else read_file(context, file)
+    try:
+        body = _load(text) or {}
+    except yaml.YAMLError as e:
+        raise ToolError(f"cannot read settings: {e}") from e
+    if not isinstance(body, dict):
+        raise ToolError("cannot read settings: not a mapping")
+    return {str(k): "" if v is None else str(v) for k, v in body.items()}
+
+
+def _load(text: str) -> Any:
+    """Read YAML, and JSON by its own rules: as YAML, its escapes beyond 16 bit are other text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return yaml.safe_load(text)

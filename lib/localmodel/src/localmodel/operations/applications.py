@@ -13,8 +13,8 @@ from typing import Any
 from localmodel import quirks
 from localmodel.charms import Meta, Option, find_charm, keep_charm, read_meta
 from localmodel.errors import LocalModelError
-from localmodel.host.template import host_base
 from localmodel.lifecycle import add_unit, release_unit, set_agent
+from localmodel.machines.template import host_base
 from localmodel.operations.machines import place_unit
 from localmodel.operations.relations import add_peer_relations
 from localmodel.paths import MAX_SOCKET
@@ -155,7 +155,6 @@ def _kill_unit(model: Model, unit: Unit, *, force: bool) -> None:
     if force:
         for each in [unit, *model.subordinates_of(unit.name)]:
             release_unit(each)
-            each.local.relations.clear()
 
 
 def refresh(

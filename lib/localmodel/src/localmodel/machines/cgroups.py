@@ -6,7 +6,7 @@ from pathlib import Path
 
 from localmodel import paths
 from localmodel.errors import LocalModelError
-from localmodel.host.processes import succeeds, wait_until
+from localmodel.machines.processes import succeeds, wait_until
 
 ROOT = Path("/sys/fs/cgroup")
 OURS = paths.NAME

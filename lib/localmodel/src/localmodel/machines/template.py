@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from localmodel.errors import LocalModelError
-from localmodel.host.files import remove_tree
-from localmodel.host.processes import run
+from localmodel.machines.files import remove_tree
+from localmodel.machines.processes import run
 from localmodel.paths import Paths
 from localmodel.store import naming, write_atomically
 

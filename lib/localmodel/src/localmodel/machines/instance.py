@@ -16,9 +16,9 @@ from importlib import resources
 from pathlib import Path
 
 from localmodel.errors import LocalModelError
-from localmodel.host import cgroups, processes, underlay
-from localmodel.host.files import remove_tree
-from localmodel.host.processes import run, wait_until
+from localmodel.machines import cgroups, processes, underlay
+from localmodel.machines.files import remove_tree
+from localmodel.machines.processes import run, wait_until
 from localmodel.paths import NAME, Paths
 from localmodel.store import naming, write_atomically
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from localmodel import paths
 from localmodel.errors import LocalModelError
-from localmodel.host import processes
-from localmodel.host.processes import run, succeeds
+from localmodel.machines import processes
+from localmodel.machines.processes import run, succeeds
 
 NAMESPACE = paths.NAME
 BRIDGE = "underlay"

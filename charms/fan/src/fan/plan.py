@@ -7,8 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import fannet
 from fan.config import Config, Docker
-from fan.underlay import find_host
-from fannet.fan import OVERHEAD
+from fan.system import System
 
 
 class PartsError(Exception):
@@ -72,18 +71,24 @@ class Plan:
     mtu: int
 
 
-def make_plan(config: Config) -> Plan:
+def make_plan(system: System, config: Config) -> Plan:
     """Return the fan that options ask for, with this machine's address.
 
     Raises:
-        UnderlayError: this machine's address is not to be found.
         PartsError: the slice is too small for all who want a part of it.
+        fannet.UnderlayError: this machine's address is not to be found, perhaps not yet.
         fannet.FannetError: the options make no fan with that address.
     """
-    host = find_host(config.underlay)
+    try:
+        underlay = system.find_underlay(config.underlay)
+    except fannet.UnderlayError as error:
+        raise fannet.UnderlayError(f"option underlay: {error}") from error
+    except (fannet.KernelError, OSError) as error:  # OSError: netlink broke off, without memory
+        # A boot waits for this to pass, as for an address.
+        raise fannet.UnderlayError(f"this machine's addresses can't be read: {error}") from error
     fan = fannet.Fan(
-        mapping=fannet.Mapping(config.overlay, host.underlay),
-        host=host.address,
+        mapping=fannet.Mapping(config.overlay, underlay.network),
+        host=underlay.host,
         bridge=config.lxd_network if config.lxd else "",
         own_bridge=not config.lxd,
         encapsulation=config.encapsulation,
@@ -93,9 +98,4 @@ def make_plan(config: Config) -> Plan:
         masquerade=config.masquerade,
         shortcuts=config.shortcuts,
     )
-    return Plan(
-        config,
-        fan,
-        divide(fan, config),
-        config.mtu or host.mtu - OVERHEAD[config.encapsulation],
-    )
+    return Plan(config, fan, divide(fan, config), system.find_mtu(fan))

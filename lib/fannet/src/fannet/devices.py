@@ -9,14 +9,15 @@ from typing import Any
 
 from fannet import direct, processors, programs
 from fannet.errors import ConflictError, FanError, KernelError
-from fannet.fan import OVERHEAD, Fan
-from fannet.links import Host, Link, pack_mac, silence_ipv6
+from fannet.fan import OVERHEAD, Fan, name_end, name_port, name_tunnel
+from fannet.host import Host
+from fannet.links import Link, pack_mac, silence_ipv6
 from fannet.marks import TUNNEL_MARK, Mark, find_marks, read_mark
 from fannet.netlink import NetlinkError
 from fannet.programs import Maps, Numbers, Program
 from fannet.refusals import explain
+from fannet.steps import Work
 from fannet.tunnels import list_ports
-from fannet.work import Work
 
 # The tunnel's MTU limits nothing: that of the bridge and its port does. So several fans, whose
 # underlay devices may differ, share one.
@@ -27,19 +28,6 @@ _NEW = "fannet-new"
 _MAC_PREFIX = b"\x02\xfa"  # locally administered (IEEE 802); the bridge's address follows
 
 Loaded = tuple[Mapping[str, Program], Maps]  # what programs.load gives
-
-
-def name_tunnel(fan: Fan) -> str:
-    return f"fan-vx{fan.port}" if fan.encapsulation == "vxlan" else "fan-ipip"
-
-
-def name_port(fan: Fan) -> str:
-    """Return the name of the fan's port in its bridge; an ipip fan has none."""
-    return f"fan-{int(fan.overlay.network_address):08x}-p"
-
-
-def _name_end(fan: Fan) -> str:
-    return f"fan-{int(fan.overlay.network_address):08x}-e"
 
 
 def choose_mtu(fan: Fan, device: Link) -> int:
@@ -205,7 +193,7 @@ class Devices:
 
     def _make_port(self, bridge: Link, mtu: int, alias: str) -> Link | None:
         """Make the veth whose one end is in the bridge; the other is there for it to be up."""
-        name, end = name_port(self._fan), _name_end(self._fan)
+        name, end = name_port(self._fan), name_end(self._fan)
         link = self._host.find(name)
         if not link:
             self._add(f"make port {name}", lambda: self._host.add_veth(_NEW, end))

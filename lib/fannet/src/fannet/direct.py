@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from fannet import programs
-from fannet.links import Host, Link
+from fannet.host import Host
+from fannet.links import Link
 from fannet.marks import read_mark
 from fannet.programs import Maps, Numbers, Program
 

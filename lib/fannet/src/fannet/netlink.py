@@ -192,3 +192,8 @@ def decode(data: bytes) -> dict[int, bytes]:
 def _align(length: int) -> int:
     """Return where the next message or attribute begins."""
     return (length + 3) & ~3
+
+
+def read_number(value: bytes | None) -> int:
+    """Return an attribute's number; 0 without one."""
+    return int.from_bytes(value or b"", sys.byteorder)

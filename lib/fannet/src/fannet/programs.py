@@ -22,6 +22,9 @@ from fannet.drops import BPF_DROPS
 from fannet.errors import ConflictError, KernelError
 from fannet.libbpf import check, explain, listen, open_library
 
+# Those of bpf/fan.bpf.c, and the maps that are read and written from here.
+PROGRAMS = ("fan_tx", "fan_rx", "fan_in", "fan_direct", "ipip_tx", "ipip_rx")
+MAPS = ("fans", "drops", "veths", "ports")
 _OBJECT = Path(__file__).parent / "bpf" / "fan.bpf.o"
 VETHS = 1024  # the most devices that Maps.set_veths takes, as in bpf/ways.h
 SLOTS = range(1, 16)  # FANS in bpf/mapping.h; the first place stands for packets that are no fan's
@@ -266,12 +269,11 @@ def load(shared: Maps | None = None) -> Iterator[tuple[dict[str, Program], Maps]
         loaded = library.bpf_object__load(opened)
         explain(loaded, "libbpf or the kernel does not take the BPF programs")
         programs = {}
-        for program in ("fan_tx", "fan_rx", "fan_in", "fan_direct", "ipip_tx", "ipip_rx"):
+        for program in PROGRAMS:
             found = library.bpf_object__find_program_by_name(opened, program.encode())
             programs[program] = _describe(library.bpf_program__fd(ctypes.c_void_p(found)))
-        names = ("fans", "drops", "veths", "ports")
-        files = [library.bpf_object__find_map_fd_by_name(opened, name.encode()) for name in names]
-        yield programs, Maps(dict(zip(names, files, strict=True)))
+        files = [library.bpf_object__find_map_fd_by_name(opened, name.encode()) for name in MAPS]
+        yield programs, Maps(dict(zip(MAPS, files, strict=True)))
     finally:
         library.bpf_object__close(opened)
 

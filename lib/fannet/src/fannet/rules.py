@@ -22,9 +22,8 @@ import json
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 
-from fannet.devices import name_tunnel
 from fannet.errors import KernelError
-from fannet.fan import Fan
+from fannet.fan import Fan, name_tunnel
 
 NFT = "/usr/sbin/nft"
 _TABLE = "ip fannet"

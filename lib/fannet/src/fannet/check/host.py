@@ -8,13 +8,13 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from fannet import probes
-from fannet.addresses import Address, read_addresses
 from fannet.check.findings import ADVICE, Finding, explain, problem
-from fannet.devices import name_tunnel
 from fannet.dhcp import find_dhcp_problems, read_dhcp
-from fannet.fan import OVERHEAD, Fan, FanState
+from fannet.fan import OVERHEAD, Fan, FanState, name_tunnel
 from fannet.fanfile import write_command
-from fannet.links import Host, Link, open_host
+from fannet.host import Address, Host, open_host
+from fannet.links import Link
+from fannet.underlay import read_addresses
 
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _BRIDGED = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")  # there with br_netfilter

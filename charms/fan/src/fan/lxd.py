@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import docker.transport
 import requests
@@ -172,4 +172,4 @@ def _parse(text: str | None) -> dict[str, str | None]:
         before = json.loads(text or "{}")
     except ValueError:
         return {}
-    return before if isinstance(before, dict) else {}
+    return cast("dict[str, str | None]", before) if isinstance(before, dict) else {}

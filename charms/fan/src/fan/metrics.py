@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -12,7 +11,7 @@ from prometheus_client.registry import Collector
 import fannet
 from fan import machine
 from fan.claims import read_known_peers
-from fan.peers import AT_ONCE, Peer, find_conflicts, ping
+from fan.peers import Peer, find_conflicts, ping_all
 from fan.system import System
 
 # A scrape asks no more: each takes a second if it does not answer.
@@ -82,8 +81,7 @@ def _describe_traffic(fan: fannet.Fan) -> Iterator[Metric]:
 
 
 def _describe_peers(system: System, fan: fannet.Fan, peers: list[Peer]) -> Iterator[Metric]:
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        answers = list(pool.map(lambda peer: ping(system, fan, peer), peers))
+    answers = ping_all(system, fan, peers)
     up = GaugeMetricFamily("fan_peer_up", "Whether a peer answers.", labels=["peer"])
     rtt = GaugeMetricFamily(
         "fan_peer_round_trip_seconds", "A packet's way to a peer and back.", labels=["peer"]

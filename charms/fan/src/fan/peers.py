@@ -75,7 +75,7 @@ def read_peer(unit: str, databag: Mapping[str, str]) -> Peer | None:
 
 def find_conflicts(fan: fannet.Fan, peers: Iterable[Peer]) -> list[str]:
     """Return what of the peers does not go together with a fan, one line each, with names."""
-    conflicts = []
+    conflicts: list[str] = []
     for peer in peers:
         if peer.overlay != fan.overlay:
             conflicts.append(f"{peer.unit} has the overlay {peer.overlay}, not {fan.overlay}")
@@ -108,12 +108,21 @@ def verify(system: System, fan: fannet.Fan, peers: Sequence[Peer], turn: int) ->
     first = turn * SAMPLE % len(peers) if len(peers) > SAMPLE else 0
     asked = [*peers[first:], *peers[:first]][:SAMPLE]
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        answers = list(pool.map(lambda peer: ping(system, fan, peer), asked))
+    answers = ping_all(system, fan, asked)
     silent = [
         peer.unit for peer, answer in zip(asked, answers, strict=True) if not answer.received
     ]
     return Verification(tuple(peer.unit for peer in asked), tuple(silent))
+
+
+def ping_all(system: System, fan: fannet.Fan, peers: Sequence[Peer]) -> list[probes.Ping]:
+    """Ask peers side by side, as `ping` does; return what came of it, in their order."""
+
+    def ask(peer: Peer) -> probes.Ping:
+        return ping(system, fan, peer)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(ask, peers))
 
 
 def ping(system: System, fan: fannet.Fan, peer: Peer) -> probes.Ping:

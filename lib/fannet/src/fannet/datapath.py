@@ -185,7 +185,7 @@ class _Site:
 
 
 def _make_rules(host: Host, work: Work, fans: list[Fan]) -> None:
-    devices = {}
+    devices: dict[Fan, str] = {}
     for fan in fans:
         with suppress(UnderlayError):  # what is wrong with another fan is told for that one
             devices[fan] = host.find_device(fan.mapping.underlay, fan.host).name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
@@ -215,7 +215,7 @@ class Host(Links):
 
 
 @contextmanager
-def open_host() -> Iterator[Host]:
+def open_host() -> Generator[Host]:
     """Open netlink; what the kernel refuses there becomes a KernelError."""
     try:
         opened = Netlink()

@@ -11,7 +11,7 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -153,7 +153,7 @@ class Maps:
 
     def read(self) -> dict[int, Numbers]:
         """Return what the programs know of each fan, by slot."""
-        found = {}
+        found: dict[int, Numbers] = {}
         for slot in SLOTS:
             value = ctypes.create_string_buffer(_FAN.size)
             key = struct.pack("=I", slot)
@@ -207,7 +207,8 @@ class Maps:
 
     def _read(self, name: str) -> dict[int, int]:
         """Return what a map holds; nothing if the programs have none of that name."""
-        file, found = self.files.get(name), {}
+        file = self.files.get(name)
+        found: dict[int, int] = {}
         for number in _list_keys(file) if file is not None else ():
             key, value = struct.pack("=I", number), ctypes.create_string_buffer(4)
             if not open_library().bpf_map_lookup_elem(file, key, value):
@@ -242,7 +243,7 @@ def _list_keys(fd: int) -> Iterator[int]:
 
 
 @contextmanager
-def load(shared: Maps | None = None) -> Iterator[tuple[dict[str, Program], Maps]]:
+def load(shared: Maps | None = None) -> Generator[tuple[dict[str, Program], Maps]]:
     """Load the programs; those that are attached to nothing at the end are gone.
 
     Args:
@@ -279,7 +280,7 @@ def load(shared: Maps | None = None) -> Iterator[tuple[dict[str, Program], Maps]
 
 
 @contextmanager
-def find(device: int, direction: Direction) -> Iterator[Program | None]:
+def find(device: int, direction: Direction) -> Generator[Program | None]:
     """Return the program that is attached to a device in our place; None if there is none."""
     options = _options()
     result = open_library().bpf_tc_query(
@@ -297,7 +298,7 @@ def find(device: int, direction: Direction) -> Iterator[Program | None]:
 
 
 @contextmanager
-def open_maps(program: Program | None) -> Iterator[Maps | None]:
+def open_maps(program: Program | None) -> Generator[Maps | None]:
     """Open the maps of an attached program; None if there is none, or it is none of ours."""
     numbers: dict[str, int] = {}
     files: dict[str, int] = {}

@@ -21,6 +21,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from fannet.errors import KernelError
 from fannet.fan import Fan, name_tunnel
@@ -196,11 +197,11 @@ def _digest(rule: str) -> str:
     return hashlib.sha256(rule.encode()).hexdigest()[:16]
 
 
-def _select(table: list[dict], kind: str) -> list[dict]:
+def _select(table: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     return [item[kind] for item in table if kind in item]
 
 
-def _list() -> list[dict] | None:
+def _list() -> list[dict[str, Any]] | None:
     done = _run("-j", "list", "table", *_TABLE.split())
     if done.returncode:
         return None

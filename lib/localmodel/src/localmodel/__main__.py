@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 from localmodel.cli.registry import localmodel
 from localmodel.cli.session import guarded, leave
@@ -10,9 +11,7 @@ from localmodel.cli.session import guarded, leave
 
 def main() -> int:
     """Run the command ``localmodel``."""
-    # The verbs register themselves.
-    from localmodel.cli import local  # noqa: F401
-
+    import_module("localmodel.cli.local")  # its verbs register themselves
     return guarded(lambda: localmodel.main(sys.argv[1:]))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
@@ -46,6 +46,10 @@ BEFORE = {
 Report = Callable[[str, str, float | None], None]
 
 
+def _keep_silent(who: str, what: str, share: float | None) -> None:
+    """Report nothing."""
+
+
 class Agent:
     """Works on one model; its caller holds the lock.
 
@@ -57,7 +61,7 @@ class Agent:
         self.store = store
         self.model = model
         self.guard = threading.RLock()
-        self._report = report or (lambda who, what, share: None)
+        self._report: Report = report or _keep_silent
         self._host_lock = threading.Lock()
         self._booting = 0
         self._deferred: set[str] = set()
@@ -70,7 +74,7 @@ class Agent:
             self.store.save(self.model)
 
     @contextmanager
-    def _showing(self, who: str, what: str) -> Iterator[None]:
+    def _showing(self, who: str, what: str) -> Generator[None]:
         self._report(who, what, None)
         try:
             yield
@@ -221,7 +225,7 @@ class Agent:
             self.store.save(self.model)
 
     @contextmanager
-    def _room_for_boot(self, instance: Instance) -> Iterator[None]:
+    def _room_for_boot(self, instance: Instance) -> Generator[None]:
         """Let a machine boot if the kernel has what it needs beside those that boot now.
 
         Raises: LocalModelError if it has not.

@@ -69,7 +69,7 @@ class Meta(Struct):
     provides: dict[str, EndpointMeta] = {}
     requires: dict[str, EndpointMeta] = {}
     peers: dict[str, EndpointMeta] = {}
-    bindings: dict[str, Any] = field(name="extra-bindings", default_factory=dict)
+    bindings: dict[str, Any] = field(name="extra-bindings", default_factory=dict[str, Any])
     resources: dict[str, ResourceMeta] = {}
     storage: dict[str, Any] = {}
     options: dict[str, Option] = {}

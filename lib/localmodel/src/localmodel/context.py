@@ -174,7 +174,7 @@ class HookContext:
         A joining unit is one already in its own relation-joined, a departing one no longer.
         """
         view = self.unit.local.relations.get(relation.id)
-        names = set(view.units) if view else set()
+        names = set(view.units if view else ())
         if self.hook.relation == relation.id and self.hook.remote_unit:
             if self.hook.kind == "relation-departed":
                 names.discard(self.hook.remote_unit)

@@ -11,7 +11,7 @@ import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from io import BufferedIOBase
 from pathlib import Path
@@ -260,7 +260,7 @@ def _pump(stream: IO[bytes] | None, sink: Sink) -> threading.Thread:
 
 
 @contextmanager
-def serve(context: HookContext, path: Path) -> Iterator[list[Callable[[], None]]]:
+def serve(context: HookContext, path: Path) -> Generator[list[Callable[[], None]]]:
     """Answer hook tools at a socket, each call in a thread of its own.
 
     Yields: a list; what is put into it is called when the charm asks for a reboot now.

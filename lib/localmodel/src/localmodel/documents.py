@@ -15,7 +15,7 @@ from localmodel.store import Store
 def unit_document(model: Model, unit: Unit) -> dict[str, Any]:
     """The document of ``juju show-unit``."""
     app = model.apps[unit.app]
-    infos = []
+    infos: list[dict[str, Any]] = []
     for relation in model.relations_seen_by(unit):
         other = relation.other_app(unit.app)
         info: dict[str, Any] = {

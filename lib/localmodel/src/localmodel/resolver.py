@@ -121,8 +121,9 @@ def apply_hook(model: Model, unit: Unit, hook: Hook, meta: Meta, now: float) -> 
         case "secret-expired":
             if (secret := model.secrets.get(hook.secret)) and hook.revision in secret.revisions:
                 secret.revisions[hook.revision].expires = None
-        case _ if hook.relation is not None:
-            _apply_relation_hook(model, unit, hook, hook.relation)
+        case _:
+            if hook.relation is not None:
+                _apply_relation_hook(model, unit, hook, hook.relation)
 
 
 def _apply_relation_hook(model: Model, unit: Unit, hook: Hook, number: int) -> None:

@@ -11,7 +11,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -201,7 +201,7 @@ def _statuses(model: Model) -> Iterator[tuple[str, str, Status]]:
 
 
 @contextmanager
-def hold_lock(paths: Paths, *, wait: bool = True) -> Iterator[bool]:
+def hold_lock(paths: Paths, *, wait: bool = True) -> Generator[bool]:
     """Hold the right to change models and machines; yields whether it was got.
 
     Args:
@@ -226,7 +226,7 @@ def hold_lock(paths: Paths, *, wait: bool = True) -> Iterator[bool]:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Generator[None]:
     """Let an OSError name the file that is written here; those of write(2) name none."""
     try:
         yield

@@ -162,7 +162,7 @@ def _relation_row(relation: Relation) -> Row:
 
 def status_lines(shown: dict[str, Any]) -> str:
     """What ``juju status --format oneline`` prints of the document of `status_of`."""
-    lines = []
+    lines: list[str] = []
     for name, unit, depth in _units(shown):
         states = (unit["juju-status"]["current"], unit["workload-status"]["current"])
         line = f"{'  ' * depth}- {name}: {unit.get('public-address', '')}"

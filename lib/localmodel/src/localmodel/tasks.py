@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from localmodel.shapes import is_mapping
+
 #: What a command is called where an action has its name.
 JUJU_EXEC = "juju-exec"
 
@@ -57,10 +59,9 @@ class Task(Struct):
         *parents, last = key.split(".")
         level = self.results
         for parent in parents:
-            inner = level.get(parent)
-            if not isinstance(inner, dict):
-                inner = level[parent] = {}
-            level = inner
+            if not is_mapping(level.get(parent)):
+                level[parent] = {}
+            level = level[parent]
         level[last] = value
 
     def fail(self, message: str) -> None:

@@ -75,7 +75,7 @@ def _check_filter(bridge: str) -> list[Finding]:
 
 def _check_device(state: FanState, device: str) -> list[Finding]:
     fan = state.fan
-    found = []
+    found: list[Finding] = []
     needed = state.mtu + OVERHEAD[fan.encapsulation]
     with open_host() as host:  # and not /sys, which may be of another network namespace
         link = host.find(device)
@@ -103,7 +103,7 @@ def _check_device(state: FanState, device: str) -> list[Finding]:
 
 def _check_plugged(state: FanState, links: Mapping[str, Link]) -> list[Finding]:
     """A bridge drops, without a word, what is larger than the device that it should leave by."""
-    found = []
+    found: list[Finding] = []
     for link in (links[name] for name in state.plugged if name in links):
         then = f"ip link set {link.name} mtu {state.mtu}, and the same inside of what is behind it"
         if link.mtu > state.mtu:

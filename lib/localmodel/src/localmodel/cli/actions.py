@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _split_words(words: Sequence[str]) -> tuple[list[str], str, list[str]]:
     """The units, the action and its parameters. Raises: LocalModelError."""
-    units = []
+    units: list[str] = []
     for position, word in enumerate(words):
         if UNIT.match(word):
             units.append(word)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from localmodel.cli.terminal import confirm, say, show
 from localmodel.documents import application_document, config_document, resource_rows
 from localmodel.errors import LocalModelError
 from localmodel.operations import applications, bundles
+from localmodel.shapes import is_mapping
 from localmodel.state import Model
 from localmodel.store import Store
 from localmodel.tables import columns
@@ -79,7 +80,7 @@ def deploy(args: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _perhaps_changing(args: argparse.Namespace) -> Iterator[tuple[Store, Model]]:
+def _perhaps_changing(args: argparse.Namespace) -> Generator[tuple[Store, Model]]:
     """Change a model, or with --dry-run what is thrown away."""
     if args.dry_run:
         with reading(args.model) as (store, model):
@@ -117,16 +118,17 @@ def _read_config_file(file: str, application: str) -> dict[str, Any]:
         body = yaml.safe_load(Path(file).read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
         raise LocalModelError(f"cannot read config {file}: {e}") from e
-    if not isinstance(body, dict):
+    if not is_mapping(body):
         raise LocalModelError(f"cannot read config {file}: not a mapping")
-    if isinstance(body.get(application), dict):
-        return body[application]
+    own = body.get(application)
+    if is_mapping(own):
+        return own
     printed = body.get("settings")
-    if body.get("application") == application and isinstance(printed, dict):
+    if body.get("application") == application and is_mapping(printed):
         return {
             key: entry["value"]
             for key, entry in printed.items()
-            if isinstance(entry, dict) and entry.get("source") == "user" and "value" in entry
+            if is_mapping(entry) and entry.get("source") == "user" and "value" in entry
         }
     raise LocalModelError(
         f'cannot read config {file}: no settings found for "{application}": put them under'
@@ -136,7 +138,7 @@ def _read_config_file(file: str, application: str) -> dict[str, Any]:
 
 def _from_files(values: dict[str, str]) -> dict[str, str]:
     """Values that begin with ``@`` are read from the file they name."""
-    found = {}
+    found: dict[str, str] = {}
     for key, value in values.items():
         if value.startswith("@"):
             try:

@@ -36,7 +36,7 @@ def form(*choices: str) -> Argument:
 
 def settings(words: Sequence[str]) -> dict[str, str]:
     """Read ``KEY=VALUE`` words. Raises: LocalModelError."""
-    found = {}
+    found: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -46,7 +46,7 @@ def model_name(store: Store, given: str | None) -> str:
 
 
 @contextmanager
-def changing(given: str | None) -> Iterator[Agent]:
+def changing(given: str | None) -> Generator[Agent]:
     """Change a model: what the block does is saved if it does not raise, and then run to idle."""
     store = open_store()
     with hold_lock(store.paths), Progress() as progress:
@@ -59,7 +59,7 @@ def changing(given: str | None) -> Iterator[Agent]:
 
 
 @contextmanager
-def reading(given: str | None) -> Iterator[tuple[Store, Model]]:
+def reading(given: str | None) -> Generator[tuple[Store, Model]]:
     """Look at a model. If nobody else is at work on it, what is due is done first."""
     store = open_store()
     name = model_name(store, given)

@@ -7,6 +7,7 @@ from typing import Any
 
 from localmodel.context import HookContext, ToolError
 from localmodel.hooktools.registry import arg, read_pairs, tool
+from localmodel.shapes import is_mapping
 from localmodel.tasks import Task
 
 
@@ -19,8 +20,9 @@ def _task(context: HookContext) -> Task:
 @tool("action-get", arg("key", nargs="?"))
 def action_get(context: HookContext, args: argparse.Namespace, stdin: str) -> Any:
     value: Any = _task(context).params
-    for part in args.key.split(".") if args.key else []:
-        value = value.get(part) if isinstance(value, dict) else None
+    path: list[str] = args.key.split(".") if args.key else []
+    for part in path:
+        value = value.get(part) if is_mapping(value) else None
     return value
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 import yaml
 
 from localmodel.context import HookContext, ToolError, UsageError
+from localmodel.shapes import is_list, is_mapping
 
 
 class Arguments(argparse.ArgumentParser):
@@ -29,7 +30,7 @@ class Arguments(argparse.ArgumentParser):
         switches = {
             flag for action in self._actions for flag in action.option_strings if action.nargs == 0
         }
-        words = []
+        words: list[str] = []
         for position, word in enumerate(argv):
             if word == "--":
                 words += argv[position:]
@@ -113,7 +114,7 @@ def render(value: Any, form: str) -> str:
         return value
     if form == "smart" and isinstance(value, str):
         return value + "\n"
-    if form == "smart" and isinstance(value, list):
+    if form == "smart" and is_list(value):
         return "".join(f"{item}\n" for item in value)
     if form == "smart" and isinstance(value, bool):
         return f"{value}\n"
@@ -126,7 +127,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _write_string(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text else '"')
+    return dumper.represent_scalar(  # pyright: ignore[reportUnknownMemberType]
+        "tag:yaml.org,2002:str", text, style=None if text else '"'
+    )
 
 
 _Dumper.add_representer(str, _write_string)
@@ -139,7 +142,7 @@ _Dumper.yaml_implicit_resolvers = {
 
 def read_pairs(words: list[str]) -> dict[str, str]:
     """Read ``key=value`` words. Raises: ToolError."""
-    found = {}
+    found: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:
@@ -165,10 +168,10 @@ def read_settings(context: HookContext, file: str | None, stdin: str) -> dict[st
     """Read the mapping in ``--file``, which "-" says is on standard input."""
     text = stdin if file in (None, "-") else read_file(context, file)
     try:
-        body = _load(text) or {}
+        body: Any = _load(text) or {}
     except yaml.YAMLError as e:
         raise ToolError(f"cannot read settings: {e}") from e
-    if not isinstance(body, dict):
+    if not is_mapping(body):
         raise ToolError("cannot read settings: not a mapping")
     return {str(k): "" if v is None else str(v) for k, v in body.items()}
 

@@ -29,7 +29,7 @@ def find_relation(context: HookContext, reference: str | None) -> Relation:
 def relation_ids(context: HookContext, args: argparse.Namespace, stdin: str) -> list[str]:
     if args.name is None and context.hook.relation is None:
         raise UsageError("no endpoint name specified")
-    found = []
+    found: list[str] = []
     own = None
     if context.hook.relation is not None:
         own = context.model.relations.get(context.hook.relation)

@@ -221,7 +221,7 @@ def _check_label(context: HookContext, label: str) -> None:
 
 
 def _content(context: HookContext, pairs: list[str]) -> dict[str, str]:
-    content = {}
+    content: dict[str, str] = {}
     for key, value in read_pairs(pairs).items():
         name, is_file, _ = key.partition("#file")
         if not KEY.fullmatch(name):

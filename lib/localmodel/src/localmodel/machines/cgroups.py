@@ -20,7 +20,7 @@ def hierarchies() -> list[Path]:
 
     Raises: LocalModelError if one can't be reached.
     """
-    found = []
+    found: list[Path] = []
     for line in Path("/proc/mounts").read_text().splitlines():
         _, folder, kind, *_ = line.split()
         if kind in ("cgroup", "cgroup2") and Path(folder).is_relative_to(ROOT):
@@ -40,7 +40,7 @@ def is_unified() -> bool:
 
 def make_groups(name: str) -> list[Path]:
     """A machine's group in each hierarchy of version 1; a starter writes its process into them."""
-    groups = []
+    groups: list[Path] = []
     for hierarchy in hierarchies():
         parent = hierarchy / OURS
         parent.mkdir(exist_ok=True)

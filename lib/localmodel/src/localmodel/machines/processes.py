@@ -75,7 +75,7 @@ def command_lines() -> Iterator[tuple[int, list[str]]]:
 
 def parents() -> dict[int, int]:
     """Each process's parent (proc_pid_stat(5): the second field after the name)."""
-    found = {}
+    found: dict[int, int] = {}
     for folder in PROC.iterdir():
         if folder.name.isdigit():
             try:
@@ -108,7 +108,7 @@ def start_time(pid: int) -> str | None:
 
 def with_environment(entry: str) -> list[int]:
     """The processes that carry this ``NAME=value`` in their environment."""
-    found = []
+    found: list[int] = []
     for folder in PROC.iterdir():
         if folder.name.isdigit() and int(folder.name) != os.getpid():
             try:

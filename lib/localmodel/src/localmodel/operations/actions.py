@@ -14,6 +14,7 @@ from jsonschema.exceptions import UnknownType
 from localmodel import goyaml
 from localmodel.charms import Action, Meta
 from localmodel.errors import LocalModelError
+from localmodel.shapes import is_list, is_mapping
 from localmodel.state import Model, Unit
 from localmodel.tasks import Operation, Task
 
@@ -77,7 +78,7 @@ def _read_params_file(file: str) -> dict[str, Any]:
         raise LocalModelError(f"cannot read parameters {file}: {e}") from e
     if found is None:
         return {}
-    if not isinstance(found, dict):
+    if not is_mapping(found):
         raise LocalModelError(f"cannot read parameters {file}: not a mapping")
     return found
 
@@ -103,7 +104,8 @@ def refusal(name: str, action: Action, params: dict[str, Any]) -> str:
         "properties": action.params,
     }
     try:
-        problems = list(jsonschema.Draft4Validator(schema).iter_errors(params))
+        validator: Any = jsonschema.Draft4Validator(schema)  # its stubs leave an argument open
+        problems: list[jsonschema.ValidationError] = list(validator.iter_errors(params))
     except (jsonschema.SchemaError, UnknownType) as e:
         return f"invalid params schema for action schema {name}: {str(e).splitlines()[0]}"
     told = [text for problem in problems for text in _tell(problem)]
@@ -131,10 +133,11 @@ def _say(problem: jsonschema.ValidationError) -> Iterator[str]:
             )
         case "additionalProperties":
             schema: Any = problem.schema
-            extra = set(problem.instance) - set(schema.get("properties", {}))  # type: ignore[arg-type]
+            given: Any = problem.instance
+            extra: set[str] = set(given) - set(schema.get("properties", {}))
             yield from (f'additional property "{key}" is not allowed' for key in sorted(extra))
         case str(keyword) if keyword in REFUSALS:
-            if isinstance(bound, list):
+            if is_list(bound):
                 bound = ",".join(v if keyword == "type" else json.dumps(v) for v in bound)
             yield REFUSALS[keyword].format(bound)
         case _:
@@ -146,7 +149,7 @@ def fill_defaults(action: Action, params: dict[str, Any]) -> dict[str, Any]:
     defaults = {
         key: schema["default"]
         for key, schema in action.params.items()
-        if isinstance(schema, dict) and "default" in schema
+        if is_mapping(schema) and "default" in schema
     }
     return defaults | params
 
@@ -175,7 +178,7 @@ def new_operation(
         resolve: gives the name of a target, or raises LocalModelError for one that is not there.
     """
     operation = Operation(_next_id(model), summary)
-    failures = []
+    failures: list[str] = []
     for target in targets:
         try:
             name = resolve(target)

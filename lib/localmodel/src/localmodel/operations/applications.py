@@ -19,6 +19,7 @@ from localmodel.operations.machines import place_unit
 from localmodel.operations.relations import add_peer_relations
 from localmodel.paths import MAX_SOCKET
 from localmodel.resolver import apply_hook, config_digest
+from localmodel.shapes import is_mapping
 from localmodel.state import Application, Hook, Model, Resource, Unit
 from localmodel.store import Store, write_atomically
 
@@ -232,7 +233,7 @@ def set_options(
 
 def read_options(meta: Meta, values: Mapping[str, Any]) -> dict[str, Any]:
     """Values of the type that the charm declares, from text or from a bundle's YAML."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in values.items():
         if name not in meta.options:
             known = ", ".join(sorted(meta.options)) or "none"
@@ -317,7 +318,7 @@ def _next_revision(model: Model, charm: str) -> int:
 
 def _minimum_count(storage: Any) -> int:
     """How many of a storage a charm can't do without (metadata: ``multiple: {range: 1-10}``)."""
-    if not isinstance(storage, dict) or "multiple" not in storage:
+    if not is_mapping(storage) or "multiple" not in storage:
         return 1
     digits = re.match(r"\d+", str(storage["multiple"].get("range", "1")))
     return int(digits.group()) if digits else 1

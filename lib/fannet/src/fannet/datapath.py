@@ -84,7 +84,7 @@ def down(overlay: IPv4Network) -> Change:
         others = [mark.fan for mark in marks.values()]
         if not mark:
             if Path(rules.NFT).exists():  # without it there can be no rules
-                _make_rules(host, work, others)
+                _ensure_rules(host, work, others)
             return Change(tuple(work.steps))
         plugged = _list_plugged(host, mark.fan)
         devices = Devices(host, work, mark.fan)
@@ -100,7 +100,7 @@ def down(overlay: IPv4Network) -> Change:
             and FORWARDING.read_text() != "0\n"
         ):
             work.do("turn ip_forward off", lambda: FORWARDING.write_text("0"))
-        _make_rules(host, work, others)
+        _ensure_rules(host, work, others)
         devices.remove_links()
         tell_ports(host, work)
         return Change(tuple(work.steps), None, plugged)
@@ -151,10 +151,10 @@ class _Site:
         if old and old.own_bridge and new.own_bridge and old.bridge != new.bridge:
             devices.rename_bridge(old.bridge, mark)
         if old and needs_other_devices(old, new):
-            devices.make_tunnel(device)  # if that is refused, the old one is still there
+            devices.ensure_tunnel(device)  # if that is refused, the old one is still there
             self._remove(old, keep_bridge=old.own_bridge and new.own_bridge)
-        _make_rules(self.host, self.work, [*self.others, new])
-        devices.make(device, mark, self.loaded)
+        _ensure_rules(self.host, self.work, [*self.others, new])
+        devices.ensure(device, mark, self.loaded)
         tell_ports(self.host, self.work)
         devices.open()
         if is_off:
@@ -170,7 +170,7 @@ class _Site:
         devices = Devices(self.host, site.work, new)
         for step in (
             devices.leave_tunnel,
-            lambda: _make_rules(self.host, site.work, self.others),
+            lambda: _ensure_rules(self.host, site.work, self.others),
             devices.remove_links,
             lambda: tell_ports(self.host, site.work),
             lambda: remove_leftovers(self.host, site.work, self.others),
@@ -184,7 +184,7 @@ class _Site:
         devices.remove_links(keep_bridge=keep_bridge)
 
 
-def _make_rules(host: Host, work: Work, fans: list[Fan]) -> None:
+def _ensure_rules(host: Host, work: Work, fans: list[Fan]) -> None:
     devices: dict[Fan, str] = {}
     for fan in fans:
         with suppress(UnderlayError):  # what is wrong with another fan is told for that one

@@ -76,29 +76,29 @@ class Devices:
         self._work = work
         self._fan = fan
 
-    def make(self, device: Link, mark: Mark, loaded: Loaded) -> None:
+    def ensure(self, device: Link, mark: Mark, loaded: Loaded) -> None:
         """Make what is missing, and repair what differs; a new tunnel stays down."""
         mtu = choose_mtu(self._fan, device)
-        bridge = self._make_bridge(mtu, str(mark))
+        bridge = self._ensure_bridge(mtu, str(mark))
         port = None
         if bridge and self._fan.encapsulation == "vxlan":
-            port = self._make_port(bridge, mtu, str(mark))
-        tunnel = self.make_tunnel(device)
+            port = self._ensure_port(bridge, mtu, str(mark))
+        tunnel = self.ensure_tunnel(device)
         if self._fan.encapsulation == "ipip":
             port = tunnel
         if not bridge or not port or not tunnel:
             return  # only pretended
-        self._make_programs(bridge, tunnel, port, loaded)
+        self._ensure_programs(bridge, tunnel, port, loaded)
         if self._fan.own_bridge:
-            self._make_address(bridge)
+            self._ensure_address(bridge)
 
     def open(self) -> None:
         """Let the tunnel receive, which is the last step: programs and rules are in place."""
         tunnel = self._host.find(name_tunnel(self._fan))
         if tunnel:
-            self._mend(tunnel)
+            self._repair(tunnel)
             if self._fan.encapsulation == "ipip":
-                self._make_route(tunnel)
+                self._ensure_route(tunnel)
 
     def rename_bridge(self, bridge: str, mark: Mark) -> None:
         """Give the fan's own bridge the name that a new mark has; what is plugged in stays."""
@@ -154,7 +154,7 @@ class Devices:
             if maps and slot:
                 self._work.do("tell the programs to forget it", lambda: maps.write(slot, None))
 
-    def _make_bridge(self, mtu: int, alias: str) -> Link | None:
+    def _ensure_bridge(self, mtu: int, alias: str) -> Link | None:
         name = self._fan.bridge
         link = self._host.find(name)
         if not self._fan.own_bridge:
@@ -165,9 +165,9 @@ class Devices:
             # the fan, as it does with IPv6; the fan carries neither, and would count drops.
             self._add(f"make bridge {name}", lambda: self._host.add_bridge(_NEW, mac))
             link = self._find_new()
-        return self._mend(link, name=name, mtu=mtu, mac=mac, alias=alias)
+        return self._repair(link, name=name, mtu=mtu, mac=mac, alias=alias)
 
-    def make_tunnel(self, device: Link) -> Link | None:
+    def ensure_tunnel(self, device: Link) -> Link | None:
         """Make the tunnel, which others may share, and leave it down if it is new."""
         fan = self._fan
         name = name_tunnel(fan)
@@ -189,19 +189,19 @@ class Devices:
             )
             link = self._find_new()
         mtu = _TUNNEL_MTU if vxlan else choose_mtu(self._fan, device)
-        return self._mend(link, up=False, name=name, mtu=mtu, alias=TUNNEL_MARK)
+        return self._repair(link, up=False, name=name, mtu=mtu, alias=TUNNEL_MARK)
 
-    def _make_port(self, bridge: Link, mtu: int, alias: str) -> Link | None:
+    def _ensure_port(self, bridge: Link, mtu: int, alias: str) -> Link | None:
         """Make the veth whose one end is in the bridge; the other is there for it to be up."""
         name, end = name_port(self._fan), name_end(self._fan)
         link = self._host.find(name)
         if not link:
             self._add(f"make port {name}", lambda: self._host.add_veth(_NEW, end))
             link = self._find_new()
-        self._mend(self._find_new(end))
-        return self._mend(link, name=name, mtu=mtu, alias=alias, master=bridge.index)
+        self._repair(self._find_new(end))
+        return self._repair(link, name=name, mtu=mtu, alias=alias, master=bridge.index)
 
-    def _make_programs(self, bridge: Link, tunnel: Link, port: Link, loaded: Loaded) -> None:
+    def _ensure_programs(self, bridge: Link, tunnel: Link, port: Link, loaded: Loaded) -> None:
         """Attach the programs, and tell them the fan's numbers.
 
         The fans on one tunnel share programs. Where one is missing or of another version, all are
@@ -295,7 +295,7 @@ class Devices:
             return known.cpus if known else 0
         return found
 
-    def _make_address(self, bridge: Link) -> None:
+    def _ensure_address(self, bridge: Link) -> None:
         """Give the bridge the slice's .1; addresses outside of the overlay are not our matter."""
         gateway = self._fan.gateway
         present = self._host.addresses(bridge)
@@ -311,7 +311,7 @@ class Devices:
                 lambda: self._host.add_address(bridge, gateway),
             )
 
-    def _make_route(self, tunnel: Link) -> None:
+    def _ensure_route(self, tunnel: Link) -> None:
         overlay, source = self._fan.overlay, self._fan.gateway.ip
         if not self._host.has_route(tunnel, overlay, source):
             self._work.do(
@@ -339,7 +339,7 @@ class Devices:
     def _delete(self, link: Link) -> None:
         self._work.do(f"remove {link.kind} {link.name}", lambda: self._host.delete_link(link))
 
-    def _mend(self, link: Link | None, *, up: bool = True, **wanted: Any) -> Link | None:
+    def _repair(self, link: Link | None, *, up: bool = True, **wanted: Any) -> Link | None:
         """Set what differs of a device's name, mtu, mac, alias and master, and let it be up."""
         if not link:
             return None  # only pretended

@@ -16,7 +16,7 @@ import pytest
 from fannet import ConflictError, FannetError, KernelError, UnderlayError, rules
 from fannet.host import Host as HostLinks
 from fannet.netlink import NetlinkError
-from lib.fannet.tests.integration.kit import Host, Lab, ping
+from lib.fannet.tests.integration.lab import Host, Lab, ping
 
 # What a container that may change the network, and nothing else, has not.
 WITHOUT_BPF = ("setpriv", "--bounding-set", "-bpf,-sys_admin,-perfmon")

@@ -1,4 +1,4 @@
-"""``python -m localmodel``: looks after the local model's machines as a whole."""
+"""`python -m localmodel`: looks after the local model's machines as a whole."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from localmodel.cli.session import guarded, leave
 
 
 def main() -> int:
-    """Run the command ``localmodel``."""
+    """Run the command `localmodel`."""
     import_module("localmodel.cli.local")  # its verbs register themselves
     return guarded(lambda: localmodel.main(sys.argv[1:]))
 

@@ -1,7 +1,7 @@
 """Runs a model until it is idle: boots machines, runs hooks, takes away what is dead.
 
 One hook runs at a time on a machine; machines work side by side. All that must survive a
-``kill -9`` is in the store before anything happens outside of it.
+`kill -9` is in the store before anything happens outside of it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from localmodel.errors import LocalModelError
 from localmodel.lifecycle import advance, enter_scope, set_agent
 from localmodel.machines.inotify import require_instances
 from localmodel.machines.instance import Instance
-from localmodel.machines.template import build_template
+from localmodel.machines.template import ensure_template
 from localmodel.machines.underlay import ensure_underlay, parse_underlay
 from localmodel.resolver import apply_hook, next_hook
 from localmodel.state import Hook, Machine, Model, Status, Unit
@@ -209,7 +209,7 @@ class Agent:
 
     def _boot(self, machine: Machine) -> None:
         with self._host_lock:
-            template = build_template(
+            template = ensure_template(
                 self.store.paths, lambda what, share: self._report("host", what, share)
             )
             network = parse_underlay(self.store.setting("underlay"))

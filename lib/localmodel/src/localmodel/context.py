@@ -30,7 +30,7 @@ from localmodel.tasks import Task
 
 
 class ToolError(Exception):
-    """A hook tool's refusal: its text goes to the charm's standard error after ``ERROR``."""
+    """A hook tool's refusal: its text goes to the charm's standard error after `ERROR`."""
 
     code = 1
 
@@ -58,7 +58,7 @@ class Files(Protocol):
 
 
 def ports_overlap(one: str, other: str) -> bool:
-    """Whether two of ``80/tcp``, ``80-90/udp`` and ``icmp`` have something in common."""
+    """Whether two of `80/tcp`, `80-90/udp` and `icmp` have something in common."""
     (low, high, protocol), (other_low, other_high, other_protocol) = map(_read_port, (one, other))
     return protocol == other_protocol and low <= other_high and other_low <= high
 

@@ -1,6 +1,6 @@
 """Reads YAML as Juju's library for Go does (gopkg.in/yaml.v2), where that differs from Python's.
 
-``y`` and ``n`` are booleans, as YAML 1.1 has it; ``1e3`` is a number; times and ``1:30`` are text.
+`y` and `n` are booleans, as YAML 1.1 has it; `1e3` is a number; times and `1:30` are text.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def load_all(text: str | bytes) -> Iterator[Any]:
 def with_string_keys(value: Any) -> Any:
     """The value, if all keys of its mappings are text.
 
-    Raises: ValueError in Juju's words for a key such as ``n``, which is a boolean unless quoted.
+    Raises: ValueError in Juju's words for a key such as `n`, which is a boolean unless quoted.
     """
     if is_list(value):
         return [with_string_keys(item) for item in value]

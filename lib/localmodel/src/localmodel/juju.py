@@ -1,4 +1,4 @@
-"""``python -m localmodel.juju``: what the shim called ``juju`` runs."""
+"""`python -m localmodel.juju`: what the shim called `juju` runs."""
 
 from __future__ import annotations
 

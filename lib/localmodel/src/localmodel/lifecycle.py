@@ -52,7 +52,7 @@ def enter_scope(model: Model, relation: Relation, unit: Unit) -> None:
 
 
 def release_unit(unit: Unit) -> None:
-    """Give up what a unit still had to do, as ``--force`` does, so that it can go at once.
+    """Give up what a unit still had to do, as `--force` does, so that it can go at once.
 
     It leaves its relations without being told so.
     """

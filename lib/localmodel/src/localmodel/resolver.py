@@ -79,12 +79,12 @@ def next_hook(model: Model, unit: Unit, meta: Meta, now: float) -> Hook | None:
 
 
 def update_interval(model: Model) -> float:
-    """How often update-status runs, in seconds: ``update-status-hook-interval`` of the model."""
+    """How often update-status runs, in seconds: `update-status-hook-interval` of the model."""
     return seconds(str(model.config.get("update-status-hook-interval", "5m")))
 
 
 def seconds(span: str) -> float:
-    """How long a span such as ``30s``, ``5m`` or ``1h`` is."""
+    """How long a span such as `30s`, `5m` or `1h` is."""
     units = {"s": 1, "m": 60, "h": 3600}
     return float(span[:-1]) * units[span[-1]]
 

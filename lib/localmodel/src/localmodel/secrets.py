@@ -29,12 +29,12 @@ _LENGTH = 20
 
 
 def new_uri() -> str:
-    """A fresh secret's URI: as Juju's, 20 characters after ``secret:``."""
+    """A fresh secret's URI: as Juju's, 20 characters after `secret:`."""
     return "secret:" + "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
 
 
 def normalise_uri(reference: str) -> str:
-    """A URI without the model's UUID, which may stand in it: ``secret://UUID/ID``."""
+    """A URI without the model's UUID, which may stand in it: `secret://UUID/ID`."""
     return "secret:" + reference.removeprefix("secret:").rpartition("/")[2]
 
 

@@ -1,4 +1,4 @@
-"""What ``juju status`` shows people: tables, lines, and a summary."""
+"""What `juju status` shows people: tables, lines, and a summary."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _cut(text: str, longest: int) -> str:
 
 
 def status_tables(model: Model, shown: dict[str, Any], *, relations: bool = False) -> str:
-    """The tables of ``juju status``.
+    """The tables of `juju status`.
 
     Args:
         shown: the model's document, whole or filtered, of `status_of`.
@@ -123,7 +123,7 @@ def _doing(agent: dict[str, Any]) -> str:
 
 
 def machine_table(machines: dict[str, Any]) -> str:
-    """The table of ``juju machines``."""
+    """The table of `juju machines`."""
     rows = [["Machine", "State", "Address", "Inst id", "Base", "AZ", "Message"]]
     for number, machine in machines.items():
         message = machine["machine-status"].get("message", "")
@@ -161,7 +161,7 @@ def _relation_row(relation: Relation) -> Row:
 
 
 def status_lines(shown: dict[str, Any]) -> str:
-    """What ``juju status --format oneline`` prints of the document of `status_of`."""
+    """What `juju status --format oneline` prints of the document of `status_of`."""
     lines: list[str] = []
     for name, unit, depth in _units(shown):
         states = (unit["juju-status"]["current"], unit["workload-status"]["current"])
@@ -172,7 +172,7 @@ def status_lines(shown: dict[str, Any]) -> str:
 
 
 def status_summary(shown: dict[str, Any]) -> str:
-    """What ``juju status --format summary`` prints of the document of `status_of`."""
+    """What `juju status --format summary` prints of the document of `status_of`."""
     machines, apps = shown["machines"], shown["applications"]
     units = [unit for _, unit, _ in _units(shown)]
     interfaces = [m["network-interfaces"]["host0"]["ip-addresses"][0] for m in machines.values()]
@@ -194,7 +194,7 @@ def _counts(states: Iterator[str] | Any) -> list[Row]:
 
 
 def ports(ports: Sequence[str]) -> str:
-    """Ports as Juju abbreviates them: ``80,443/tcp``."""
+    """Ports as Juju abbreviates them: `80,443/tcp`."""
     groups: dict[str, list[str]] = {}
     for port in ports:
         number, _, protocol = port.partition("/")

@@ -13,7 +13,7 @@ from pathlib import Path
 import jubilant
 import pytest
 
-from lib.localmodel.tests.integration.kit import (
+from lib.localmodel.tests.integration.probe import (
     Run,
     as_root,
     events,

@@ -274,7 +274,7 @@ def _tell_numbers(operation: Operation) -> None:
 
 
 def _print_output(tasks: Sequence[Task]) -> None:
-    """Print what commands have written, as ``juju exec`` does."""
+    """Print what commands have written, as `juju exec` does."""
     for task in tasks:
         text = task.results.get("stdout", "") + task.results.get("stderr", "")
         print(f"{task.target}:\n{text}" if len(tasks) > 1 else text, end="")

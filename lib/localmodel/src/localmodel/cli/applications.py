@@ -99,7 +99,7 @@ def _refuse_texts(meta: Meta, words: list[str]) -> None:
 
 
 def _read_config(words: list[str], application: str) -> dict[str, Any]:
-    """Read settings from ``KEY=VALUE`` and ``KEY=@FILE`` words, and from YAML files."""
+    """Read settings from `KEY=VALUE` and `KEY=@FILE` words, and from YAML files."""
     found: dict[str, Any] = {}
     for word in words:
         if "=" in word:
@@ -110,7 +110,7 @@ def _read_config(words: list[str], application: str) -> dict[str, Any]:
 
 
 def _read_config_file(file: str, application: str) -> dict[str, Any]:
-    """Read what a file sets for an application: under its name, or as ``juju config`` prints it.
+    """Read what a file sets for an application: under its name, or as `juju config` prints it.
 
     Raises: LocalModelError.
     """
@@ -137,7 +137,7 @@ def _read_config_file(file: str, application: str) -> dict[str, Any]:
 
 
 def _from_files(values: dict[str, str]) -> dict[str, str]:
-    """Values that begin with ``@`` are read from the file they name."""
+    """Values that begin with `@` are read from the file they name."""
     found: dict[str, str] = {}
     for key, value in values.items():
         if value.startswith("@"):

@@ -35,7 +35,7 @@ def form(*choices: str) -> Argument:
 
 
 def settings(words: Sequence[str]) -> dict[str, str]:
-    """Read ``KEY=VALUE`` words. Raises: LocalModelError."""
+    """Read `KEY=VALUE` words. Raises: LocalModelError."""
     found: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
@@ -55,7 +55,7 @@ LONGEST_SPAN = 100 * 365 * 86400.0
 
 
 def read_span(option: str, text: str) -> float:
-    """Read a span such as ``30s`` or ``1m30s``; more than a hundred years are a hundred.
+    """Read a span such as `30s` or `1m30s`; more than a hundred years are a hundred.
 
     Raises: LocalModelError that names the option.
     """

@@ -19,7 +19,7 @@ OVERLAY = arg("--overlay", action="append", default=[], help="a bundle to lay ov
 
 
 def deploy_bundle(args: argparse.Namespace) -> None:
-    """What ``juju deploy`` does with a bundle."""
+    """What `juju deploy` does with a bundle."""
     for given, option in (
         (args.application, "an application's name"),
         (args.num_units, "--num-units"),

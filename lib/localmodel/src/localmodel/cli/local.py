@@ -27,7 +27,7 @@ def up(args: argparse.Namespace) -> None:
         if args.underlay:
             _choose_underlay(store, args.underlay)
         network = underlay.parse_underlay(store.setting("underlay"))
-        template.build_template(
+        template.ensure_template(
             store.paths, lambda what, share: progress.report("host", what, share)
         )
         underlay.ensure_underlay(network)

@@ -29,7 +29,7 @@ def print_log(task: Task) -> None:
 
 
 def print_plainly(tasks: Sequence[Task]) -> None:
-    """Print what actions have set, as ``juju run`` and ``juju show-task`` do."""
+    """Print what actions have set, as `juju run` and `juju show-task` do."""
     hidden = ("return-code", "stdout", "stderr")
     printed: dict[str, dict[str, str]] = {}
     for task in tasks:

@@ -119,5 +119,5 @@ def leave(code: int) -> NoReturn:
 
 
 def charm_folder() -> Path:
-    """The folder that stands in for Charmhub: LOCALMODEL_CHARMS, else ``dist`` here."""
+    """The folder that stands in for Charmhub: LOCALMODEL_CHARMS, else `dist` here."""
     return Path(os.environ.get("LOCALMODEL_CHARMS", "dist")).resolve()

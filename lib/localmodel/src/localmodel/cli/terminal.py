@@ -16,7 +16,7 @@ def confirm(question: str, *, asked: bool) -> None:
     """Ask before something is lost. Raises: LocalModelError if the answer is no, or there is none.
 
     Args:
-        asked: False where ``--no-prompt`` was given.
+        asked: False where `--no-prompt` was given.
     """
     if not asked:
         return

@@ -23,7 +23,7 @@ class Arguments(argparse.ArgumentParser):
         raise UsageError(message)
 
     def parse_words(self, argv: list[str]) -> argparse.Namespace:
-        """Read the arguments as Go's flags, of which one without a value may be ``--flag=true``.
+        """Read the arguments as Go's flags, of which one without a value may be `--flag=true`.
 
         Raises: UsageError.
         """
@@ -61,7 +61,7 @@ _TOOLS: dict[str, tuple[Arguments, Tool]] = {}
 
 
 def tool(name: str, *arguments: tuple[tuple[str, ...], dict[str, Any]]) -> Callable[[Tool], Tool]:
-    """Register a tool with its arguments, beside ``--format``."""
+    """Register a tool with its arguments, beside `--format`."""
 
     def register(function: Tool) -> Tool:
         parser = Arguments(name, add_help=False, allow_abbrev=False)
@@ -105,7 +105,7 @@ def run_tool(context: HookContext, name: str, argv: list[str], stdin: str) -> An
 
 
 def render(value: Any, form: str) -> str:
-    """A tool's answer in ``json``, ``yaml`` or ``smart``: a plain string as it is, else YAML."""
+    """A tool's answer in `json`, `yaml` or `smart`: a plain string as it is, else YAML."""
     if form == "json":
         return json.dumps(value, separators=(",", ":")) + "\n"
     if value is None:
@@ -141,7 +141,7 @@ _Dumper.yaml_implicit_resolvers = {
 
 
 def read_pairs(words: list[str]) -> dict[str, str]:
-    """Read ``key=value`` words. Raises: ToolError."""
+    """Read `key=value` words. Raises: ToolError."""
     found: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
@@ -165,7 +165,7 @@ def read_file(context: HookContext, path: str) -> str:
 
 
 def read_settings(context: HookContext, file: str | None, stdin: str) -> dict[str, str]:
-    """Read the mapping in ``--file``, which "-" says is on standard input."""
+    """Read the mapping in `--file`, which "-" says is on standard input."""
     text = stdin if file in (None, "-") else read_file(context, file)
     try:
         body: Any = _load(text) or {}

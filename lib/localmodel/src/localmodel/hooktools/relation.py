@@ -14,7 +14,7 @@ APP = arg("--app", action="store_true")
 
 
 def find_relation(context: HookContext, reference: str | None) -> Relation:
-    """The relation that ``-r`` names (``name:3`` or ``3``), or the hook's own."""
+    """The relation that `-r` names (`name:3` or `3`), or the hook's own."""
     if reference is None:
         if context.hook.relation is None:
             raise UsageError("no relation id specified")

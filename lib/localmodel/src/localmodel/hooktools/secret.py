@@ -1,6 +1,6 @@
 """The hook tools that deal with secrets.
 
-Content travels in files, never on a command line: ops writes ``key#file=PATH``, and the path is
+Content travels in files, never on a command line: ops writes `key#file=PATH`, and the path is
 read from the machine.
 """
 
@@ -245,7 +245,7 @@ def _read_expiry(args: argparse.Namespace) -> float | None:
 
 
 def _moment(text: str) -> float:
-    """A moment (RFC 3339) or a span from now (``1h30m``), in seconds since the epoch."""
+    """A moment (RFC 3339) or a span from now (`1h30m`), in seconds since the epoch."""
     try:
         if text[:1].isdigit() and "T" not in text:
             return (datetime.now(timezone.utc) + _span(text)).timestamp()

@@ -38,7 +38,7 @@ def is_unified() -> bool:
     return hierarchies() == [ROOT]
 
 
-def make_groups(name: str) -> list[Path]:
+def ensure_groups(name: str) -> list[Path]:
     """A machine's group in each hierarchy of version 1; a starter writes its process into them."""
     groups: list[Path] = []
     for hierarchy in hierarchies():

@@ -289,7 +289,7 @@ class Instance:
 
     def _run_supervised(self, command: Sequence[str]) -> None:
         supervisor = ["/usr/bin/setsid", "--fork", "/bin/sh", "-c", SUPERVISE, "sh"]
-        groups = [str(g) for g in cgroups.make_groups(self.name)]
+        groups = [str(g) for g in cgroups.ensure_groups(self.name)]
         with self.console.open("ab") as log:
             subprocess.run(
                 [*supervisor, *groups, "--", *command],

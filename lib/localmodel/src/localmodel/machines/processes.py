@@ -107,7 +107,7 @@ def start_time(pid: int) -> str | None:
 
 
 def with_environment(entry: str) -> list[int]:
-    """The processes that carry this ``NAME=value`` in their environment."""
+    """The processes that carry this `NAME=value` in their environment."""
     found: list[int] = []
     for folder in PROC.iterdir():
         if folder.name.isdigit() and int(folder.name) != os.getpid():

@@ -40,7 +40,7 @@ REFUSALS: dict[str, str] = {
 
 
 def read_params(words: Sequence[str], file: str | None, *, as_text: bool) -> dict[str, Any]:
-    """Read an action's parameters: the file's, and over them ``a.b=c`` words.
+    """Read an action's parameters: the file's, and over them `a.b=c` words.
 
     Args:
         as_text: take the words' values as they are, not as YAML.

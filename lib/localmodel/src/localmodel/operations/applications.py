@@ -136,7 +136,7 @@ def remove_units(store: Store, model: Model, names: Sequence[str], *, force: boo
 
 
 def choose_units(model: Model, app: Application, count: int) -> list[str]:
-    """The units that ``remove-unit APP --num-units N`` takes: the newest."""
+    """The units that `remove-unit APP --num-units N` takes: the newest."""
     units = model.units_of(app.name)
     if not 0 < count <= len(units):
         raise LocalModelError(f'application "{app.name}" has {len(units)} units, not {count}')
@@ -317,7 +317,7 @@ def _next_revision(model: Model, charm: str) -> int:
 
 
 def _minimum_count(storage: Any) -> int:
-    """How many of a storage a charm can't do without (metadata: ``multiple: {range: 1-10}``)."""
+    """How many of a storage a charm can't do without (metadata: `multiple: {range: 1-10}`)."""
     if not is_mapping(storage) or "multiple" not in storage:
         return 1
     digits = re.match(r"\d+", str(storage["multiple"].get("range", "1")))

@@ -83,7 +83,7 @@ class Layer(Struct):
 def read_bundle(path: Path, overlays: Sequence[Path]) -> Bundle:
     """Read a bundle and lay its overlays over it.
 
-    A file's further documents, after ``---``, are overlays too.
+    A file's further documents, after `---`, are overlays too.
 
     Args:
         path: its file, or a folder with a bundle.yaml.
@@ -230,7 +230,7 @@ def _section(body: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _include(folder: Path, value: Any) -> Any:
-    """Replace ``include-file://PATH`` and ``include-base64://PATH`` by the file's content."""
+    """Replace `include-file://PATH` and `include-base64://PATH` by the file's content."""
     for scheme in ("include-file://", "include-base64://"):
         if isinstance(value, str) and value.startswith(scheme):
             try:

@@ -30,7 +30,7 @@ def place_unit(store: Store, model: Model, directive: str | None) -> Machine:
     """The machine that a placement directive names; a new one for none.
 
     Args:
-        directive: a machine's number, a unit whose machine to share, or ``new``.
+        directive: a machine's number, a unit whose machine to share, or `new`.
     """
     if directive is None or directive == "new":
         return add_machine(store, model)

@@ -24,7 +24,7 @@ def find_secret(model: Model, reference: str) -> Secret:
 
 
 def read_content(pairs: Sequence[str], file: str | None) -> dict[str, str]:
-    """A secret's content from ``key[#base64|#file]=value`` words and a YAML file."""
+    """A secret's content from `key[#base64|#file]=value` words and a YAML file."""
     content: dict[str, Any] = {}
     if file:
         try:

@@ -80,22 +80,28 @@ def make_plan(system: System, config: Config) -> Plan:
         fannet.FannetError: the options make no fan with that address.
     """
     try:
-        underlay = system.find_underlay(config.underlay)
-    except fannet.UnderlayError as error:
-        raise fannet.UnderlayError(f"option underlay: {error}") from error
+        underlay = _find_underlay(system, config.underlay)
+        fan = fannet.Fan(
+            mapping=fannet.Mapping(config.overlay, underlay.network),
+            host=underlay.host,
+            bridge=config.lxd_network if config.lxd else "",
+            own_bridge=not config.lxd,
+            encapsulation=config.encapsulation,
+            vni=config.vni,
+            port=config.port,
+            mtu=config.mtu,
+            masquerade=config.masquerade,
+            shortcuts=config.shortcuts,
+        )
+        mtu = system.find_mtu(fan)
     except (fannet.KernelError, OSError) as error:  # OSError: netlink broke off, without memory
         # A boot waits for this to pass, as for an address.
         raise fannet.UnderlayError(f"this machine's addresses can't be read: {error}") from error
-    fan = fannet.Fan(
-        mapping=fannet.Mapping(config.overlay, underlay.network),
-        host=underlay.host,
-        bridge=config.lxd_network if config.lxd else "",
-        own_bridge=not config.lxd,
-        encapsulation=config.encapsulation,
-        vni=config.vni,
-        port=config.port,
-        mtu=config.mtu,
-        masquerade=config.masquerade,
-        shortcuts=config.shortcuts,
-    )
-    return Plan(config, fan, divide(fan, config), system.find_mtu(fan))
+    return Plan(config, fan, divide(fan, config), mtu)
+
+
+def _find_underlay(system: System, network: IPv4Network | None) -> fannet.Underlay:
+    try:
+        return system.find_underlay(network)
+    except fannet.UnderlayError as error:
+        raise fannet.UnderlayError(f"option underlay: {error}") from error

@@ -172,7 +172,7 @@ class Host:
 
     # Docker.
 
-    def install(self, report: Callable[[str], None]) -> bool:
+    def install_engine(self, report: Callable[[str], None]) -> bool:
         if self.installed:
             return False
         report("installing docker.io")
@@ -186,7 +186,7 @@ class Host:
     def install_packages(self, *packages: str) -> None:
         self.did.append(f"install {' '.join(packages)}")
 
-    def connect(self) -> Host:
+    def open_docker(self) -> Host:
         if not self.installed:
             raise dockerhost.EngineUnavailableError("the Docker Engine does not answer")
         return self

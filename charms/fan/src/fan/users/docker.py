@@ -23,7 +23,7 @@ def check(system: System, wanted: Plan) -> None:
         NetworkError: the fan is to have another bridge, and containers use the present one's.
     """
     try:
-        networks = system.connect()
+        networks = system.open_docker()
     except EngineUnavailableError:
         return
     bridge = wanted.fan.bridge
@@ -48,8 +48,8 @@ def ensure(system: System, wanted: Plan, _: bool, report: Callable[[str], None])
     if config.docker is Docker.NONE:
         give_back(system, fan.overlay, detach=False)
         return
-    system.install(report)
-    networks = system.connect()
+    system.install_engine(report)
+    networks = system.open_docker()
     kept = config.docker_network if config.docker is Docker.NETWORK else ""
     # First: the engine lets no two networks overlap.
     for network in _list(networks, fan.overlay):
@@ -97,7 +97,7 @@ def give_back(system: System, overlay: IPv4Network, *, detach: bool = True) -> N
         DockerHostError: the engine refused, or containers are in the way.
     """
     try:
-        networks = system.connect()
+        networks = system.open_docker()
     except EngineUnavailableError:
         # There may be none; or it does not start for lack of a bridge.
         system.restore_daemon(owner=fannet.name_bridge(overlay))
@@ -111,7 +111,7 @@ def list_users(system: System, wanted: Plan) -> tuple[str, ...]:
     """Return the names of the containers that are on the fan."""
     fan = wanted.fan
     try:
-        networks = system.connect()
+        networks = system.open_docker()
     except EngineUnavailableError:
         return ()
     there = (*_list(networks, fan.overlay), networks.inspect(_DEFAULT))

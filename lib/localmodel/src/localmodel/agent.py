@@ -120,8 +120,8 @@ class Agent:
                 number = running.pop(future)
                 try:
                     future.result()
-                except LocalModelError as e:
-                    failure = e
+                except LocalModelError as error:
+                    failure = error
                     self._deferred.add(number)
         if failure:
             raise failure

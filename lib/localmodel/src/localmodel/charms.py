@@ -114,8 +114,8 @@ def read_packed(path: Path) -> Meta:
             body["options"] = read("config.yaml").get("options", {})
             body["actions"] = _read_actions(archive) if "actions.yaml" in names else {}
             return msgspec.convert(body, Meta)
-    except (zipfile.BadZipFile, yaml.YAMLError, ValueError) as e:
-        raise LocalModelError(f"{path} is not a valid packed charm: {e}") from e
+    except (zipfile.BadZipFile, yaml.YAMLError, ValueError) as error:
+        raise LocalModelError(f"{path} is not a valid packed charm: {error}") from error
 
 
 def _read_actions(archive: zipfile.ZipFile) -> dict[str, Any]:

@@ -230,8 +230,8 @@ def naming(path: Path) -> Generator[None]:
     """Let an OSError name the file that is written here; those of write(2) name none."""
     try:
         yield
-    except OSError as e:
-        e.filename = e.filename or str(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
         raise
 
 

@@ -116,8 +116,8 @@ def _read_config_file(file: str, application: str) -> dict[str, Any]:
     """
     try:
         body = yaml.safe_load(Path(file).read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
-        raise LocalModelError(f"cannot read config {file}: {e}") from e
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise LocalModelError(f"cannot read config {file}: {error}") from error
     if not is_mapping(body):
         raise LocalModelError(f"cannot read config {file}: not a mapping")
     own = body.get(application)
@@ -143,8 +143,8 @@ def _from_files(values: dict[str, str]) -> dict[str, str]:
         if value.startswith("@"):
             try:
                 value = Path(value[1:]).read_text()
-            except OSError as e:
-                raise LocalModelError(f'option "{key}": {e}') from e
+            except OSError as error:
+                raise LocalModelError(f'option "{key}": {error}') from error
         found[key] = value
     return found
 

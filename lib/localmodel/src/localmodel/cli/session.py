@@ -83,16 +83,16 @@ def guarded(main: Callable[[], int]) -> int:
     """Run a command so that no traceback reaches the user."""
     try:
         return main()
-    except LocalModelError as e:
-        print(f"ERROR {e}", file=sys.stderr)
+    except LocalModelError as error:
+        print(f"ERROR {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         # The reader has seen enough; nothing is left to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (OSError, sqlite3.OperationalError) as e:
+    except (OSError, sqlite3.OperationalError) as error:
         # Such as a full disk. What was done so far is stored.
-        print(f"ERROR {_tell(e)}: repair that, and run the command again", file=sys.stderr)
+        print(f"ERROR {_tell(error)}: repair that, and run the command again", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(

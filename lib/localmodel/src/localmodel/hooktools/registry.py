@@ -99,8 +99,8 @@ def run_tool(context: HookContext, name: str, argv: list[str], stdin: str) -> An
         arguments = parser.parse_words(argv)
         with context.guard:
             value = function(context, arguments, stdin)
-    except ToolError as e:
-        return Answer(e.code, stderr=f"ERROR {e}\n")
+    except ToolError as error:
+        return Answer(error.code, stderr=f"ERROR {error}\n")
     return Answer(0, render(value, arguments.format))
 
 
@@ -160,8 +160,8 @@ def read_file(context: HookContext, path: str) -> str:
     """Read a text file of the machine. Raises: ToolError."""
     try:
         return context.files.read(path).decode()
-    except (OSError, UnicodeDecodeError) as e:
-        raise ToolError(f"cannot read {path}: {e}") from e
+    except (OSError, UnicodeDecodeError) as error:
+        raise ToolError(f"cannot read {path}: {error}") from error
 
 
 def read_settings(context: HookContext, file: str | None, stdin: str) -> dict[str, str]:
@@ -169,8 +169,8 @@ def read_settings(context: HookContext, file: str | None, stdin: str) -> dict[st
     text = stdin if file in (None, "-") else read_file(context, file)
     try:
         body: Any = _load(text) or {}
-    except yaml.YAMLError as e:
-        raise ToolError(f"cannot read settings: {e}") from e
+    except yaml.YAMLError as error:
+        raise ToolError(f"cannot read settings: {error}") from error
     if not is_mapping(body):
         raise ToolError("cannot read settings: not a mapping")
     return {str(k): "" if v is None else str(v) for k, v in body.items()}

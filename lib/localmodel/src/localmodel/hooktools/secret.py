@@ -184,9 +184,9 @@ def _find_owned(context: HookContext, uri: str | None, label: str) -> Secret:
         secret = _find(context, uri, label)
     except UsageError:
         raise
-    except ToolError as e:
+    except ToolError as error:
         identifier = (uri or label).removeprefix("secret:")
-        raise ToolError(f'secret "{identifier}" not found') from e
+        raise ToolError(f'secret "{identifier}" not found') from error
     _require_owner(context, secret)
     return secret
 
@@ -250,8 +250,10 @@ def _moment(text: str) -> float:
         if text[:1].isdigit() and "T" not in text:
             return (datetime.now(timezone.utc) + _span(text)).timestamp()
         return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
-    except (ValueError, OverflowError) as e:
-        raise ToolError(f'invalid expiry "{text}": give RFC 3339 or a span such as 1h30m') from e
+    except (ValueError, OverflowError) as error:
+        raise ToolError(
+            f'invalid expiry "{text}": give RFC 3339 or a span such as 1h30m'
+        ) from error
 
 
 def _span(text: str) -> timedelta:

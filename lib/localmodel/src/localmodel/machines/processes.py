@@ -13,6 +13,9 @@ from localmodel.errors import LocalModelError
 
 PROC = Path("/proc")
 
+#: What the host must have for machines to run; their programs are called from here.
+PACKAGES = ("iproute2", "iptables", "mmdebstrap", "slirp4netns", "systemd-container")
+
 
 def run(*argv: str | Path, stdin: str | None = None) -> str:
     """Run a program to its end and return its standard output.
@@ -29,11 +32,12 @@ def run(*argv: str | Path, stdin: str | None = None) -> str:
             errors="replace",
             check=True,
         )
-    except FileNotFoundError as e:
-        raise LocalModelError(f"{argv[0]} is missing: ./run installs what is needed") from e
-    except subprocess.CalledProcessError as e:
-        words = (e.stderr.strip() or e.stdout.strip() or "no reason given").splitlines()[-1]
-        raise LocalModelError(f"{' '.join(str(a) for a in argv)}: {words}") from e
+    except FileNotFoundError as error:
+        raise LocalModelError(f"{argv[0]} is missing: install {', '.join(PACKAGES)}") from error
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.strip() or error.stdout.strip() or "no reason given"
+        last = said.splitlines()[-1]
+        raise LocalModelError(f"{' '.join(str(a) for a in argv)}: {last}") from error
     return done.stdout
 
 

@@ -57,9 +57,9 @@ def read_params(words: Sequence[str], file: str | None, *, as_text: bool) -> dic
         if not as_text:
             try:
                 value = goyaml.with_string_keys(goyaml.load(text))
-            except (yaml.YAMLError, ValueError) as e:
-                told = str(e).splitlines()[0]
-                raise LocalModelError(f'argument "{word}" is not YAML: {told}') from e
+            except (yaml.YAMLError, ValueError) as error:
+                told = str(error).splitlines()[0]
+                raise LocalModelError(f'argument "{word}" is not YAML: {told}') from error
         *parents, last = key.split(".")
         level = params
         for parent in parents:
@@ -74,8 +74,8 @@ def read_params(words: Sequence[str], file: str | None, *, as_text: bool) -> dic
 def _read_params_file(file: str) -> dict[str, Any]:
     try:
         found = goyaml.with_string_keys(goyaml.load(Path(file).read_bytes()))
-    except (OSError, yaml.YAMLError, ValueError) as e:
-        raise LocalModelError(f"cannot read parameters {file}: {e}") from e
+    except (OSError, yaml.YAMLError, ValueError) as error:
+        raise LocalModelError(f"cannot read parameters {file}: {error}") from error
     if found is None:
         return {}
     if not is_mapping(found):
@@ -106,8 +106,8 @@ def refusal(name: str, action: Action, params: dict[str, Any]) -> str:
     try:
         validator: Any = jsonschema.Draft4Validator(schema)  # its stubs leave an argument open
         problems: list[jsonschema.ValidationError] = list(validator.iter_errors(params))
-    except (jsonschema.SchemaError, UnknownType) as e:
-        return f"invalid params schema for action schema {name}: {str(e).splitlines()[0]}"
+    except (jsonschema.SchemaError, UnknownType) as error:
+        return f"invalid params schema for action schema {name}: {str(error).splitlines()[0]}"
     told = [text for problem in problems for text in _tell(problem)]
     return f"validation failed: {'; '.join(told)}" if told else ""
 
@@ -182,8 +182,8 @@ def new_operation(
     for target in targets:
         try:
             name = resolve(target)
-        except LocalModelError as e:
-            failures.append(str(e))
+        except LocalModelError as error:
+            failures.append(str(error))
             continue
         if all(name != task.target for task in operation.tasks):
             task = Task(_next_id(model), name, action, params, status="pending")

@@ -257,8 +257,8 @@ def read_value(name: str, option: Option, value: Any) -> Any:
         case "int" | "float":
             try:
                 number = int(text) if option.type == "int" else float(text)
-            except ValueError as e:
-                raise refusal from e
+            except ValueError as error:
+                raise refusal from error
             # JSON, in which models are kept, has no infinity.
             if not math.isfinite(number):
                 raise refusal

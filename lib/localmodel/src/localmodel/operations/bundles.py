@@ -95,8 +95,8 @@ def read_bundle(path: Path, overlays: Sequence[Path]) -> Bundle:
     body["machines"] = {str(k): v for k, v in _section(body, "machines").items()}
     try:
         bundle = msgspec.convert(body, Bundle)
-    except msgspec.ValidationError as e:
-        raise LocalModelError(f"cannot deploy bundle {path}: {e}") from e
+    except msgspec.ValidationError as error:
+        raise LocalModelError(f"cannot deploy bundle {path}: {error}") from error
     _check(path, bundle)
     return bundle
 
@@ -197,8 +197,8 @@ def _load(path: Path) -> list[dict[str, Any]]:
     path = path / "bundle.yaml" if path.is_dir() else path
     try:
         bodies = list(yaml.safe_load_all(path.read_text()))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
-        raise LocalModelError(f"cannot read bundle {path}: {e}") from e
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise LocalModelError(f"cannot read bundle {path}: {error}") from error
     # A document that is empty, such as one after a last ---, says nothing.
     bodies = [body for number, body in enumerate(bodies) if number == 0 or body is not None]
     return [_resolve(path, body) for body in bodies or [None]]
@@ -209,8 +209,8 @@ def _resolve(path: Path, body: Any) -> dict[str, Any]:
         raise LocalModelError(f"cannot read bundle {path}: not a mapping")
     try:
         msgspec.convert(body, Layer)
-    except msgspec.ValidationError as e:
-        raise LocalModelError(f"cannot read bundle {path}: {e}") from e
+    except msgspec.ValidationError as error:
+        raise LocalModelError(f"cannot read bundle {path}: {error}") from error
     for spec in _section(body, "applications").values():
         if not is_mapping(spec):
             continue
@@ -237,8 +237,8 @@ def _include(folder: Path, value: Any) -> Any:
                 data = (folder / value.removeprefix(scheme)).read_bytes()
                 encode = scheme == "include-base64://"
                 return (base64.b64encode(data) if encode else data).decode()
-            except (OSError, UnicodeDecodeError) as e:
-                raise LocalModelError(f"cannot include {value}: {e}") from e
+            except (OSError, UnicodeDecodeError) as error:
+                raise LocalModelError(f"cannot include {value}: {error}") from error
     return value
 
 

@@ -29,8 +29,10 @@ def read_content(pairs: Sequence[str], file: str | None) -> dict[str, str]:
     if file:
         try:
             content |= yaml.safe_load(Path(file).read_text()) or {}
-        except (OSError, yaml.YAMLError, TypeError, ValueError) as e:
-            raise LocalModelError(f"secret file {file!r} is not a mapping in YAML: {e}") from e
+        except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
+            raise LocalModelError(
+                f"secret file {file!r} is not a mapping in YAML: {error}"
+            ) from error
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
@@ -52,8 +54,8 @@ def _decode(key: str, value: str) -> str:
             return base64.b64decode(value, validate=True).decode()
         if kind == "file":
             return Path(value).read_text()
-    except (OSError, ValueError) as e:
-        raise LocalModelError(f'key "{key}": {e}') from e
+    except (OSError, ValueError) as error:
+        raise LocalModelError(f'key "{key}": {error}') from error
     return value
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from fannet import direct, processors, programs
+from fannet import processors, programs, shortcuts
 from fannet.errors import ConflictError, FanError, KernelError
 from fannet.fan import OVERHEAD, Fan, name_end, name_port, name_tunnel
 from fannet.host import Host
@@ -122,7 +122,9 @@ class Devices:
     def leave_tunnel(self) -> None:
         """Take the fan from its tunnel, which goes unless other fans use it."""
         fan = self._fan
-        direct.prune(self._host, self._host.links().values(), {int(fan.overlay.network_address)})
+        shortcuts.prune(
+            self._host, self._host.links().values(), {int(fan.overlay.network_address)}
+        )
         tunnel = self._host.find(name_tunnel(fan))
         if not tunnel or tunnel.alias != TUNNEL_MARK:
             return
@@ -235,7 +237,7 @@ class Devices:
                 links = self._read_links()
                 for place, its in known.items():
                     fresh_maps.write(place, its)
-                veths = direct.list_veths(links, known)
+                veths = shortcuts.list_veths(links, known)
                 fresh_maps.set_veths(veths)
                 fresh_maps.set_ports(list_ports(links.values()))
                 programs.attach(rx, tunnel.index, "ingress")
@@ -243,25 +245,25 @@ class Devices:
                     if its.port in links:
                         programs.attach(tx, its.port, "egress")
                         programs.attach(take, its.port, "ingress")
-                direct.attach(fresh["fan_direct"], [x for x, slot in veths.items() if slot])
+                shortcuts.attach(fresh["fan_direct"], [x for x, slot in veths.items() if slot])
 
             self._work.do(f"attach the programs to {tunnel.name} and {port.name}", replace)
 
     def _shorten(self, program: Program, sender: Program, fans: dict[int, Numbers]) -> None:
         """Let containers that came since the last `up` have the short ways in and out."""
         links = self._read_links()
-        veths = direct.list_veths(links, fans)
+        veths = shortcuts.list_veths(links, fans)
         keep = {device for device, slot in veths.items() if slot}
         overlays = {its.overlay for its in fans.values()}
-        direct.prune(self._host, links.values(), overlays, keep=keep)
+        shortcuts.prune(self._host, links.values(), overlays, keep=keep)
         with programs.open_maps(sender) as maps:
             if not maps:
                 return
             maps.set_veths(veths)
-            missing = direct.find_missing(program, maps, veths)
+            missing = shortcuts.find_missing(program, maps, veths)
             if missing:
                 with programs.load(maps) as (loaded, _):
-                    direct.attach(loaded["fan_direct"], missing)
+                    shortcuts.attach(loaded["fan_direct"], missing)
 
     def _choose_numbers(
         self, known: dict[int, Numbers], bridge: Link, tunnel: Link, port: Link

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from localmodel.errors import LocalModelError
-from localmodel.host.processes import run
-from localmodel.host.template import host_release, host_sources
+from localmodel.machines.processes import run
+from localmodel.machines.template import host_release, host_sources
 from tools.locks import hold
 from tools.pack import ROOT
 

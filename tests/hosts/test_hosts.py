@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from localmodel.host.processes import run
+from localmodel.machines.processes import run
 from tests.integration.roots import Release, build_minimal_root, list_archives
 from tools.pack import ROOT
 

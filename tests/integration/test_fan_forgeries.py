@@ -23,7 +23,7 @@ from lib.fannet.tests.integration.around import (
     check_stopped,
     open_up,
 )
-from lib.fannet.tests.integration.kit import Container, Host
+from lib.fannet.tests.integration.lab import Container, Host
 from tests.integration.fankit import (
     deploy_fan,
     inside,

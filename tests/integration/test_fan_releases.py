@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.fannet.tests.integration.kit import Lab, ping
+from lib.fannet.tests.integration.lab import Lab, ping
 from tests.integration.roots import Release, build_root
 from tools.pack import ROOT
 

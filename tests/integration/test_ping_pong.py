@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.fan_host import IP, make_host, run
 from benchmarks.fan_ways import compile_ping_pong, read_round_trip
-from lib.fannet.tests.integration.kit import wait_for
+from lib.fannet.tests.integration.lab import wait_for
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 
 from fan import machine
+from fan.system import System
 
 
 def main() -> int:
     """Bring up the fan of the unit that is named on the command line; return the exit status."""
     try:
-        machine.restore(sys.argv[1])
+        machine.restore(System(), sys.argv[1])
     except machine.TROUBLE as error:
         print(machine.explain(error), file=sys.stderr)
         return 1

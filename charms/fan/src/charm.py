@@ -18,7 +18,7 @@ from fan import machine, peers, removal, texts, throughput
 from fan.claims import write_known_peers
 from fan.config import ConfigError, parse_config
 from fan.peers import Peer, Verification
-from fannet import check
+from fan.system import System
 from hostkit import agents
 
 logger = logging.getLogger(__name__)
@@ -54,6 +54,8 @@ class ListenParams:
 
 class FanCharm(ops.CharmBase):
     """A subordinate that makes its principal's machine part of a fan."""
+
+    system = System()
 
     def __init__(self, framework: ops.Framework):
         super().__init__(framework)
@@ -103,7 +105,7 @@ class FanCharm(ops.CharmBase):
             self._status = ops.BlockedStatus(str(error))
             return
         observed = machine.reconcile(
-            machine.Desired(self.unit.name, config, self.charm_dir, self._show_step)
+            self.system, machine.Desired(self.unit.name, config, self.charm_dir, self._show_step)
         )
         fan = observed.fan.fan if observed.fan else None
         if fan:
@@ -112,7 +114,8 @@ class FanCharm(ops.CharmBase):
         verification = None
         if verify and fan and not observed.problem:
             turn = int(time.time()) // _TURN
-            verification = peers.verify(fan, self._find_reachable(fan, known), turn)
+            reachable = self._find_reachable(fan, known)
+            verification = peers.verify(self.system, fan, reachable, turn)
         self._status = _choose_status(observed, known, verification)
         self._share_metrics(config.metrics_port, known)
 
@@ -176,7 +179,7 @@ class FanCharm(ops.CharmBase):
     def _on_stop(self, _: ops.EventBase) -> None:
         self._stop_serving()
         try:
-            machine.release(self.unit.name)
+            machine.release(self.system, self.unit.name)
         except machine.TROUBLE as error:
             logger.warning("not all of the fan could be removed: %s", machine.explain(error))
 
@@ -197,8 +200,8 @@ class FanCharm(ops.CharmBase):
         known = self._list_peers()
         conflicts = peers.find_conflicts(state.fan, known)
         try:
-            reports = peers.examine(state, self._find_reachable(state.fan, known))
-            findings = check.check_host(state)
+            reports = peers.examine(self.system, state, self._find_reachable(state.fan, known))
+            findings = self.system.check_host(state)
         except fannet.FannetError as error:
             event.fail(str(error))
             return
@@ -247,7 +250,7 @@ class FanCharm(ops.CharmBase):
 
     def _find_fan(self, event: ops.ActionEvent) -> fannet.FanState | None:
         try:
-            state = machine.find_claimed(self.unit.name)
+            state = machine.find_claimed(self.system, self.unit.name)
         except fannet.FannetError as error:
             event.fail(str(error))
             return None

@@ -7,6 +7,7 @@ import sys
 
 from cosagent.serving import serve
 from fan.metrics import FanCollector
+from fan.system import System
 
 
 def main() -> int:
@@ -15,7 +16,7 @@ def main() -> int:
     parser.add_argument("unit", help="such as fan/0")
     parser.add_argument("port", type=int, help="where to listen")
     given = parser.parse_args()
-    return serve(FanCollector(given.unit), given.port)
+    return serve(FanCollector(System(), given.unit), given.port)
 
 
 if __name__ == "__main__":  # pragma: nocover

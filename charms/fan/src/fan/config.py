@@ -143,7 +143,7 @@ def parse_config(options: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate({name.replace("-", "_"): v for name, v in options.items()})
     except pydantic.ValidationError as error:
-        faults = []
+        faults: list[str] = []
         for fault in error.errors(include_url=False, include_input=False):
             text = fault["msg"].removeprefix("Value error, ")
             option = f"option {str(fault['loc'][0]).replace('_', '-')}: " if fault["loc"] else ""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
 
-import dockerhost
 import fannet
 from dockerhost import DockerHostError
 from fan import boot, users
@@ -20,9 +19,9 @@ from fan.claims import (
     write_claim,
 )
 from fan.config import Config, list_differences
+from fan.lxd import LxdError
 from fan.plan import PartsError, Plan, make_plan
-from fan.underlay import UnderlayError
-from fan.users.lxd import LxdError
+from fan.system import System
 from fannet import dhcp
 from hostkit import orphans
 from hostkit.agents import application_of
@@ -34,14 +33,7 @@ _PROGRAMS = {
     "/usr/bin/ping": "iputils-ping",
 }
 _PATIENCE = 60  # seconds that a boot waits for this machine's address
-TROUBLE = (
-    fannet.FannetError,
-    DockerHostError,
-    LxdError,
-    PartsError,
-    UnderlayError,
-    OSError,
-)
+TROUBLE = (fannet.FannetError, DockerHostError, LxdError, PartsError, OSError)
 
 
 @dataclass(frozen=True)
@@ -77,7 +69,7 @@ class Observed:
     stale: tuple[str, ...] = ()
 
 
-def reconcile(desired: Desired) -> Observed:
+def reconcile(system: System, desired: Desired) -> Observed:
     """Change on this machine what differs from what is desired, and return how it stands.
 
     It may be killed anywhere and run again. Trouble is returned as the observed `problem`; it is
@@ -89,39 +81,39 @@ def reconcile(desired: Desired) -> Observed:
     try:
         problem = _find_rival(desired)
         if not problem:
-            change, stale = _advance(desired)
+            change, stale = _advance(system, desired)
     except TROUBLE as error:
         problem = explain(error)
     try:
-        return Observed(problem, find_fan(desired.config.overlay), change.moved, stale)
+        return Observed(problem, find_fan(system, desired.config.overlay), change.moved, stale)
     except fannet.FannetError as error:
         return Observed(problem or str(error), moved=change.moved, stale=stale)
 
 
-def find_fan(overlay: IPv4Network) -> fannet.FanState | None:
+def find_fan(system: System, overlay: IPv4Network) -> fannet.FanState | None:
     """Return the fan of an overlay as it stands; None if this machine has none.
 
     Raises:
         fannet.KernelError: the kernel could not be read.
     """
-    return next((state for state in fannet.read() if state.fan.overlay == overlay), None)
+    return next((state for state in system.read() if state.fan.overlay == overlay), None)
 
 
-def find_claimed(unit: str) -> fannet.FanState | None:
+def find_claimed(system: System, unit: str) -> fannet.FanState | None:
     """Return the fan that a unit has; None if it has none.
 
     Raises:
         fannet.KernelError: the kernel could not be read.
     """
     claim = read_claim(unit)
-    return find_fan(claim.overlay) if claim else None
+    return find_fan(system, claim.overlay) if claim else None
 
 
-def restore(unit: str) -> None:
+def restore(system: System, unit: str) -> None:
     """Bring up, at boot, what a unit had before; wait until this machine has its address.
 
     Raises:
-        fannet.FannetError, UnderlayError, LxdError: it did not come up within a minute.
+        fannet.FannetError, LxdError: it did not come up within a minute.
     """
     claim = read_claim(unit)
     if claim is None or claim.config is None:
@@ -129,15 +121,15 @@ def restore(unit: str) -> None:
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            _bring_up(make_plan(claim.config))
+            _bring_up(system, make_plan(system, claim.config))
             return
-        except (UnderlayError, fannet.UnderlayError, LxdError):
+        except (fannet.UnderlayError, LxdError):
             if time.monotonic() > deadline:
                 raise
         time.sleep(0.5)
 
 
-def release(unit: str, overlay: IPv4Network | None = None) -> None:
+def release(system: System, unit: str, overlay: IPv4Network | None = None) -> None:
     """Give back what a unit has of the machine; the last one that goes takes the fan down.
 
     Args:
@@ -152,41 +144,43 @@ def release(unit: str, overlay: IPv4Network | None = None) -> None:
     if claim:
         overlay = claim.overlay
     if overlay:
-        _take_down(overlay, but=unit)
+        _take_down(system, overlay, but=unit)
     boot.remove(unit)
     drop_claim(unit)
     orphans.remove_watch(unit)
 
 
-def _advance(desired: Desired) -> tuple[fannet.Change, tuple[str, ...]]:
+def _advance(system: System, desired: Desired) -> tuple[fannet.Change, tuple[str, ...]]:
     """Bring the fan about; return what that changed, and whose addresses are stale by it."""
     config = desired.config
-    wanted = make_plan(config)
+    wanted = make_plan(system, config)
     for user in users.ALL:
-        user.check(wanted)
+        user.check(system, wanted)
     before = read_claim(desired.unit)
     if before and before.overlay != config.overlay:
-        _take_down(before.overlay, but=desired.unit)
+        _take_down(system, before.overlay, but=desired.unit)
     write_claim(Claim(desired.unit, config.overlay, config))
     orphans.ensure_watch(desired.unit, desired.charm, [str(config.overlay)])
-    _install(config, desired.report)
-    change = _bring_up(wanted, desired.report)
+    _install(system, config, desired.report)
+    change = _bring_up(system, wanted, desired.report)
     # Before an engine knows of the bridge: at a boot without the fan it would make one itself.
     boot.ensure(desired.unit, desired.charm)
     for user in users.LATE:
-        user.ensure(wanted, bool(change.steps), desired.report)
+        user.ensure(system, wanted, bool(change.steps), desired.report)
     if not change.moved:
         return change, ()
-    return change, tuple(name for user in users.ALL for name in user.list_users(wanted))
+    return change, tuple(name for user in users.ALL for name in user.list_users(system, wanted))
 
 
-def _bring_up(wanted: Plan, report: Callable[[str], None] = lambda _: None) -> fannet.Change:
+def _bring_up(
+    system: System, wanted: Plan, report: Callable[[str], None] = lambda _: None
+) -> fannet.Change:
     """Bring up what is there before any container."""
     for user in users.OWNERS:
-        user.ensure(wanted, False, report)
-    change = fannet.up(wanted.fan, force=True)  # to another bridge, too, as the options ask for it
+        user.ensure(system, wanted, False, report)
+    change = system.up(wanted.fan, force=True)  # to another bridge, too, as the options ask for it
     for user in users.EARLY:
-        user.ensure(wanted, bool(change.steps), report)
+        user.ensure(system, wanted, bool(change.steps), report)
     return change
 
 
@@ -215,33 +209,33 @@ def _find_rival(desired: Desired) -> str:
     return ""
 
 
-def _take_down(overlay: IPv4Network, *, but: str) -> None:
+def _take_down(system: System, overlay: IPv4Network, *, but: str) -> None:
     """Take a fan down, unless a unit of this machine other than one wants it."""
     if any(claim.overlay == overlay for claim in list_claims(but=but)):
         return
     failures: list[Exception] = []
     # What stands on the bridge goes before the bridge. One failure need not keep all the rest.
-    for give_back in (
+    give_back: list[Callable[[System, IPv4Network], object]] = [
         *(user.give_back for user in reversed((*users.EARLY, *users.LATE))),
-        fannet.down,
+        lambda system, overlay: system.down(overlay),
         *(user.give_back for user in reversed(users.OWNERS)),
-    ):
+    ]
+    for step in give_back:
         try:
-            give_back(overlay)
+            step(system, overlay)
         except TROUBLE as error:
             failures.append(error)
     if failures:
         raise OSError("; ".join(explain(failure) for failure in failures))
 
 
-def _install(config: Config, report: Callable[[str], None]) -> None:
+def _install(system: System, config: Config, report: Callable[[str], None]) -> None:
     programs = dict(_PROGRAMS)
     if config.dhcp:
         programs[str(dhcp.DNSMASQ)] = "dnsmasq-base"
-    missing = [package for program, package in programs.items() if not Path(program).exists()]
-    if missing:
+    if missing := system.list_missing(programs):
         report(f"installing {', '.join(missing)}")
-        dockerhost.install_packages(*missing)
+        system.install_packages(*missing)
 
 
 def explain(error: Exception) -> str:

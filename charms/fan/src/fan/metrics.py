@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -12,8 +11,8 @@ from prometheus_client.registry import Collector
 import fannet
 from fan import machine
 from fan.claims import read_known_peers
-from fan.peers import AT_ONCE, Peer, find_conflicts, ping
-from fannet.devices import name_tunnel
+from fan.peers import Peer, find_conflicts, ping_all
+from fan.system import System
 
 # A scrape asks no more: each takes a second if it does not answer.
 MOST_PEERS = 64
@@ -33,13 +32,14 @@ class FanCollector(Collector):
         unit: the unit's name, such as fan/0.
     """
 
-    def __init__(self, unit: str):
+    def __init__(self, system: System, unit: str):
+        self._system = system
         self.unit = unit
 
     def collect(self) -> Iterator[Metric]:
         """Read the machine, and yield each metric. What can't be known is left out."""
         try:
-            state = machine.find_claimed(self.unit)
+            state = machine.find_claimed(self._system, self.unit)
         except fannet.FannetError:
             state = None
         up = "Whether the fan is there, and as it should be."
@@ -50,7 +50,7 @@ class FanCollector(Collector):
             known = read_known_peers(self.unit)
             peers = [peer for peer in known if not find_conflicts(state.fan, [peer])]
             yield _gauge("peers", "Other machines of the fan that are known.", len(known))
-            yield from _describe_peers(state.fan, peers[:MOST_PEERS])
+            yield from _describe_peers(self._system, state.fan, peers[:MOST_PEERS])
 
 
 def _describe_fan(state: fannet.FanState) -> Iterator[Metric]:
@@ -71,7 +71,7 @@ def _describe_fan(state: fannet.FanState) -> Iterator[Metric]:
 
 def _describe_traffic(fan: fannet.Fan) -> Iterator[Metric]:
     """Yield what the tunnel has carried; several fans can share one."""
-    statistics = _DEVICES / name_tunnel(fan) / "statistics"
+    statistics = _DEVICES / fannet.name_tunnel(fan) / "statistics"
     for name, (file, text) in _TRAFFIC.items():
         try:
             count = int((statistics / file).read_text())
@@ -80,9 +80,8 @@ def _describe_traffic(fan: fannet.Fan) -> Iterator[Metric]:
         yield CounterMetricFamily(f"fan_{name}", text, value=count)
 
 
-def _describe_peers(fan: fannet.Fan, peers: list[Peer]) -> Iterator[Metric]:
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        answers = list(pool.map(lambda peer: ping(fan, peer), peers))
+def _describe_peers(system: System, fan: fannet.Fan, peers: list[Peer]) -> Iterator[Metric]:
+    answers = ping_all(system, fan, peers)
     up = GaugeMetricFamily("fan_peer_up", "Whether a peer answers.", labels=["peer"])
     rtt = GaugeMetricFamily(
         "fan_peer_round_trip_seconds", "A packet's way to a peer and back.", labels=["peer"]

@@ -6,9 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from typing import TYPE_CHECKING
 
 import fannet
 from fannet import check, probes
+
+if TYPE_CHECKING:  # what measures the way, with little memory, needs no engines
+    from fan.system import System
 
 # A hook asks no more of them: it is to be over in a second or two.
 SAMPLE = 16
@@ -71,7 +75,7 @@ def read_peer(unit: str, databag: Mapping[str, str]) -> Peer | None:
 
 def find_conflicts(fan: fannet.Fan, peers: Iterable[Peer]) -> list[str]:
     """Return what of the peers does not go together with a fan, one line each, with names."""
-    conflicts = []
+    conflicts: list[str] = []
     for peer in peers:
         if peer.overlay != fan.overlay:
             conflicts.append(f"{peer.unit} has the overlay {peer.overlay}, not {fan.overlay}")
@@ -93,7 +97,7 @@ def find_conflicts(fan: fannet.Fan, peers: Iterable[Peer]) -> list[str]:
     return conflicts
 
 
-def verify(fan: fannet.Fan, peers: Sequence[Peer], turn: int) -> Verification:
+def verify(system: System, fan: fannet.Fan, peers: Sequence[Peer], turn: int) -> Verification:
     """Ask peers for an answer through the fan; takes two seconds at most.
 
     An answer proves the way there and back.
@@ -104,23 +108,34 @@ def verify(fan: fannet.Fan, peers: Sequence[Peer], turn: int) -> Verification:
     first = turn * SAMPLE % len(peers) if len(peers) > SAMPLE else 0
     asked = [*peers[first:], *peers[:first]][:SAMPLE]
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        answers = list(pool.map(lambda peer: ping(fan, peer), asked))
+    answers = ping_all(system, fan, asked)
     silent = [
         peer.unit for peer, answer in zip(asked, answers, strict=True) if not answer.received
     ]
     return Verification(tuple(peer.unit for peer in asked), tuple(silent))
 
 
-def ping(fan: fannet.Fan, peer: Peer) -> probes.Ping:
+def ping_all(system: System, fan: fannet.Fan, peers: Sequence[Peer]) -> list[probes.Ping]:
+    """Ask peers side by side, as `ping` does; return what came of it, in their order."""
+
+    def ask(peer: Peer) -> probes.Ping:
+        return ping(system, fan, peer)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(ask, peers))
+
+
+def ping(system: System, fan: fannet.Fan, peer: Peer) -> probes.Ping:
     """Send packets to a peer through the fan until one is answered, for two seconds at most.
 
     One alone may be lost, as while the kernel waits for an answer to an older ARP request.
     """
-    return probes.ping(fan.mapping.slice_of(peer.host)[1], fan.gateway.ip, count=1, deadline=2)
+    return system.ping(fan.mapping.slice_of(peer.host)[1], fan.gateway.ip, count=1, deadline=2)
 
 
-def examine(state: fannet.FanState, peers: Sequence[Peer]) -> list[check.PeerReport]:
+def examine(
+    system: System, state: fannet.FanState, peers: Sequence[Peer]
+) -> list[check.PeerReport]:
     """Ask all peers, with small and with large packets, and explain what does not work.
 
     Takes some seconds where something does not.
@@ -131,7 +146,7 @@ def examine(state: fannet.FanState, peers: Sequence[Peer]) -> list[check.PeerRep
 
     def ask(peer: Peer) -> check.PeerReport:
         target = state.fan.mapping.slice_of(peer.host)[1]
-        return check.check_peer(state, check.Way(peer.unit, peer.host, target))
+        return system.check_peer(state, check.Way(peer.unit, peer.host, target))
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(ask, peers))

@@ -7,8 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import fannet
 from fan.config import Config, Docker
-from fan.underlay import find_host
-from fannet.fan import OVERHEAD
+from fan.system import System
 
 
 class PartsError(Exception):
@@ -72,30 +71,37 @@ class Plan:
     mtu: int
 
 
-def make_plan(config: Config) -> Plan:
+def make_plan(system: System, config: Config) -> Plan:
     """Return the fan that options ask for, with this machine's address.
 
     Raises:
-        UnderlayError: this machine's address is not to be found.
         PartsError: the slice is too small for all who want a part of it.
+        fannet.UnderlayError: this machine's address is not to be found, perhaps not yet.
         fannet.FannetError: the options make no fan with that address.
     """
-    host = find_host(config.underlay)
-    fan = fannet.Fan(
-        mapping=fannet.Mapping(config.overlay, host.underlay),
-        host=host.address,
-        bridge=config.lxd_network if config.lxd else "",
-        own_bridge=not config.lxd,
-        encapsulation=config.encapsulation,
-        vni=config.vni,
-        port=config.port,
-        mtu=config.mtu,
-        masquerade=config.masquerade,
-        shortcuts=config.shortcuts,
-    )
-    return Plan(
-        config,
-        fan,
-        divide(fan, config),
-        config.mtu or host.mtu - OVERHEAD[config.encapsulation],
-    )
+    try:
+        underlay = _find_underlay(system, config.underlay)
+        fan = fannet.Fan(
+            mapping=fannet.Mapping(config.overlay, underlay.network),
+            host=underlay.host,
+            bridge=config.lxd_network if config.lxd else "",
+            own_bridge=not config.lxd,
+            encapsulation=config.encapsulation,
+            vni=config.vni,
+            port=config.port,
+            mtu=config.mtu,
+            masquerade=config.masquerade,
+            shortcuts=config.shortcuts,
+        )
+        mtu = system.find_mtu(fan)
+    except (fannet.KernelError, OSError) as error:  # OSError: netlink broke off, without memory
+        # A boot waits for this to pass, as for an address.
+        raise fannet.UnderlayError(f"this machine's addresses can't be read: {error}") from error
+    return Plan(config, fan, divide(fan, config), mtu)
+
+
+def _find_underlay(system: System, network: IPv4Network | None) -> fannet.Underlay:
+    try:
+        return system.find_underlay(network)
+    except fannet.UnderlayError as error:
+        raise fannet.UnderlayError(f"option underlay: {error}") from error

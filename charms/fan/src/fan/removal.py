@@ -7,17 +7,22 @@ from ipaddress import IPv4Network
 
 from cosagent import service
 from fan import machine
+from fan.system import System
 
 
-def release(unit: str, overlay: IPv4Network | None = None) -> int:
+def release(unit: str, overlay: IPv4Network | None = None, system: System | None = None) -> int:
     """Take a unit's fan down, and say on standard error what failed; return the exit status.
 
     Args:
         unit: its name, such as fan/0.
         overlay: its fan's, where the unit's own folder is gone, which would tell.
+        system: the machine; None: the one that this runs on.
     """
     status = 0
-    for step in (lambda: service.remove(unit), lambda: machine.release(unit, overlay)):
+    for step in (
+        lambda: service.remove(unit),
+        lambda: machine.release(system or System(), unit, overlay),
+    ):
         try:
             step()
         except machine.TROUBLE as error:

@@ -9,7 +9,6 @@ from typing import Any
 import fannet
 from fan.peers import Peer, Verification
 from fan.throughput import Throughput
-from fannet import DROPS
 from fannet.check import Finding, PeerReport
 
 _TOLD = 3  # names in a status; what is longer helps nobody
@@ -129,7 +128,7 @@ def list_drops(state: fannet.FanState) -> dict[str, Any]:
     return {
         "total": sum(counted.values()),
         **{
-            reason.replace("_", "-"): f"{count}: the packet {DROPS[reason]}"
+            reason.replace("_", "-"): f"{count}: the packet {fannet.DROPS[reason]}"
             for reason, count in counted.items()
         },
     }

@@ -4,6 +4,7 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import ops
 import pytest
@@ -20,15 +21,22 @@ Peers = dict[int, dict[str, str]]
 
 
 @pytest.fixture(scope="session")
-def charm_type() -> type[ops.CharmBase]:
-    """The charm's class, from a module whose name no other charm's has."""
+def charm_module() -> ModuleType:
+    """The charm's module, under a name that no other charm's has."""
     spec = importlib.util.spec_from_file_location("fan_charm", SOURCE / "charm.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    return module.FanCharm
+    return module
+
+
+@pytest.fixture
+def charm_type(charm_module: ModuleType, host: Host) -> type[ops.CharmBase]:
+    """The charm's class, on a machine in memory."""
+    members = {"__module__": charm_module.__name__, "system": host.system}
+    return type("FanCharm", (charm_module.FanCharm,), members)
 
 
 @pytest.fixture
@@ -56,35 +64,15 @@ def run(context: testing.Context[ops.CharmBase]) -> Callable[..., testing.State]
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """A machine in memory, which is passed to what works on it."""
     host = Host(agents=tmp_path / "agents", units=tmp_path / "units")
     host.add_unit("fan/0")
     (host.units / "multi-user.target.wants").mkdir(parents=True)
-
-    for name, stand_in in {
-        "dockerhost.install": host.install,
-        "dockerhost.install_packages": host.install_packages,
-        "dockerhost.restore_daemon": host.restore_daemon,
-        "dockerhost.settle_daemon": host.settle_daemon,
-        "fan.users.docker.Networks": host.connect,
-        "fan.machine._PROGRAMS": {},
-        "fan.plan.find_host": host.find_host,
-        "fan.users.lxd.Lxd": host.open_lxd,
-        "fan.users.lxd.is_here": lambda: host.lxd_networks is not None,
-        "fannet.check.check_host": lambda _: (),
-        "fannet.check.check_peer": host.check_peer,
-        "fannet.dhcp.DNSMASQ": tmp_path,
-        "fannet.dhcp.start_dhcp": host.start_dhcp,
-        "fannet.dhcp.stop_dhcp": host.stop_dhcp,
-        "fannet.down": host.down,
-        "fannet.probes.ping": host.ping,
-        "fannet.read": host.read,
-        "fannet.up": host.up,
-        "hostkit.agents.AGENTS": host.agents,
-        "hostkit.orphans.COPIES": tmp_path / "copies",
-        "hostkit.systemd.UNITS": host.units,
-        "hostkit.systemd.call": host.call_systemd,
-    }.items():
-        monkeypatch.setattr(name, stand_in)
+    # Where Juju's agents and systemd have their files; hostkit works on real ones there.
+    monkeypatch.setattr("hostkit.agents.AGENTS", host.agents)
+    monkeypatch.setattr("hostkit.orphans.COPIES", tmp_path / "copies")
+    monkeypatch.setattr("hostkit.systemd.UNITS", host.units)
+    monkeypatch.setattr("hostkit.systemd.call", host.call_systemd)
     return host
 
 

@@ -6,15 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dockerhost
 import fannet
 from dockerhost import Change, Network, NetworkError, NetworkSpec
 from dockerhost.containers import SPEC_LABEL
-from fan.underlay import Host as Address
-from fan.underlay import UnderlayError
-from fan.users import lxd
+from fan import lxd
+from fan.system import System
 from fannet import check, probes
 
 
@@ -24,6 +23,9 @@ class Host:
 
     Attributes:
         address: this machine's, on the underlay; None if it has none.
+        mtu: of the device that has the address; 0 if it has just gone.
+        fault: what netlink raises.
+        missing: the packages that are not installed.
         refusal: why the kernel refuses a fan.
         silent: the gateways of the machines that do not answer.
         attached: the containers on Docker's networks, by the network's name.
@@ -38,6 +40,8 @@ class Host:
     units: Path
     address: str | None = "172.30.0.28"
     mtu: int = 1500
+    fault: Exception | None = None
+    missing: list[str] = field(default_factory=list)
     refusal: str = ""
     silent: set[str] = field(default_factory=set)
     fans: dict[IPv4Network, fannet.Fan] = field(default_factory=dict)
@@ -56,6 +60,11 @@ class Host:
     active: set[str] = field(default_factory=set)
     did: list[str] = field(default_factory=list)
 
+    @property
+    def system(self) -> System:
+        """This machine as what works on it takes it."""
+        return cast(System, self)
+
     def add_unit(self, unit: str) -> None:
         """Let a unit live on this machine."""
         (self.agents / f"unit-{unit.replace('/', '-')}").mkdir(parents=True, exist_ok=True)
@@ -68,13 +77,20 @@ class Host:
 
     # The kernel.
 
-    def find_host(self, underlay: IPv4Network | None) -> Address:
+    def find_underlay(self, asked: IPv4Network | None) -> fannet.Underlay:
+        if self.fault:
+            raise self.fault
         if self.address is None:
-            raise UnderlayError("this machine has no default route that would tell its address")
+            raise fannet.UnderlayError("this host has no default route that would tell it")
         address = IPv4Address(self.address)
-        if underlay and address not in underlay:
-            raise UnderlayError(f"option underlay: this machine has no address in {underlay}")
-        return Address(address, underlay or IPv4Network(f"{address}/16", strict=False), self.mtu)
+        if asked and address not in asked:
+            raise fannet.UnderlayError(f"this host has no address in {asked}")
+        return fannet.Underlay(address, asked or IPv4Network(f"{address}/16", strict=False))
+
+    def find_mtu(self, fan: fannet.Fan) -> int:
+        if str(fan.host) != self.address or not self.mtu:
+            raise fannet.UnderlayError(f"no device of this host has the address {fan.host}")
+        return fan.mtu or self.mtu - 50
 
     def up(self, fan: fannet.Fan, *, force: bool = False) -> fannet.Change:
         if self.refusal:
@@ -112,15 +128,20 @@ class Host:
         assert source in {fan.gateway.ip for fan in self.fans.values()}
         return probes.Ping(0, None) if str(target) in self.silent else probes.Ping(1, 0.2)
 
+    def check_host(self, _: fannet.FanState) -> tuple[check.Finding, ...]:
+        return ()
+
     def check_peer(self, state: fannet.FanState, way: check.Way) -> check.PeerReport:
         if str(way.target) in self.silent:
             fault = check.Finding("problem", f"{way.host} refuses UDP port 8472", "allow it")
             return check.PeerReport(*way, False, None, None, (fault,))
         return check.PeerReport(*way, True, 0.21, state.mtu, ())
 
-    def start_dhcp(self, fan: fannet.Fan, mtu: int, reserve: int, *, again: bool) -> list[str]:
+    def start_dhcp(
+        self, fan: fannet.Fan, mtu: int, host_reserve: int, *, again: bool
+    ) -> list[str]:
         assert mtu == (fan.mtu or self.mtu - 50)
-        self.dhcp[fan.bridge] = reserve
+        self.dhcp[fan.bridge] = host_reserve
         return []
 
     def stop_dhcp(self, bridge: str) -> list[str]:
@@ -151,7 +172,7 @@ class Host:
 
     # Docker.
 
-    def install(self, report: Callable[[str], None]) -> bool:
+    def install_engine(self, report: Callable[[str], None]) -> bool:
         if self.installed:
             return False
         report("installing docker.io")
@@ -159,10 +180,13 @@ class Host:
         self.installed = True
         return True
 
+    def list_missing(self, _: Mapping[str, str]) -> list[str]:
+        return self.missing
+
     def install_packages(self, *packages: str) -> None:
         self.did.append(f"install {' '.join(packages)}")
 
-    def connect(self) -> Host:
+    def open_docker(self) -> Host:
         if not self.installed:
             raise dockerhost.EngineUnavailableError("the Docker Engine does not answer")
         return self
@@ -225,6 +249,9 @@ class Host:
 
     # LXD, on its socket.
 
+    def has_lxd(self) -> bool:
+        return self.lxd_networks is not None
+
     def open_lxd(self) -> FakeLxd:
         if self.lxd_networks is None:
             raise lxd.LxdError("LXD is not on this machine")
@@ -233,7 +260,7 @@ class Host:
 
 @dataclass
 class FakeLxd:
-    """Stands in for fan.users.lxd.Lxd."""
+    """Stands in for fan.lxd.Lxd."""
 
     host: Host
     there: dict[str, dict[str, str]]

@@ -3,14 +3,18 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import MISSING, fields
 from ipaddress import IPv4Address
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import ops
 import pytest
+import yaml
 from ops import testing
 
+from charms.fan.tests.unit.conftest import SOURCE
 from charms.fan.tests.unit.fake_host import Host
 from charms.fan.tests.unit.test_fan_charm import PEERS, tell
 from fan.throughput import Throughput
@@ -57,6 +61,27 @@ def flood(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     monkeypatch.setattr("subprocess.run", run)
     monkeypatch.setattr("fan.throughput.send", refuse)
     return called
+
+
+@pytest.mark.parametrize(
+    ("action", "name"), [("measure", "MeasureParams"), ("listen", "ListenParams")]
+)
+def test_an_actions_parameters_are_those_that_the_charm_reads(
+    charm_module: ModuleType, action: str, name: str
+) -> None:
+    metadata = yaml.safe_load((SOURCE.parent / "charmcraft.yaml").read_text())
+    told = metadata["actions"][action]
+    read = {field.name: field.default for field in fields(getattr(charm_module, name))}
+    assert set(told["params"]) == set(read)
+    for parameter, default in read.items():
+        assert told["params"][parameter].get("default", MISSING) == default
+        assert (parameter in told.get("required", ())) == (default is MISSING)
+
+
+def test_every_action_that_is_declared_is_handled(charm_module: ModuleType) -> None:
+    metadata = yaml.safe_load((SOURCE.parent / "charmcraft.yaml").read_text())
+    for action in metadata["actions"]:
+        assert hasattr(charm_module.FanCharm, f"_on_{action}")
 
 
 @pytest.mark.parametrize("action", ["show", "verify", "listen", "drops"])

@@ -53,9 +53,9 @@ def test_an_event_with_nothing_to_change_changes_nothing(host: Host, run: Run, e
 
 
 def test_what_is_missing_on_the_machine_is_installed(
-    host: Host, run: Run, context: Context, monkeypatch: pytest.MonkeyPatch
+    host: Host, run: Run, context: Context
 ) -> None:
-    monkeypatch.setattr("fan.machine._PROGRAMS", {"/nonexistent/nft": "nftables"})
+    host.missing = ["nftables"]
     host.installed = False
     run("install")
     assert host.did[:3] == [
@@ -130,11 +130,13 @@ def test_in_time_every_one_of_many_peers_is_asked(
     many = {number: tell(f"172.30.2.{number}") for number in range(1, 41)}
     asked: set[str] = set()
 
-    def ping(target: object, *arguments: Any, **options: Any) -> Any:
-        asked.add(str(target))
-        return host.ping(target, *arguments, **options)  # type: ignore[arg-type]
+    answer = host.ping
 
-    monkeypatch.setattr("fannet.probes.ping", ping)
+    def ping(target: Any, *arguments: Any, **options: Any) -> Any:
+        asked.add(str(target))
+        return answer(target, *arguments, **options)
+
+    monkeypatch.setattr(host, "ping", ping)
     for turn in range(5):
         monkeypatch.setattr("time.time", lambda turn=turn: turn * 300.0)
         run("update_status", many)
@@ -230,7 +232,7 @@ def test_what_the_kernel_refuses_blocks_with_its_reason(host: Host, run: Run) ->
 def test_a_fan_that_goes_right_after_is_waited_for(
     host: Host, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fannet.read", list)
+    monkeypatch.setattr(host, "read", list)
     assert isinstance(run().unit_status, testing.WaitingStatus)
 
 
@@ -314,7 +316,7 @@ def test_one_thing_that_can_not_be_given_back_does_not_keep_the_rest(
     def fail(**_: Any) -> None:
         raise OSError(5, "Input/output error", "/etc/docker/daemon.json")
 
-    monkeypatch.setattr("dockerhost.restore_daemon", fail)
+    monkeypatch.setattr(host, "restore_daemon", fail)
     run("stop")
     assert host.fans == {}
     assert any("daemon.json: Input/output error" in log.message for log in context.juju_log)

@@ -12,9 +12,11 @@ import pytest
 import requests
 
 import fannet
+from fan import lxd
 from fan.config import Config, Docker
 from fan.plan import Plan, divide
-from fan.users import lxd
+from fan.system import System
+from fan.users import lxd as user
 
 WANTED = {"ipv4.address": "250.0.28.1/8", "bridge.mtu": "1450"}
 
@@ -161,8 +163,8 @@ def test_the_keys_make_lxds_bridge_a_fans(api: Api) -> None:
     fan = fannet.Fan(mapping, IPv4Address("172.30.0.28"), bridge="lxdbr0", own_bridge=False)
     config = Config(lxd=True, docker=Docker.NONE)
     wanted = Plan(config, fan, divide(fan, config), 1450)
-    lxd.check(wanted)
-    lxd.ensure(wanted, False, print)
+    user.check(System(), wanted)
+    user.ensure(System(), wanted, False, print)
     keys = api.networks["lxdbr0"]["config"]
     assert keys.pop("user.fan.before")
     assert keys == {
@@ -173,4 +175,4 @@ def test_the_keys_make_lxds_bridge_a_fans(api: Api) -> None:
         "ipv4.nat": "false",
         "user.fan.overlay": "250.0.0.0/8",
     }
-    assert lxd.list_users(wanted) == ("c1", "c2")
+    assert user.list_users(System(), wanted) == ("c1", "c2")

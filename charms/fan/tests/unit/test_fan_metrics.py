@@ -64,10 +64,10 @@ def traffic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fan.metrics._DEVICES", tmp_path / "net")
 
 
-def read_metrics() -> dict[str, dict[tuple[str, ...], float]]:
+def read_metrics(host: Host) -> dict[str, dict[tuple[str, ...], float]]:
     """Return the samples that a scrape gets: by name, then by the values of their labels."""
     registry = CollectorRegistry()
-    registry.register(FanCollector("fan/0"))
+    registry.register(FanCollector(host.system, "fan/0"))
     found: dict[str, dict[tuple[str, ...], float]] = {}
     metric: Metric
     for metric in registry.collect():
@@ -145,7 +145,7 @@ def test_a_scrape_tells_of_the_fan_and_of_its_peers(
 ) -> None:
     host.silent, host.drops = {"250.0.29.1"}, {"rx_source": 3}
     change(peers={**PEERS, 9: tell("172.30.0.28")})
-    found = read_metrics()
+    found = read_metrics(host)
     assert found["fan_up"] == {(): 1}
     assert found["fan_mtu_bytes"] == {(): 1450}
     assert list(found["fan_info"]) == [
@@ -161,7 +161,7 @@ def test_a_scrape_tells_of_the_fan_and_of_its_peers(
 
 
 def test_a_scrape_without_a_fan_says_so(host: Host) -> None:
-    assert read_metrics() == {"fan_up": {(): 0}}
+    assert read_metrics(host) == {"fan_up": {(): 0}}
 
 
 def test_a_scrape_while_the_kernel_can_not_be_read_says_so(
@@ -172,23 +172,26 @@ def test_a_scrape_while_the_kernel_can_not_be_read_says_so(
     def fail() -> None:
         raise fannet.KernelError("netlink: Operation not permitted")
 
-    monkeypatch.setattr("fannet.read", fail)
-    assert read_metrics() == {"fan_up": {(): 0}}
+    monkeypatch.setattr(host, "read", fail)
+    assert read_metrics(host) == {"fan_up": {(): 0}}
 
 
 def test_a_scrape_while_the_tunnel_is_gone_leaves_its_traffic_out(
-    change: Callable[..., testing.State], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    change: Callable[..., testing.State],
+    host: Host,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("fan.metrics._DEVICES", tmp_path)
     change()
-    assert "fan_sent_bytes_total" not in read_metrics()
+    assert "fan_sent_bytes_total" not in read_metrics(host)
 
 
 def test_every_rule_and_every_panel_asks_for_metrics_that_there_are(
-    change: Callable[..., testing.State], traffic: None
+    change: Callable[..., testing.State], host: Host, traffic: None
 ) -> None:
     state = change()
-    known = {*read_metrics(), "up"}
+    known = {*read_metrics(host), "up"}
     (group,) = read_config(state)["metrics_alert_rules"]["groups"]
     rules = yaml.safe_load((SOURCE / "prometheus_alert_rules" / "fan.rules").read_text())
     assert len(group["rules"]) == len(rules["groups"][0]["rules"])

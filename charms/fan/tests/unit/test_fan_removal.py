@@ -58,7 +58,7 @@ def test_what_notices_that_the_units_folder_is_gone_takes_the_fan_down(
     assert "src/orphan.py fan/0 250.0.0.0/8\n" in service
     assert "ConditionPathExists=!" in service
     host.remove_unit("fan/0")
-    assert removal.release("fan/0", OVERLAY) == 0
+    assert removal.release("fan/0", OVERLAY, host.system) == 0
     assert not host.fans
     assert not list(host.units.glob("fan-0*"))
 
@@ -69,7 +69,7 @@ def test_what_notices_leaves_the_fan_to_another_unit(
     run()
     run(context=second)
     host.remove_unit("fan/0")
-    assert removal.release("fan/0", OVERLAY) == 0
+    assert removal.release("fan/0", OVERLAY, host.system) == 0
     assert OVERLAY in host.fans
 
 
@@ -82,6 +82,7 @@ def test_a_stop_in_which_no_hook_tool_works_takes_the_fan_down_all_the_same(
     run()
     source = Path(removal.__file__).parents[1] / "charm.py"
     monkeypatch.setattr("ops.main", fail)
+    monkeypatch.setattr(removal, "System", lambda: host)
     monkeypatch.setenv("JUJU_UNIT_NAME", "fan/0")
     monkeypatch.setenv("JUJU_HOOK_NAME", "stop")
     with pytest.raises(SystemExit) as left:

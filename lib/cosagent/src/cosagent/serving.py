@@ -6,9 +6,10 @@ import os
 import signal
 import socket
 import sys
+from typing import Any, cast
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client import CollectorRegistry, exposition
 from prometheus_client.registry import Collector
 
 ADDRESS = "127.0.0.1"
@@ -32,16 +33,21 @@ def serve(collector: Collector, port: int) -> int:
     """
     registry = CollectorRegistry()
     registry.register(collector)
+    application = cast(Any, exposition).make_wsgi_app(registry)  # whose type is not told
     try:
-        server = make_server(ADDRESS, port, make_wsgi_app(registry), handler_class=Handler)
+        server = make_server(ADDRESS, port, application, handler_class=Handler)
     except OSError as error:
         print(f"can't listen on {ADDRESS}:{port}: {error.strerror}", file=sys.stderr)
         return 1
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, _leave)
     tell_ready()
     with server:
         server.serve_forever()
     return 0
+
+
+def _leave(*_: object) -> None:
+    sys.exit(0)
 
 
 def tell_ready() -> None:

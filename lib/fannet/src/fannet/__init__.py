@@ -1,8 +1,13 @@
-"""The fan: every container of every host has an address that all others reach, by arithmetic."""
+"""The fan: every container of every host has an address that all others reach, by arithmetic.
+
+What this package exports is for its users, and so are the modules `check` (what is wrong with a
+fan), `dhcp` (addresses for what is plugged into it) and `probes` (questions to other hosts). All
+other modules are its own.
+"""
 
 from __future__ import annotations
 
-from fannet.datapath import down, read, up
+from fannet.datapath import down, find_mtu, read, up
 from fannet.drops import DROPS
 from fannet.errors import (
     AddressError,
@@ -13,8 +18,9 @@ from fannet.errors import (
     MappingError,
     UnderlayError,
 )
-from fannet.fan import Change, Encapsulation, Fan, FanState, name_bridge
+from fannet.fan import Change, Encapsulation, Fan, FanState, name_bridge, name_tunnel
 from fannet.mapping import Constants, Mapping, parse_mapping
+from fannet.underlay import Underlay, find_underlay
 
 __version__ = "0.1.0"  # also where the package itself has it from
 
@@ -32,9 +38,13 @@ __all__ = [
     "KernelError",
     "Mapping",
     "MappingError",
+    "Underlay",
     "UnderlayError",
     "down",
+    "find_mtu",
+    "find_underlay",
     "name_bridge",
+    "name_tunnel",
     "parse_mapping",
     "read",
     "up",

@@ -40,7 +40,7 @@ def enable_boot() -> list[str]:
             "systemd does not run here, so no unit of its can start the fans; "
             "call fanctl up -a from what starts this system"
         )
-    steps = []
+    steps: list[str] = []
     text = render_unit()
     if not UNIT.exists() or UNIT.read_text() != text:
         new = UNIT.with_suffix(".new")

@@ -6,10 +6,11 @@ import errno
 import socket
 from collections.abc import Sequence
 
-from fannet.devices import choose_mtu, name_tunnel
+from fannet.devices import choose_mtu
 from fannet.errors import ConflictError, KernelError
-from fannet.fan import Fan
-from fannet.links import Host, Link
+from fannet.fan import Fan, name_tunnel
+from fannet.host import Host
+from fannet.links import Link
 from fannet.marks import TUNNEL_MARK, read_mark
 from fannet.programs import SLOTS
 from fannet.refusals import refuse_port

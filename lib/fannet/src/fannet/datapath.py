@@ -10,22 +10,16 @@ from pathlib import Path
 
 from fannet import programs, rules
 from fannet.conflicts import check_devices, check_fans, check_plugged, moves, needs_other_devices
-from fannet.devices import (
-    Devices,
-    Loaded,
-    close_tunnels,
-    name_port,
-    name_tunnel,
-    remove_leftovers,
-)
+from fannet.devices import Devices, Loaded, choose_mtu, close_tunnels, remove_leftovers
 from fannet.drops import DROPS
 from fannet.errors import FannetError, UnderlayError
-from fannet.fan import Change, Fan, FanState
-from fannet.links import FORWARDING, Host, Link, open_host
+from fannet.fan import Change, Fan, FanState, name_port, name_tunnel
+from fannet.host import FORWARDING, Host, open_host
+from fannet.links import Link
 from fannet.lock import hold_lock
 from fannet.marks import Mark, find_marks, read_mark
+from fannet.steps import Work
 from fannet.tunnels import tell_ports
-from fannet.work import Work
 
 
 def up(fan: Fan, *, force: bool = False) -> Change:
@@ -53,7 +47,7 @@ def up(fan: Fan, *, force: bool = False) -> Change:
         previous = marks.get(fan.overlay)
         others = [each for each in fans if each.overlay != fan.overlay]
         check_fans(fan, others)
-        device = host.find_underlay(fan.mapping, fan.host)
+        device = host.find_device(fan.mapping.underlay, fan.host)
         check_devices(host, fan, device)
         if previous and not force and moves(previous.fan, fan):
             check_plugged(previous.fan, fan, _list_plugged(host, previous.fan))
@@ -90,7 +84,7 @@ def down(overlay: IPv4Network) -> Change:
         others = [mark.fan for mark in marks.values()]
         if not mark:
             if Path(rules.NFT).exists():  # without it there can be no rules
-                _make_rules(host, work, others)
+                _ensure_rules(host, work, others)
             return Change(tuple(work.steps))
         plugged = _list_plugged(host, mark.fan)
         devices = Devices(host, work, mark.fan)
@@ -106,7 +100,7 @@ def down(overlay: IPv4Network) -> Change:
             and FORWARDING.read_text() != "0\n"
         ):
             work.do("turn ip_forward off", lambda: FORWARDING.write_text("0"))
-        _make_rules(host, work, others)
+        _ensure_rules(host, work, others)
         devices.remove_links()
         tell_ports(host, work)
         return Change(tuple(work.steps), None, plugged)
@@ -121,6 +115,18 @@ def read() -> list[FanState]:
     with open_host() as host:
         marks = find_marks(host.links().values())
         return [_read(host, marks[overlay].fan, marks.values()) for overlay in sorted(marks)]
+
+
+def find_mtu(fan: Fan) -> int:
+    """Return the largest packet inside a fan on this host, in bytes, whether it is up or not.
+
+    Raises:
+        UnderlayError: no device of this host holds the fan's underlay address.
+        FanError: the fan's MTU does not fit the underlay device's.
+        KernelError: the kernel could not be read.
+    """
+    with open_host() as host:
+        return choose_mtu(fan, host.find_device(fan.mapping.underlay, fan.host))
 
 
 @dataclass(frozen=True)
@@ -145,10 +151,10 @@ class _Site:
         if old and old.own_bridge and new.own_bridge and old.bridge != new.bridge:
             devices.rename_bridge(old.bridge, mark)
         if old and needs_other_devices(old, new):
-            devices.make_tunnel(device)  # if that is refused, the old one is still there
+            devices.ensure_tunnel(device)  # if that is refused, the old one is still there
             self._remove(old, keep_bridge=old.own_bridge and new.own_bridge)
-        _make_rules(self.host, self.work, [*self.others, new])
-        devices.make(device, mark, self.loaded)
+        _ensure_rules(self.host, self.work, [*self.others, new])
+        devices.ensure(device, mark, self.loaded)
         tell_ports(self.host, self.work)
         devices.open()
         if is_off:
@@ -159,12 +165,12 @@ class _Site:
         site = replace(self, work=Work())
         if old:
             with suppress(FannetError, OSError):
-                site.change(new, old, self.host.find_underlay(old.mapping, old.host))
+                site.change(new, old, self.host.find_device(old.mapping.underlay, old.host))
             return
         devices = Devices(self.host, site.work, new)
         for step in (
             devices.leave_tunnel,
-            lambda: _make_rules(self.host, site.work, self.others),
+            lambda: _ensure_rules(self.host, site.work, self.others),
             devices.remove_links,
             lambda: tell_ports(self.host, site.work),
             lambda: remove_leftovers(self.host, site.work, self.others),
@@ -178,11 +184,11 @@ class _Site:
         devices.remove_links(keep_bridge=keep_bridge)
 
 
-def _make_rules(host: Host, work: Work, fans: list[Fan]) -> None:
-    devices = {}
+def _ensure_rules(host: Host, work: Work, fans: list[Fan]) -> None:
+    devices: dict[Fan, str] = {}
     for fan in fans:
         with suppress(UnderlayError):  # what is wrong with another fan is told for that one
-            devices[fan] = host.find_underlay(fan.mapping, fan.host).name
+            devices[fan] = host.find_device(fan.mapping.underlay, fan.host).name
     if not rules.is_in_force(fans, devices):
         step = (
             "put the packet filter's rules in force"
@@ -199,7 +205,7 @@ def _read(host: Host, fan: Fan, marks: Iterable[Mark]) -> FanState:
     others = [mark.fan for mark in marks if mark.fan.overlay != fan.overlay]
     try:
         close_tunnels(host, work, [name_tunnel(fan)])
-        device = host.find_underlay(fan.mapping, fan.host)
+        device = host.find_device(fan.mapping.underlay, fan.host)
         check_devices(host, fan, device)
         with programs.load() as loaded:
             _Site(host, work, others, list(marks), loaded).change(fan, fan, device)

@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from fannet import direct, processors, programs
+from fannet import processors, programs, shortcuts
 from fannet.errors import ConflictError, FanError, KernelError
-from fannet.fan import OVERHEAD, Fan
-from fannet.links import Host, Link, pack_mac, silence_ipv6
+from fannet.fan import OVERHEAD, Fan, name_end, name_port, name_tunnel
+from fannet.host import Host
+from fannet.links import Link, pack_mac, silence_ipv6
 from fannet.marks import TUNNEL_MARK, Mark, find_marks, read_mark
 from fannet.netlink import NetlinkError
 from fannet.programs import Maps, Numbers, Program
 from fannet.refusals import explain
+from fannet.steps import Work
 from fannet.tunnels import list_ports
-from fannet.work import Work
 
 # The tunnel's MTU limits nothing: that of the bridge and its port does. So several fans, whose
 # underlay devices may differ, share one.
@@ -27,19 +28,6 @@ _NEW = "fannet-new"
 _MAC_PREFIX = b"\x02\xfa"  # locally administered (IEEE 802); the bridge's address follows
 
 Loaded = tuple[Mapping[str, Program], Maps]  # what programs.load gives
-
-
-def name_tunnel(fan: Fan) -> str:
-    return f"fan-vx{fan.port}" if fan.encapsulation == "vxlan" else "fan-ipip"
-
-
-def name_port(fan: Fan) -> str:
-    """Return the name of the fan's port in its bridge; an ipip fan has none."""
-    return f"fan-{int(fan.overlay.network_address):08x}-p"
-
-
-def _name_end(fan: Fan) -> str:
-    return f"fan-{int(fan.overlay.network_address):08x}-e"
 
 
 def choose_mtu(fan: Fan, device: Link) -> int:
@@ -88,29 +76,29 @@ class Devices:
         self._work = work
         self._fan = fan
 
-    def make(self, device: Link, mark: Mark, loaded: Loaded) -> None:
+    def ensure(self, device: Link, mark: Mark, loaded: Loaded) -> None:
         """Make what is missing, and repair what differs; a new tunnel stays down."""
         mtu = choose_mtu(self._fan, device)
-        bridge = self._make_bridge(mtu, str(mark))
+        bridge = self._ensure_bridge(mtu, str(mark))
         port = None
         if bridge and self._fan.encapsulation == "vxlan":
-            port = self._make_port(bridge, mtu, str(mark))
-        tunnel = self.make_tunnel(device)
+            port = self._ensure_port(bridge, mtu, str(mark))
+        tunnel = self.ensure_tunnel(device)
         if self._fan.encapsulation == "ipip":
             port = tunnel
         if not bridge or not port or not tunnel:
             return  # only pretended
-        self._make_programs(bridge, tunnel, port, loaded)
+        self._ensure_programs(bridge, tunnel, port, loaded)
         if self._fan.own_bridge:
-            self._make_address(bridge)
+            self._ensure_address(bridge)
 
     def open(self) -> None:
         """Let the tunnel receive, which is the last step: programs and rules are in place."""
         tunnel = self._host.find(name_tunnel(self._fan))
         if tunnel:
-            self._mend(tunnel)
+            self._repair(tunnel)
             if self._fan.encapsulation == "ipip":
-                self._make_route(tunnel)
+                self._ensure_route(tunnel)
 
     def rename_bridge(self, bridge: str, mark: Mark) -> None:
         """Give the fan's own bridge the name that a new mark has; what is plugged in stays."""
@@ -134,7 +122,9 @@ class Devices:
     def leave_tunnel(self) -> None:
         """Take the fan from its tunnel, which goes unless other fans use it."""
         fan = self._fan
-        direct.prune(self._host, self._host.links().values(), {int(fan.overlay.network_address)})
+        shortcuts.prune(
+            self._host, self._host.links().values(), {int(fan.overlay.network_address)}
+        )
         tunnel = self._host.find(name_tunnel(fan))
         if not tunnel or tunnel.alias != TUNNEL_MARK:
             return
@@ -166,7 +156,7 @@ class Devices:
             if maps and slot:
                 self._work.do("tell the programs to forget it", lambda: maps.write(slot, None))
 
-    def _make_bridge(self, mtu: int, alias: str) -> Link | None:
+    def _ensure_bridge(self, mtu: int, alias: str) -> Link | None:
         name = self._fan.bridge
         link = self._host.find(name)
         if not self._fan.own_bridge:
@@ -177,9 +167,9 @@ class Devices:
             # the fan, as it does with IPv6; the fan carries neither, and would count drops.
             self._add(f"make bridge {name}", lambda: self._host.add_bridge(_NEW, mac))
             link = self._find_new()
-        return self._mend(link, name=name, mtu=mtu, mac=mac, alias=alias)
+        return self._repair(link, name=name, mtu=mtu, mac=mac, alias=alias)
 
-    def make_tunnel(self, device: Link) -> Link | None:
+    def ensure_tunnel(self, device: Link) -> Link | None:
         """Make the tunnel, which others may share, and leave it down if it is new."""
         fan = self._fan
         name = name_tunnel(fan)
@@ -201,19 +191,19 @@ class Devices:
             )
             link = self._find_new()
         mtu = _TUNNEL_MTU if vxlan else choose_mtu(self._fan, device)
-        return self._mend(link, up=False, name=name, mtu=mtu, alias=TUNNEL_MARK)
+        return self._repair(link, up=False, name=name, mtu=mtu, alias=TUNNEL_MARK)
 
-    def _make_port(self, bridge: Link, mtu: int, alias: str) -> Link | None:
+    def _ensure_port(self, bridge: Link, mtu: int, alias: str) -> Link | None:
         """Make the veth whose one end is in the bridge; the other is there for it to be up."""
-        name, end = name_port(self._fan), _name_end(self._fan)
+        name, end = name_port(self._fan), name_end(self._fan)
         link = self._host.find(name)
         if not link:
             self._add(f"make port {name}", lambda: self._host.add_veth(_NEW, end))
             link = self._find_new()
-        self._mend(self._find_new(end))
-        return self._mend(link, name=name, mtu=mtu, alias=alias, master=bridge.index)
+        self._repair(self._find_new(end))
+        return self._repair(link, name=name, mtu=mtu, alias=alias, master=bridge.index)
 
-    def _make_programs(self, bridge: Link, tunnel: Link, port: Link, loaded: Loaded) -> None:
+    def _ensure_programs(self, bridge: Link, tunnel: Link, port: Link, loaded: Loaded) -> None:
         """Attach the programs, and tell them the fan's numbers.
 
         The fans on one tunnel share programs. Where one is missing or of another version, all are
@@ -247,7 +237,7 @@ class Devices:
                 links = self._read_links()
                 for place, its in known.items():
                     fresh_maps.write(place, its)
-                veths = direct.list_veths(links, known)
+                veths = shortcuts.list_veths(links, known)
                 fresh_maps.set_veths(veths)
                 fresh_maps.set_ports(list_ports(links.values()))
                 programs.attach(rx, tunnel.index, "ingress")
@@ -255,25 +245,25 @@ class Devices:
                     if its.port in links:
                         programs.attach(tx, its.port, "egress")
                         programs.attach(take, its.port, "ingress")
-                direct.attach(fresh["fan_direct"], [x for x, slot in veths.items() if slot])
+                shortcuts.attach(fresh["fan_direct"], [x for x, slot in veths.items() if slot])
 
             self._work.do(f"attach the programs to {tunnel.name} and {port.name}", replace)
 
     def _shorten(self, program: Program, sender: Program, fans: dict[int, Numbers]) -> None:
         """Let containers that came since the last `up` have the short ways in and out."""
         links = self._read_links()
-        veths = direct.list_veths(links, fans)
+        veths = shortcuts.list_veths(links, fans)
         keep = {device for device, slot in veths.items() if slot}
         overlays = {its.overlay for its in fans.values()}
-        direct.prune(self._host, links.values(), overlays, keep=keep)
+        shortcuts.prune(self._host, links.values(), overlays, keep=keep)
         with programs.open_maps(sender) as maps:
             if not maps:
                 return
             maps.set_veths(veths)
-            missing = direct.find_missing(program, maps, veths)
+            missing = shortcuts.find_missing(program, maps, veths)
             if missing:
                 with programs.load(maps) as (loaded, _):
-                    direct.attach(loaded["fan_direct"], missing)
+                    shortcuts.attach(loaded["fan_direct"], missing)
 
     def _choose_numbers(
         self, known: dict[int, Numbers], bridge: Link, tunnel: Link, port: Link
@@ -307,7 +297,7 @@ class Devices:
             return known.cpus if known else 0
         return found
 
-    def _make_address(self, bridge: Link) -> None:
+    def _ensure_address(self, bridge: Link) -> None:
         """Give the bridge the slice's .1; addresses outside of the overlay are not our matter."""
         gateway = self._fan.gateway
         present = self._host.addresses(bridge)
@@ -323,7 +313,7 @@ class Devices:
                 lambda: self._host.add_address(bridge, gateway),
             )
 
-    def _make_route(self, tunnel: Link) -> None:
+    def _ensure_route(self, tunnel: Link) -> None:
         overlay, source = self._fan.overlay, self._fan.gateway.ip
         if not self._host.has_route(tunnel, overlay, source):
             self._work.do(
@@ -351,7 +341,7 @@ class Devices:
     def _delete(self, link: Link) -> None:
         self._work.do(f"remove {link.kind} {link.name}", lambda: self._host.delete_link(link))
 
-    def _mend(self, link: Link | None, *, up: bool = True, **wanted: Any) -> Link | None:
+    def _repair(self, link: Link | None, *, up: bool = True, **wanted: Any) -> Link | None:
         """Set what differs of a device's name, mtu, mac, alias and master, and let it be up."""
         if not link:
             return None  # only pretended

@@ -152,3 +152,18 @@ def name_bridge(overlay: IPv4Network) -> str:
     name = "-".join(["fan", *numbers])
     # Four numbers can be too long for a device's name, which has 15 characters at most.
     return name if len(name) <= 15 else f"fan-{int(overlay.network_address):08x}"
+
+
+def name_tunnel(fan: Fan) -> str:
+    """Return the name of the device that fans of this encapsulation and port share."""
+    return f"fan-vx{fan.port}" if fan.encapsulation == "vxlan" else "fan-ipip"
+
+
+def name_port(fan: Fan) -> str:
+    """Return the name of the fan's port in its bridge; an ipip fan has none."""
+    return f"fan-{int(fan.overlay.network_address):08x}-p"
+
+
+def name_end(fan: Fan) -> str:
+    """Return the name of the other end of the fan's port, which is plugged in nowhere."""
+    return f"fan-{int(fan.overlay.network_address):08x}-e"

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fannet.addresses import find_underlay
 from fannet.errors import FanError, FannetError
 from fannet.fan import VXLAN_PORT, Encapsulation, Fan, name_bridge
 from fannet.mapping import parse_mapping
+from fannet.underlay import find_underlay
 
 FANFILE = Path("/etc/network/fan")
 FORM = "OVERLAY UNDERLAY [FLAG]..., such as: 250.0.0.0/8 eth0/16 dhcp"

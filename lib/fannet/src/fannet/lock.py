@@ -6,7 +6,7 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,7 +19,7 @@ _MODE = 0o700
 
 
 @contextmanager
-def hold_lock() -> Iterator[None]:
+def hold_lock() -> Generator[None]:
     """Wait until no other process changes fans, and keep others from it; a kill frees the lock.
 
     The lock is the folder itself, in which there is nothing. Only root can open it, so nobody

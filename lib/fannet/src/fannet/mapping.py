@@ -54,7 +54,8 @@ class Mapping:
 
     def __post_init__(self) -> None:
         for name, network in (("overlay", self.overlay), ("underlay", self.underlay)):
-            if not isinstance(network, IPv4Network):
+            # Who calls this need not check types.
+            if not isinstance(network, IPv4Network):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise MappingError(
                     f"{name} {network} is not an IPv4 network; give one like 10.0.0.0/8"
                 )

@@ -139,7 +139,7 @@ class Netlink:
 
     def _receive(self, number: int, form: type[Header]) -> list[Answer] | None:
         """Return the answers to a request; None if they don't belong together."""
-        answers = []
+        answers: list[Answer] = []
         is_whole = True
         while True:
             data = self._socket.recv(_LARGEST)
@@ -181,7 +181,7 @@ def encode(attributes: Attributes) -> bytes:
 
 def decode(data: bytes) -> dict[int, bytes]:
     """Return the attributes in a part of a message, by their kinds."""
-    found = {}
+    found: dict[int, bytes] = {}
     while len(data) >= _ATTRIBUTE.size:
         length, kind = _ATTRIBUTE.unpack_from(data)
         found[kind & _NLA_TYPE_MASK] = data[_ATTRIBUTE.size : length]
@@ -192,3 +192,8 @@ def decode(data: bytes) -> dict[int, bytes]:
 def _align(length: int) -> int:
     """Return where the next message or attribute begins."""
     return (length + 3) & ~3
+
+
+def read_number(value: bytes | None) -> int:
+    """Return an attribute's number; 0 without one."""
+    return int.from_bytes(value or b"", sys.byteorder)

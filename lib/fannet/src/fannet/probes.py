@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -142,7 +142,7 @@ def ask_arp(device: str, sender: IPv4Address, target: IPv4Address) -> list[str]:
         header = struct.pack("!6s6sH", b"\xff" * 6, mac, _ETH_P_ARP)
         arp = struct.pack("!HHBBH", 1, _ETH_P_IP, 6, 4, _REQUEST)
         link.send(header + arp + mac + sender.packed + bytes(6) + target.packed)
-        found = set()
+        found: set[str] = set()
         end = time.monotonic() + _PATIENCE
         while (left := end - time.monotonic()) > 0 and select.select([link], [], [], left)[0]:
             frame = link.recv(128)
@@ -190,7 +190,7 @@ def listen_inside(tunnel: str, sources: IPv4Network) -> AbstractContextManager[L
 @contextmanager
 def _listen(
     device: str, ethertype: int, program: list[tuple[int, int, int, int]]
-) -> Iterator[Listener]:
+) -> Generator[Listener]:
     """Count the packets on a device that a classic BPF program takes."""
     code = b"".join(struct.pack("HBBI", *step) for step in program)
     buffer = ctypes.create_string_buffer(code)

@@ -53,7 +53,7 @@ def parse_mask(text: str) -> int:
 def format_mask(processors: int) -> str:
     """Return the mask of so many processors, from the first on."""
     mask = (1 << processors) - 1
-    words = []
+    words: list[str] = []
     while mask or not words:
         words.append(f"{mask % (1 << _WORD):0{_WORD // 4}x}")
         mask >>= _WORD

@@ -11,7 +11,7 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -22,6 +22,9 @@ from fannet.drops import BPF_DROPS
 from fannet.errors import ConflictError, KernelError
 from fannet.libbpf import check, explain, listen, open_library
 
+# Those of bpf/fan.bpf.c, and the maps that are read and written from here.
+PROGRAMS = ("fan_tx", "fan_rx", "fan_in", "fan_direct", "ipip_tx", "ipip_rx")
+MAPS = ("fans", "drops", "veths", "ports")
 _OBJECT = Path(__file__).parent / "bpf" / "fan.bpf.o"
 VETHS = 1024  # the most devices that Maps.set_veths takes, as in bpf/ways.h
 SLOTS = range(1, 16)  # FANS in bpf/mapping.h; the first place stands for packets that are no fan's
@@ -150,7 +153,7 @@ class Maps:
 
     def read(self) -> dict[int, Numbers]:
         """Return what the programs know of each fan, by slot."""
-        found = {}
+        found: dict[int, Numbers] = {}
         for slot in SLOTS:
             value = ctypes.create_string_buffer(_FAN.size)
             key = struct.pack("=I", slot)
@@ -204,7 +207,8 @@ class Maps:
 
     def _read(self, name: str) -> dict[int, int]:
         """Return what a map holds; nothing if the programs have none of that name."""
-        file, found = self.files.get(name), {}
+        file = self.files.get(name)
+        found: dict[int, int] = {}
         for number in _list_keys(file) if file is not None else ():
             key, value = struct.pack("=I", number), ctypes.create_string_buffer(4)
             if not open_library().bpf_map_lookup_elem(file, key, value):
@@ -239,7 +243,7 @@ def _list_keys(fd: int) -> Iterator[int]:
 
 
 @contextmanager
-def load(shared: Maps | None = None) -> Iterator[tuple[dict[str, Program], Maps]]:
+def load(shared: Maps | None = None) -> Generator[tuple[dict[str, Program], Maps]]:
     """Load the programs; those that are attached to nothing at the end are gone.
 
     Args:
@@ -266,18 +270,17 @@ def load(shared: Maps | None = None) -> Iterator[tuple[dict[str, Program], Maps]
         loaded = library.bpf_object__load(opened)
         explain(loaded, "libbpf or the kernel does not take the BPF programs")
         programs = {}
-        for program in ("fan_tx", "fan_rx", "fan_in", "fan_direct", "ipip_tx", "ipip_rx"):
+        for program in PROGRAMS:
             found = library.bpf_object__find_program_by_name(opened, program.encode())
             programs[program] = _describe(library.bpf_program__fd(ctypes.c_void_p(found)))
-        names = ("fans", "drops", "veths", "ports")
-        files = [library.bpf_object__find_map_fd_by_name(opened, name.encode()) for name in names]
-        yield programs, Maps(dict(zip(names, files, strict=True)))
+        files = [library.bpf_object__find_map_fd_by_name(opened, name.encode()) for name in MAPS]
+        yield programs, Maps(dict(zip(MAPS, files, strict=True)))
     finally:
         library.bpf_object__close(opened)
 
 
 @contextmanager
-def find(device: int, direction: Direction) -> Iterator[Program | None]:
+def find(device: int, direction: Direction) -> Generator[Program | None]:
     """Return the program that is attached to a device in our place; None if there is none."""
     options = _options()
     result = open_library().bpf_tc_query(
@@ -295,7 +298,7 @@ def find(device: int, direction: Direction) -> Iterator[Program | None]:
 
 
 @contextmanager
-def open_maps(program: Program | None) -> Iterator[Maps | None]:
+def open_maps(program: Program | None) -> Generator[Maps | None]:
     """Open the maps of an attached program; None if there is none, or it is none of ours."""
     numbers: dict[str, int] = {}
     files: dict[str, int] = {}

@@ -21,10 +21,10 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from fannet.devices import name_tunnel
 from fannet.errors import KernelError
-from fannet.fan import Fan
+from fannet.fan import Fan, name_tunnel
 
 NFT = "/usr/sbin/nft"
 _TABLE = "ip fannet"
@@ -197,11 +197,11 @@ def _digest(rule: str) -> str:
     return hashlib.sha256(rule.encode()).hexdigest()[:16]
 
 
-def _select(table: list[dict], kind: str) -> list[dict]:
+def _select(table: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     return [item[kind] for item in table if kind in item]
 
 
-def _list() -> list[dict] | None:
+def _list() -> list[dict[str, Any]] | None:
     done = _run("-j", "list", "table", *_TABLE.split())
     if done.returncode:
         return None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fannet import programs
-from fannet.links import Host, Link
+from fannet.host import Host
+from fannet.links import Link
 from fannet.marks import TUNNEL_MARK, find_marks
-from fannet.work import Work
+from fannet.steps import Work
 
 
 def list_ports(links: Iterable[Link]) -> set[int]:

@@ -17,7 +17,7 @@ from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 
 from fannet import rules
-from lib.fannet.tests.integration.kit import Container, Host, Lab, Sniffer, send, wait_for
+from lib.fannet.tests.integration.lab import Container, Host, Lab, Sniffer, send, wait_for
 
 HERE, THERE, EVIL = "172.30.0.28", "172.30.0.27", "172.30.0.66"
 OTHER_PORT = 14789  # of another fan

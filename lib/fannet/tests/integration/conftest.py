@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from lib.fannet.tests.integration.kit import Lab
+from lib.fannet.tests.integration.lab import Lab
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -32,7 +32,7 @@ from lib.fannet.tests.integration.around import (
     make_ground,
     tunnelled,
 )
-from lib.fannet.tests.integration.kit import Sniffer, ping, reaches, send, transfer, wait_for
+from lib.fannet.tests.integration.lab import Sniffer, ping, reaches, send, transfer, wait_for
 
 # Whose the bridge is, and how many fans there are, makes no difference to a kernel.
 GROUNDS = {

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fannet import ConflictError, Fan, FanError, UnderlayError, parse_mapping
-from lib.fannet.tests.integration.kit import Container, Lab, ping, reaches, transfer, wait_for
+from lib.fannet.tests.integration.lab import Container, Lab, ping, reaches, transfer, wait_for
 
 
 def test_containers_on_two_hosts_reach_each_other_both_ways(lab: Lab) -> None:

@@ -35,7 +35,7 @@ from lib.fannet.tests.integration.around import (
     there,
     tunnelled,
 )
-from lib.fannet.tests.integration.kit import Host, reaches, send, wait_for
+from lib.fannet.tests.integration.lab import Host, reaches, send, wait_for
 
 Check = Callable[[Ground], bool]
 _markers = count()

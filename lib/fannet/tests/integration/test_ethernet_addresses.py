@@ -11,7 +11,7 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 
-from lib.fannet.tests.integration.kit import Container, Host, Lab, Sniffer, ping, send, wait_for
+from lib.fannet.tests.integration.lab import Container, Host, Lab, Sniffer, ping, send, wait_for
 
 EVERYONE = "ff:ff:ff:ff:ff:ff"
 LIMIT = 1024  # MACS in bpf/macs.h

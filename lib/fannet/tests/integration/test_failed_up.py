@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from fannet import ConflictError, FannetError, KernelError, UnderlayError, rules
-from fannet.links import Host as HostLinks
+from fannet.host import Host as HostLinks
 from fannet.netlink import NetlinkError
-from lib.fannet.tests.integration.kit import Host, Lab, ping
+from lib.fannet.tests.integration.lab import Host, Lab, ping
 
 # What a container that may change the network, and nothing else, has not.
 WITHOUT_BPF = ("setpriv", "--bounding-set", "-bpf,-sys_admin,-perfmon")
@@ -24,9 +24,9 @@ UP = (sys.executable, "-m", "fannet", "up", "250.0.0.0/8", "172.30.0.28/16")
 # Runs `fanctl up` until before or after its Nth step, where it is killed.
 KILLED = """
 import os, signal, sys
-from fannet import work
+from fannet import steps
 from fannet.cli import main
-do, left = work.Work.do, int(sys.argv[1])
+do, left = steps.Work.do, int(sys.argv[1])
 def count(self, step, action):
     global left
     if self.pretend:
@@ -36,7 +36,7 @@ def count(self, step, action):
             os.kill(os.getpid(), signal.SIGKILL)
         left -= 1
         part()
-work.Work.do = count
+steps.Work.do = count
 sys.exit(main(sys.argv[2:]))
 """
 

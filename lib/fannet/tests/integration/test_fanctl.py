@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lib.fannet.tests.integration.kit import Host, Lab, ping
+from lib.fannet.tests.integration.lab import Host, Lab, ping
 
 
 def fanctl(host: Host, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:

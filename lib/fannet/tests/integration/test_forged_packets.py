@@ -23,7 +23,7 @@ from scapy.packet import Packet, Raw
 
 from fannet import parse_mapping
 from fannet.drops import BPF_DROPS, DROPS
-from lib.fannet.tests.integration.kit import Container, Host, Lab, Sniffer, send, wait_for
+from lib.fannet.tests.integration.lab import Container, Host, Lab, Sniffer, send, wait_for
 
 conf.verb = 0
 EVIL, VICTIM = "172.30.0.66", "172.30.0.28"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from lib.fannet.tests.integration.kit import OVERLAY, Container, Host, Lab, transfer
+from lib.fannet.tests.integration.lab import OVERLAY, Container, Host, Lab, transfer
 from lib.fannet.tests.integration.test_past_the_device import count_bridged, count_sent
 
 MASK = "/sys/class/net/fan-fa000000-p/queues/rx-0/rps_cpus"

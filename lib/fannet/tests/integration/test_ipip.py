@@ -13,7 +13,7 @@ from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 
 from fannet import ConflictError
-from lib.fannet.tests.integration.kit import (
+from lib.fannet.tests.integration.lab import (
     Container,
     Host,
     Lab,

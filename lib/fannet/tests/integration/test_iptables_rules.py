@@ -15,7 +15,7 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
-from lib.fannet.tests.integration.kit import Container, Host, Lab, Sniffer, ping, send
+from lib.fannet.tests.integration.lab import Container, Host, Lab, Sniffer, ping, send
 
 LARGE = 500  # bytes
 

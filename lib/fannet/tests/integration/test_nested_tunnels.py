@@ -7,7 +7,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
-from lib.fannet.tests.integration.kit import Container, Host, Lab, Sniffer, send
+from lib.fannet.tests.integration.lab import Container, Host, Lab, Sniffer, send
 
 PORT = 14789  # of another fan
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from lib.fannet.tests.integration.kit import Container, Lab, ping, transfer
+from lib.fannet.tests.integration.lab import Container, Lab, ping, transfer
 
 # Each takes a UDP port. One tells whether an answer came within a second.
 ECHO = """

@@ -13,7 +13,7 @@ import pytest
 
 import fannet
 from fannet import KernelError, programs
-from lib.fannet.tests.integration.kit import Lab
+from lib.fannet.tests.integration.lab import Lab
 
 SOURCE = """\
 #include <linux/bpf.h>

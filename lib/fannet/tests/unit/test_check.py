@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fannet import check, datapath, probes
-from fannet.addresses import Address
 from fannet.check import host, peer
 from fannet.check.findings import ADVICE
 from fannet.cli import commands, main
 from fannet.drops import DROPS
 from fannet.fan import Fan, FanState
+from fannet.host import Address
 from fannet.mapping import parse_mapping
 from fannet.probes import Ping, Port
 

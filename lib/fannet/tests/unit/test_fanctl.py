@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fannet import addresses, datapath, dhcp, fanfile
-from fannet.addresses import Address
+from fannet import datapath, dhcp, fanfile
 from fannet.cli import commands, main
 from fannet.cli.parser import parse
 from fannet.drops import DROPS
 from fannet.errors import ConflictError
 from fannet.fan import Change, Fan, FanState
 from fannet.fanfile import FLAGS
+from fannet.host import Address
 
 
 class Kernel:
@@ -66,7 +66,7 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
         monkeypatch.setattr(datapath, name, getattr(fake, name))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     here = [Address("eth0", IPv4Address("172.30.0.28"), 24, False)]
-    monkeypatch.setattr(addresses, "read_addresses", lambda: here)
+    monkeypatch.setattr("fannet.underlay.read_addresses", lambda: here)
     for name in ("FOLDER", "LEASES", "SYSTEMD"):
         monkeypatch.setattr(dhcp, name, tmp_path / "dhcp" / name)
     return fake
@@ -286,7 +286,7 @@ def test_up_waits_for_an_address_that_comes_late(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = iter([[], [], [Address("eth0", IPv4Address("172.30.0.28"), 16, False)]])
-    monkeypatch.setattr(addresses, "read_addresses", lambda: next(late))
+    monkeypatch.setattr("fannet.underlay.read_addresses", lambda: next(late))
     monkeypatch.setattr(commands.time, "sleep", lambda _: None)
     assert main(["up", "250.0.0.0/8", "eth0/16", "--wait", "60"]) == 0
     assert kernel.fans

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fannet import addresses
-from fannet.addresses import Address
 from fannet.errors import FanError, FannetError, MappingError, UnderlayError
 from fannet.fanfile import FLAGS, SWITCHES, Entry, parse_entry, read_fanfile, write_command
+from fannet.host import Address
+from fannet.underlay import find_underlay
 
 # As the original's documents have it: comments, tabs, a fan that is off.
 ORIGINAL = """\
@@ -158,7 +158,7 @@ HERE = [
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses, "read_addresses", lambda: HERE)
+    monkeypatch.setattr("fannet.underlay.read_addresses", lambda: HERE)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_underlay_is_a_device_an_address_or_a_network(
     here: None, underlay: str, host: str, network: str
 ) -> None:
-    found = addresses.find_underlay(underlay)
+    found = find_underlay(underlay)
     assert (str(found[0]), str(found[1])) == (host, network)
 
 
@@ -190,8 +190,8 @@ def test_floating_addresses_are_passed_over(
         Address("eth0", IPv4Address("172.30.0.7"), 32),
         Address("eth1", IPv4Address("172.30.0.9"), 32),
     ]
-    monkeypatch.setattr(addresses, "read_addresses", lambda: [*floating, own])
-    assert addresses.find_underlay(underlay)[0] == own.address
+    monkeypatch.setattr("fannet.underlay.read_addresses", lambda: [*floating, own])
+    assert find_underlay(underlay)[0] == own.address
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_an_underlay_without_an_address_of_this_host_is_refused(
     here: None, underlay: str, told: str
 ) -> None:
     with pytest.raises(UnderlayError, match=told):
-        addresses.find_underlay(underlay)
+        find_underlay(underlay)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_several_addresses_are_refused_and_not_waited_for(
     here: None, underlay: str, told: str
 ) -> None:
     with pytest.raises(FanError, match=told):
-        addresses.find_underlay(underlay)
+        find_underlay(underlay)
 
 
 @pytest.mark.parametrize(
@@ -227,15 +227,15 @@ def test_several_addresses_are_refused_and_not_waited_for(
 )
 def test_an_underlay_without_a_prefix_is_refused(here: None, underlay: str) -> None:
     with pytest.raises(MappingError, match="DEVICE/PREFIX, ADDRESS/PREFIX or NETWORK/PREFIX"):
-        addresses.find_underlay(underlay)
+        find_underlay(underlay)
 
 
 @given(st.text())
 def test_any_underlay_is_found_or_refused_in_one_line(text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(addresses, "read_addresses", lambda: HERE)
+        patch.setattr("fannet.underlay.read_addresses", lambda: HERE)
         try:
-            host, network = addresses.find_underlay(text)
+            host, network = find_underlay(text)
         except FannetError as error:
             assert len(str(error).splitlines()) == 1
         else:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fannet.errors import KernelError
-from fannet.links import open_host
+from fannet.host import open_host
 from fannet.netlink import (
     NLM_F_DUMP,
     RTM_GETLINK,

@@ -1,18 +1,17 @@
-"""``python -m localmodel``: looks after the local model's machines as a whole."""
+"""`python -m localmodel`: looks after the local model's machines as a whole."""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 from localmodel.cli.registry import localmodel
 from localmodel.cli.session import guarded, leave
 
 
 def main() -> int:
-    """Run the command ``localmodel``."""
-    # The verbs register themselves.
-    from localmodel.cli import local  # noqa: F401
-
+    """Run the command `localmodel`."""
+    import_module("localmodel.cli.local")  # its verbs register themselves
     return guarded(lambda: localmodel.main(sys.argv[1:]))
 
 

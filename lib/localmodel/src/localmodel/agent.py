@@ -1,7 +1,7 @@
 """Runs a model until it is idle: boots machines, runs hooks, takes away what is dead.
 
 One hook runs at a time on a machine; machines work side by side. All that must survive a
-``kill -9`` is in the store before anything happens outside of it.
+`kill -9` is in the store before anything happens outside of it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
@@ -20,11 +20,11 @@ from localmodel import dispatch
 from localmodel.charms import read_meta
 from localmodel.context import HARDWARE_ADDRESS, HookContext
 from localmodel.errors import LocalModelError
-from localmodel.host.inotify import require_instances
-from localmodel.host.machine import Instance
-from localmodel.host.template import build_template
-from localmodel.host.underlay import ensure_underlay, parse_underlay
 from localmodel.lifecycle import advance, enter_scope, set_agent
+from localmodel.machines.inotify import require_instances
+from localmodel.machines.instance import Instance
+from localmodel.machines.template import ensure_template
+from localmodel.machines.underlay import ensure_underlay, parse_underlay
 from localmodel.resolver import apply_hook, next_hook
 from localmodel.state import Hook, Machine, Model, Status, Unit
 from localmodel.store import Store
@@ -46,6 +46,10 @@ BEFORE = {
 Report = Callable[[str, str, float | None], None]
 
 
+def _keep_silent(who: str, what: str, share: float | None) -> None:
+    """Report nothing."""
+
+
 class Agent:
     """Works on one model; its caller holds the lock.
 
@@ -57,7 +61,7 @@ class Agent:
         self.store = store
         self.model = model
         self.guard = threading.RLock()
-        self._report = report or (lambda who, what, share: None)
+        self._report: Report = report or _keep_silent
         self._host_lock = threading.Lock()
         self._booting = 0
         self._deferred: set[str] = set()
@@ -70,7 +74,7 @@ class Agent:
             self.store.save(self.model)
 
     @contextmanager
-    def _showing(self, who: str, what: str) -> Iterator[None]:
+    def _showing(self, who: str, what: str) -> Generator[None]:
         self._report(who, what, None)
         try:
             yield
@@ -116,8 +120,8 @@ class Agent:
                 number = running.pop(future)
                 try:
                     future.result()
-                except LocalModelError as e:
-                    failure = e
+                except LocalModelError as error:
+                    failure = error
                     self._deferred.add(number)
         if failure:
             raise failure
@@ -205,7 +209,7 @@ class Agent:
 
     def _boot(self, machine: Machine) -> None:
         with self._host_lock:
-            template = build_template(
+            template = ensure_template(
                 self.store.paths, lambda what, share: self._report("host", what, share)
             )
             network = parse_underlay(self.store.setting("underlay"))
@@ -221,7 +225,7 @@ class Agent:
             self.store.save(self.model)
 
     @contextmanager
-    def _room_for_boot(self, instance: Instance) -> Iterator[None]:
+    def _room_for_boot(self, instance: Instance) -> Generator[None]:
         """Let a machine boot if the kernel has what it needs beside those that boot now.
 
         Raises: LocalModelError if it has not.

@@ -15,7 +15,7 @@ from msgspec import Struct, field
 
 from localmodel import goyaml
 from localmodel.errors import LocalModelError
-from localmodel.host.files import remove_tree
+from localmodel.machines.files import remove_tree
 from localmodel.paths import Paths
 from localmodel.state import JUJU_INFO, Endpoint
 from localmodel.store import naming, write_atomically
@@ -69,7 +69,7 @@ class Meta(Struct):
     provides: dict[str, EndpointMeta] = {}
     requires: dict[str, EndpointMeta] = {}
     peers: dict[str, EndpointMeta] = {}
-    bindings: dict[str, Any] = field(name="extra-bindings", default_factory=dict)
+    bindings: dict[str, Any] = field(name="extra-bindings", default_factory=dict[str, Any])
     resources: dict[str, ResourceMeta] = {}
     storage: dict[str, Any] = {}
     options: dict[str, Option] = {}
@@ -114,8 +114,8 @@ def read_packed(path: Path) -> Meta:
             body["options"] = read("config.yaml").get("options", {})
             body["actions"] = _read_actions(archive) if "actions.yaml" in names else {}
             return msgspec.convert(body, Meta)
-    except (zipfile.BadZipFile, yaml.YAMLError, ValueError) as e:
-        raise LocalModelError(f"{path} is not a valid packed charm: {e}") from e
+    except (zipfile.BadZipFile, yaml.YAMLError, ValueError) as error:
+        raise LocalModelError(f"{path} is not a valid packed charm: {error}") from error
 
 
 def _read_actions(archive: zipfile.ZipFile) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from localmodel.tasks import Task
 
 
 class ToolError(Exception):
-    """A hook tool's refusal: its text goes to the charm's standard error after ``ERROR``."""
+    """A hook tool's refusal: its text goes to the charm's standard error after `ERROR`."""
 
     code = 1
 
@@ -58,7 +58,7 @@ class Files(Protocol):
 
 
 def ports_overlap(one: str, other: str) -> bool:
-    """Whether two of ``80/tcp``, ``80-90/udp`` and ``icmp`` have something in common."""
+    """Whether two of `80/tcp`, `80-90/udp` and `icmp` have something in common."""
     (low, high, protocol), (other_low, other_high, other_protocol) = map(_read_port, (one, other))
     return protocol == other_protocol and low <= other_high and other_low <= high
 
@@ -174,7 +174,7 @@ class HookContext:
         A joining unit is one already in its own relation-joined, a departing one no longer.
         """
         view = self.unit.local.relations.get(relation.id)
-        names = set(view.units) if view else set()
+        names = set(view.units if view else ())
         if self.hook.relation == relation.id and self.hook.remote_unit:
             if self.hook.kind == "relation-departed":
                 names.discard(self.hook.remote_unit)

@@ -11,7 +11,7 @@ import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from io import BufferedIOBase
 from pathlib import Path
@@ -21,10 +21,10 @@ from localmodel.charms import unpack_charm
 from localmodel.context import HookContext
 from localmodel.errors import LocalModelError
 from localmodel.hooktools import Answer, run_tool, tool_names
-from localmodel.host import processes, underlay
-from localmodel.host.files import remove_tree
-from localmodel.host.machine import SOCKETS, TOOLS, Instance
-from localmodel.host.processes import wait_until
+from localmodel.machines import processes, underlay
+from localmodel.machines.files import remove_tree
+from localmodel.machines.instance import SOCKETS, TOOLS, Instance
+from localmodel.machines.processes import wait_until
 from localmodel.paths import MAX_SOCKET
 from localmodel.state import JUJU_VERSION, Unit
 from localmodel.store import Store, write_atomically
@@ -260,7 +260,7 @@ def _pump(stream: IO[bytes] | None, sink: Sink) -> threading.Thread:
 
 
 @contextmanager
-def serve(context: HookContext, path: Path) -> Iterator[list[Callable[[], None]]]:
+def serve(context: HookContext, path: Path) -> Generator[list[Callable[[], None]]]:
     """Answer hook tools at a socket, each call in a thread of its own.
 
     Yields: a list; what is put into it is called when the charm asks for a reboot now.

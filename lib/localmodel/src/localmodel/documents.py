@@ -1,20 +1,21 @@
-"""The documents of the commands that show one thing, as ``juju show-unit`` and its relatives."""
+"""The documents of the commands that show one thing, as `juju show-unit` and its relatives."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from localmodel.charms import read_meta
-from localmodel.host.template import host_base
+from localmodel.machines.template import host_base
+from localmodel.secrets import USER
 from localmodel.state import JUJU_VERSION, Application, Model, Secret, Unit, iso
 from localmodel.status import CLOUD, CONTROLLER, base_of, charm_reference
 from localmodel.store import Store
 
 
 def unit_document(model: Model, unit: Unit) -> dict[str, Any]:
-    """The document of ``juju show-unit``."""
+    """The document of `juju show-unit`."""
     app = model.apps[unit.app]
-    infos = []
+    infos: list[dict[str, Any]] = []
     for relation in model.relations_seen_by(unit):
         other = relation.other_app(unit.app)
         info: dict[str, Any] = {
@@ -45,7 +46,7 @@ def unit_document(model: Model, unit: Unit) -> dict[str, Any]:
 
 
 def model_document(model: Model) -> dict[str, Any]:
-    """The document of ``juju show-model``."""
+    """The document of `juju show-model`."""
     return {
         model.name: {
             "name": f"admin/{model.name}",
@@ -66,7 +67,7 @@ def model_document(model: Model) -> dict[str, Any]:
 
 
 def application_document(store: Store, model: Model, app: Application) -> dict[str, Any]:
-    """The document of ``juju show-application``."""
+    """The document of `juju show-application`."""
     meta = read_meta(store.paths, app.sha256)
     return {
         app.name: {
@@ -86,7 +87,7 @@ def application_document(store: Store, model: Model, app: Application) -> dict[s
 
 
 def secret_document(secret: Secret, *, reveal: int | None = None, history: bool = False) -> Any:
-    """A secret as ``juju show-secret`` and ``juju secrets`` give it; the key is its identifier.
+    """A secret as `juju show-secret` and `juju secrets` give it; the key is its identifier.
 
     Args:
         reveal: the revision whose content to show.
@@ -95,7 +96,7 @@ def secret_document(secret: Secret, *, reveal: int | None = None, history: bool 
     identifier = secret.uri.removeprefix("secret:")
     shown: dict[str, Any] = {
         "revision": secret.newest,
-        "owner": "<model>" if secret.owner == "model" else secret.owner,
+        "owner": "<model>" if secret.owner == USER else secret.owner,
         "created": iso(secret.created),
         "updated": iso(secret.updated),
     }
@@ -135,7 +136,7 @@ def secret_document(secret: Secret, *, reveal: int | None = None, history: bool 
 
 
 def config_document(store: Store, model: Model, app: Application) -> dict[str, Any]:
-    """The document of ``juju config``."""
+    """The document of `juju config`."""
     meta = read_meta(store.paths, app.sha256)
     settings: dict[str, Any] = {}
     for name, option in meta.options.items():

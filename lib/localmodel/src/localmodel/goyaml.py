@@ -1,6 +1,6 @@
 """Reads YAML as Juju's library for Go does (gopkg.in/yaml.v2), where that differs from Python's.
 
-``y`` and ``n`` are booleans, as YAML 1.1 has it; ``1e3`` is a number; times and ``1:30`` are text.
+`y` and `n` are booleans, as YAML 1.1 has it; `1e3` is a number; times and `1:30` are text.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import yaml
+
+from localmodel.shapes import is_list, is_mapping
 
 _RESOLVERS = {
     "bool": r"y|Y|yes|Yes|YES|true|True|TRUE|on|On|ON|n|N|no|No|NO|false|False|FALSE|off|Off|OFF",
@@ -29,7 +31,9 @@ _Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern in _RESOLVERS.items():
     # None stands for any first character.
     _regexp = re.compile(rf"(?:{_pattern})$")
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _regexp, None)
+    _Loader.add_implicit_resolver(  # pyright: ignore[reportUnknownMemberType]
+        f"tag:yaml.org,2002:{_tag}", _regexp, None
+    )
 
 
 def _read_bool(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> bool:
@@ -46,7 +50,7 @@ def load(text: str | bytes, *, text_keys: int = 0) -> Any:
         text_keys: so many levels of mappings have keys of text only, whatever they look like.
     Raises: yaml.YAMLError.
     """
-    loader = _Loader(text)
+    loader: Any = _Loader(text)  # the stubs of these methods have no types
     try:
         node = loader.get_single_node()
         if node is None:
@@ -73,11 +77,11 @@ def load_all(text: str | bytes) -> Iterator[Any]:
 def with_string_keys(value: Any) -> Any:
     """The value, if all keys of its mappings are text.
 
-    Raises: ValueError in Juju's words for a key such as ``n``, which is a boolean unless quoted.
+    Raises: ValueError in Juju's words for a key such as `n`, which is a boolean unless quoted.
     """
-    if isinstance(value, list):
+    if is_list(value):
         return [with_string_keys(item) for item in value]
-    if not isinstance(value, dict):
+    if not is_mapping(value):
         return value
     for key in value:
         if not isinstance(key, str):

@@ -1,27 +1,39 @@
-"""``python -m localmodel.juju``: what the shim called ``juju`` runs."""
+"""`python -m localmodel.juju`: what the shim called `juju` runs."""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 from localmodel.cli.registry import juju
 from localmodel.cli.session import guarded, leave
 
+#: The modules of `cli` whose verbs are Juju's; each registers them when it is imported.
+VERBS = (
+    "actions",
+    "applications",
+    "logs",
+    "machines",
+    "models",
+    "operations",
+    "relations",
+    "secrets",
+    "shells",
+    "status",
+    "units",
+)
+
 
 def main() -> int:
     """Run a command line spelled as Juju's."""
-    # The verbs register themselves.
-    from localmodel.cli import (  # noqa: F401
-        actions,
-        applications,
-        models,
-        operations,
-        secrets,
-        shells,
-        views,
-    )
-
+    load_verbs()
     return guarded(lambda: juju.main(sys.argv[1:]))
+
+
+def load_verbs() -> None:
+    """Let the verbs register themselves."""
+    for module in VERBS:
+        import_module(f"localmodel.cli.{module}")
 
 
 if __name__ == "__main__":

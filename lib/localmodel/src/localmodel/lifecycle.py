@@ -52,10 +52,14 @@ def enter_scope(model: Model, relation: Relation, unit: Unit) -> None:
 
 
 def release_unit(unit: Unit) -> None:
-    """Give up what a unit still had to do, as ``--force`` does, so that it can go at once."""
+    """Give up what a unit still had to do, as `--force` does, so that it can go at once.
+
+    It leaves its relations without being told so.
+    """
     unit.life = "dying"
     unit.pending = None
     unit.local.stopped = unit.local.removed = True
+    unit.local.relations.clear()
 
 
 def _spread_death(model: Model) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from localmodel.errors import LocalModelError
 
 #: Names what is this instance's own on the host: folders, network namespace, control groups,
-#: units. Another name, in ``LOCALMODEL_NAME``, makes another instance beside it.
+#: units. Another name, in `LOCALMODEL_NAME`, makes another instance beside it.
 NAME = os.environ.get("LOCALMODEL_NAME", "localmodel")
 
 #: The longest path of a socket, in bytes: 108 with the NUL that ends it (unix(7)).
@@ -68,7 +68,7 @@ class Paths:
 
 
 def default_paths() -> Paths:
-    """The folders of this instance; ``LOCALMODEL_HOME`` and ``LOCALMODEL_RUN`` move them.
+    """The folders of this instance; `LOCALMODEL_HOME` and `LOCALMODEL_RUN` move them.
 
     Raises: LocalModelError if the instance's name can't name a folder and a network namespace.
     """

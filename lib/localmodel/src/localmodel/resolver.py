@@ -13,6 +13,7 @@ import msgspec
 
 from localmodel import quirks
 from localmodel.charms import Meta
+from localmodel.secrets import schedule_rotation
 from localmodel.state import Hook, Model, Relation, RelationView, Unit
 
 #: The version that a unit knows of another's settings between relation-joined and -changed.
@@ -78,12 +79,12 @@ def next_hook(model: Model, unit: Unit, meta: Meta, now: float) -> Hook | None:
 
 
 def update_interval(model: Model) -> float:
-    """How often update-status runs, in seconds: ``update-status-hook-interval`` of the model."""
+    """How often update-status runs, in seconds: `update-status-hook-interval` of the model."""
     return seconds(str(model.config.get("update-status-hook-interval", "5m")))
 
 
 def seconds(span: str) -> float:
-    """How long a span such as ``30s``, ``5m`` or ``1h`` is."""
+    """How long a span such as `30s`, `5m` or `1h` is."""
     units = {"s": 1, "m": 60, "h": 3600}
     return float(span[:-1]) * units[span[-1]]
 
@@ -115,12 +116,14 @@ def apply_hook(model: Model, unit: Unit, hook: Hook, meta: Meta, now: float) -> 
         case "secret-changed":
             local.secrets[hook.secret] = hook.revision
         case "secret-rotate":
-            _schedule_rotation(model, hook.secret, now)
+            if secret := model.secrets.get(hook.secret):
+                schedule_rotation(secret, now)
         case "secret-expired":
             if (secret := model.secrets.get(hook.secret)) and hook.revision in secret.revisions:
                 secret.revisions[hook.revision].expires = None
-        case _ if hook.relation is not None:
-            _apply_relation_hook(model, unit, hook, hook.relation)
+        case _:
+            if hook.relation is not None:
+                _apply_relation_hook(model, unit, hook, hook.relation)
 
 
 def _apply_relation_hook(model: Model, unit: Unit, hook: Hook, number: int) -> None:
@@ -256,21 +259,3 @@ def _next_secret(model: Model, unit: Unit, now: float) -> Hook | None:
                         revision=number,
                     )
     return None
-
-
-#: Seconds between rotations, by Juju's names for them.
-ROTATIONS = {
-    "hourly": 3600,
-    "daily": 86400,
-    "weekly": 7 * 86400,
-    "monthly": 30 * 86400,
-    "quarterly": 90 * 86400,
-    "yearly": 365 * 86400,
-}
-
-
-def _schedule_rotation(model: Model, uri: str, now: float) -> None:
-    secret = model.secrets.get(uri)
-    if secret:
-        period = ROTATIONS.get(secret.rotate)
-        secret.rotates_at = now + period if period else None

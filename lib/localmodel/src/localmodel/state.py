@@ -1,7 +1,7 @@
 """What a model is: plain data, without behaviour beyond looking things up.
 
 A model is one document. It is small (a few dozen kilobytes), so every change writes it whole, in
-one transaction: a reader, or the command that follows a ``kill -9``, sees a model as it stood
+one transaction: a reader, or the command that follows a `kill -9`, sees a model as it stood
 between two changes and never within one.
 """
 
@@ -38,8 +38,8 @@ class Hook(Struct, frozen=True, omit_defaults=True):
     """One event for one unit: what the dispatch environment is made of.
 
     Attributes:
-        name: as the charm sees it, such as ``juju-info-relation-joined``.
-        kind: the event without its endpoint, such as ``relation-joined``.
+        name: as the charm sees it, such as `juju-info-relation-joined`.
+        kind: the event without its endpoint, such as `relation-joined`.
         relation: the relation's number, for a relation event.
         remote_unit, remote_app: who it is about; the unit is "" in created, broken, app-changed.
         departing: the unit that leaves, in departed.
@@ -121,7 +121,7 @@ class Unit(Struct):
 
     @property
     def tag(self) -> str:
-        """The name as Juju writes it in paths: ``unit-mprime-0``."""
+        """The name as Juju writes it in paths: `unit-mprime-0`."""
         return "unit-" + self.name.replace("/", "-")
 
 
@@ -171,7 +171,7 @@ class Machine(Struct):
     Attributes:
         boot: identifies its present boot, None while it is down.
         ready: the boot that was last seen to its end; hooks run in no other.
-        base: what its root file system was made from, such as ``ubuntu@24.04``.
+        base: what its root file system was made from, such as `ubuntu@24.04`.
         mac: its network interface's, known since its first boot.
     """
 
@@ -265,7 +265,7 @@ class Consumer(Struct):
 
 
 class Secret(Struct):
-    """A secret. The owner is the model (``"model"``), an application or a unit."""
+    """A secret. The owner is the model (`"model"`), an application or a unit."""
 
     uri: str
     owner: str
@@ -313,7 +313,7 @@ class Model(Struct):
         return self.apps[name]
 
     def unit(self, name: str) -> Unit:
-        """The unit, or for ``app/leader`` the leader. Raises: LocalModelError."""
+        """The unit, or for `app/leader` the leader. Raises: LocalModelError."""
         app, _, number = name.partition("/")
         if number == "leader":
             leader = self.app(app).leader
@@ -374,8 +374,8 @@ class Model(Struct):
             if n != unit.name and n in self.units and self.units[n].app == other
         ]
         if relation.container and not self._sees_all(unit, relation):
-            host = unit.principal or unit.name
-            seen = [u for u in seen if (u.principal or u.name) == host]
+            principal = unit.principal or unit.name
+            seen = [u for u in seen if (u.principal or u.name) == principal]
         return [u.name for u in sorted(seen, key=lambda u: u.number)]
 
 

@@ -1,4 +1,4 @@
-"""The document of ``juju status``, whole or filtered."""
+"""The document of `juju status`, whole or filtered."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from localmodel.charms import read_meta
-from localmodel.host.template import host_base
-from localmodel.host.underlay import gateway, parse_underlay
+from localmodel.machines.template import host_base
+from localmodel.machines.underlay import gateway, parse_underlay
 from localmodel.state import (
     JUJU_VERSION,
     Application,
@@ -32,7 +32,7 @@ Selection = tuple[set[str], set[str], set[str]]
 
 
 def since(moment: float) -> str:
-    """A moment as Juju writes it in statuses: ``27 Nov 2026 23:30:36Z``."""
+    """A moment as Juju writes it in statuses: `27 Nov 2026 23:30:36Z`."""
     text = datetime.fromtimestamp(moment).astimezone().strftime("%d %b %Y %H:%M:%S%z")
     return f"{text[:-5]}Z" if text.endswith("+0000") else f"{text[:-2]}:{text[-2:]}"
 
@@ -44,7 +44,7 @@ def clock() -> str:
 
 
 def status_of(store: Store, model: Model, patterns: Sequence[str] = ()) -> dict[str, Any]:
-    """The document of ``juju status --format json``.
+    """The document of `juju status --format json`.
 
     Args:
         patterns: show only what one of them matches, and what that belongs to.
@@ -76,9 +76,9 @@ def status_of(store: Store, model: Model, patterns: Sequence[str] = ()) -> dict[
 
 
 def select(model: Model, patterns: Sequence[str]) -> Selection:
-    """What patterns leave of a model: names of machines, applications and units, with ``*``.
+    """What patterns leave of a model: names of machines, applications and units, with `*`.
 
-    A status, such as ``active``, stands for the units that have it. A subordinate's unit comes
+    A status, such as `active`, stands for the units that have it. A subordinate's unit comes
     with its principal's, a principal's with its subordinates', and an application with those that
     it is related to.
     """
@@ -103,13 +103,13 @@ def select(model: Model, patterns: Sequence[str]) -> Selection:
 
 
 def machine_statuses(store: Store, machines: Iterable[Machine]) -> dict[str, Any]:
-    """Machines by their numbers, as in ``juju status`` and ``juju machines``."""
+    """Machines by their numbers, as in `juju status` and `juju machines`."""
     ordered = sorted(machines, key=lambda m: int(m.number))
     return {machine.number: machine_status(store, machine) for machine in ordered}
 
 
 def machine_status(store: Store, machine: Machine) -> dict[str, Any]:
-    """One machine in ``juju status`` and ``juju machines``."""
+    """One machine in `juju status` and `juju machines`."""
     network = parse_underlay(store.setting("underlay"))
     if machine.boot:
         agent = Status("started", since=machine.status.since)
@@ -150,7 +150,7 @@ def hardware() -> str:
 
 
 def base_of(base: str) -> dict[str, str]:
-    """A base such as ``ubuntu@24.04`` in its parts."""
+    """A base such as `ubuntu@24.04` in its parts."""
     name, _, channel = base.partition("@")
     return {"name": name, "channel": channel}
 
@@ -226,8 +226,8 @@ def _application_status(
         related.sort(key=lambda relation: relation["related-application"])
     if relations:
         shown["relations"] = relations
-    if hosts := _hosts_of(model, app):
-        shown["subordinate-to"] = hosts
+    if principals := _principals_of(model, app):
+        shown["subordinate-to"] = principals
     mine = [u for u in model.units_of(app.name) if u.name in units]
     if mine and not app.subordinate:
         shown["units"] = {u.name: unit_status(model, u) for u in mine}
@@ -242,7 +242,7 @@ def charm_reference(app: Application) -> str:
     return app.url if app.origin == "local" else app.charm_name
 
 
-def _hosts_of(model: Model, app: Application) -> list[str]:
+def _principals_of(model: Model, app: Application) -> list[str]:
     if not app.subordinate:
         return []
     others = {r.other_app(app.name) for r in model.relations_of(app.name) if r.container}

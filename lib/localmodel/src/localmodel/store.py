@@ -11,7 +11,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,9 @@ KEPT_STATUSES = 14 * 86400.0
 
 #: How many operations of a model are kept.
 KEPT_OPERATIONS = 1000
+
+#: From the least to the worst, as Juju has them.
+LOG_LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 class LogLine(msgspec.Struct, frozen=True):
@@ -198,7 +201,7 @@ def _statuses(model: Model) -> Iterator[tuple[str, str, Status]]:
 
 
 @contextmanager
-def hold_lock(paths: Paths, *, wait: bool = True) -> Iterator[bool]:
+def hold_lock(paths: Paths, *, wait: bool = True) -> Generator[bool]:
     """Hold the right to change models and machines; yields whether it was got.
 
     Args:
@@ -223,12 +226,12 @@ def hold_lock(paths: Paths, *, wait: bool = True) -> Iterator[bool]:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Generator[None]:
     """Let an OSError name the file that is written here; those of write(2) name none."""
     try:
         yield
-    except OSError as e:
-        e.filename = e.filename or str(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
         raise
 
 

@@ -1,4 +1,4 @@
-"""What ``juju status`` shows people: tables, lines, and a summary."""
+"""What `juju status` shows people: tables, lines, and a summary."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from ipaddress import ip_interface
 from typing import Any
 
 from localmodel.state import Model, Relation
-from localmodel.status import status_of
-from localmodel.store import Store
 
 #: The longest version and message of a table; more is cut, as in Juju.
 LONGEST_VERSION = 15
@@ -38,16 +36,13 @@ def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
-def status_tables(
-    store: Store, model: Model, patterns: Sequence[str] = (), *, relations: bool = False
-) -> str:
-    """The tables of ``juju status``.
+def status_tables(model: Model, shown: dict[str, Any], *, relations: bool = False) -> str:
+    """The tables of `juju status`.
 
     Args:
-        patterns: as for `status_of`.
+        shown: the model's document, whole or filtered, of `status_of`.
         relations: with a table of relations.
     """
-    shown = status_of(store, model, patterns)
     head = shown["model"]
     titles = ["Model", "Controller", "Cloud/Region", "Version", "Timestamp"]
     names = [head["name"], head["controller"], head["cloud"], head["version"]]
@@ -61,7 +56,7 @@ def status_tables(
     if shown["machines"]:
         tables.append(machine_table(shown["machines"]))
     if relations:
-        tables += _relations(store, model, set(shown["applications"]))
+        tables += _relations(model, set(shown["applications"]))
     return "\n\n".join(tables) + "\n"
 
 
@@ -128,7 +123,7 @@ def _doing(agent: dict[str, Any]) -> str:
 
 
 def machine_table(machines: dict[str, Any]) -> str:
-    """The table of ``juju machines``."""
+    """The table of `juju machines`."""
     rows = [["Machine", "State", "Address", "Inst id", "Base", "AZ", "Message"]]
     for number, machine in machines.items():
         message = machine["machine-status"].get("message", "")
@@ -146,7 +141,7 @@ def machine_table(machines: dict[str, Any]) -> str:
     return columns(rows)
 
 
-def _relations(store: Store, model: Model, apps: set[str]) -> list[str]:
+def _relations(model: Model, apps: set[str]) -> list[str]:
     rows = [
         _relation_row(relation)
         for relation in model.relations.values()
@@ -165,10 +160,10 @@ def _relation_row(relation: Relation) -> Row:
     return [one, other, relation.endpoints[0].interface, kind, message]
 
 
-def status_lines(store: Store, model: Model, patterns: Sequence[str] = ()) -> str:
-    """What ``juju status --format oneline`` prints."""
-    lines = []
-    for name, unit, depth in _units(status_of(store, model, patterns)):
+def status_lines(shown: dict[str, Any]) -> str:
+    """What `juju status --format oneline` prints of the document of `status_of`."""
+    lines: list[str] = []
+    for name, unit, depth in _units(shown):
         states = (unit["juju-status"]["current"], unit["workload-status"]["current"])
         line = f"{'  ' * depth}- {name}: {unit.get('public-address', '')}"
         line += " (agent:{}, workload:{}) ".format(*states) + ports(unit.get("open-ports", []))
@@ -176,9 +171,8 @@ def status_lines(store: Store, model: Model, patterns: Sequence[str] = ()) -> st
     return "".join(lines)
 
 
-def status_summary(store: Store, model: Model, patterns: Sequence[str] = ()) -> str:
-    """What ``juju status --format summary`` prints."""
-    shown = status_of(store, model, patterns)
+def status_summary(shown: dict[str, Any]) -> str:
+    """What `juju status --format summary` prints of the document of `status_of`."""
     machines, apps = shown["machines"], shown["applications"]
     units = [unit for _, unit, _ in _units(shown)]
     interfaces = [m["network-interfaces"]["host0"]["ip-addresses"][0] for m in machines.values()]
@@ -200,7 +194,7 @@ def _counts(states: Iterator[str] | Any) -> list[Row]:
 
 
 def ports(ports: Sequence[str]) -> str:
-    """Ports as Juju abbreviates them: ``80,443/tcp``."""
+    """Ports as Juju abbreviates them: `80,443/tcp`."""
     groups: dict[str, list[str]] = {}
     for port in ports:
         number, _, protocol = port.partition("/")

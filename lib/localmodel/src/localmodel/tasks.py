@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from localmodel.shapes import is_mapping
+
 #: What a command is called where an action has its name.
 JUJU_EXEC = "juju-exec"
 
@@ -53,14 +55,13 @@ class Task(Struct):
         self.log.append((time.time(), message))
 
     def set_result(self, key: str, value: Any) -> None:
-        """Set a result; dots in the key nest (``a.b=c`` is ``{"a": {"b": "c"}}``)."""
+        """Set a result; dots in the key nest (`a.b=c` is `{"a": {"b": "c"}}`)."""
         *parents, last = key.split(".")
         level = self.results
         for parent in parents:
-            inner = level.get(parent)
-            if not isinstance(inner, dict):
-                inner = level[parent] = {}
-            level = inner
+            if not is_mapping(level.get(parent)):
+                level[parent] = {}
+            level = level[parent]
         level[last] = value
 
     def fail(self, message: str) -> None:
@@ -83,7 +84,7 @@ class Task(Struct):
                 self.results[name] = "\n".join(lines) + "\n"
 
     def document(self) -> dict[str, Any]:
-        """What ``juju run --format json`` and ``juju show-task`` give of it."""
+        """What `juju run --format json` and `juju show-task` give of it."""
         shown: dict[str, Any] = {"id": self.id, "status": self.status, self.kind: self.target}
         if self.message:
             shown["message"] = self.message
@@ -129,7 +130,7 @@ class Operation(Struct):
         return min((t.status for t in self.tasks), key=order.index)
 
     def document(self) -> dict[str, Any]:
-        """What ``juju show-operation`` gives of it."""
+        """What `juju show-operation` gives of it."""
         shown: dict[str, Any] = {"summary": self.summary, "status": self.status}
         if self.fail:
             shown["fail"] = self.fail
@@ -146,7 +147,7 @@ class Operation(Struct):
 
 
 def in_full(moment: float) -> str:
-    """A moment as Go prints one: ``2026-11-27 23:30:36 +0000 UTC``."""
+    """A moment as Go prints one: `2026-11-27 23:30:36 +0000 UTC`."""
     return datetime.fromtimestamp(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S %z %Z")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import jubilant
 import pytest
 
-from lib.localmodel.tests.integration import kit
+from lib.localmodel.tests.integration import probe
 
 NAME = f"localmodel-test-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 
@@ -24,15 +24,15 @@ def _private_instance(name: str) -> Iterator[None]:
         patch.setenv("LOCALMODEL_NAME", name)
         for variable in ("LOCALMODEL_HOME", "LOCALMODEL_RUN", "JUJU_MODEL"):
             patch.delenv(variable, raising=False)
-        kit.command("localmodel", "down", "--purge")
+        probe.command("localmodel", "down", "--purge")
         templates = Path("/var/lib/localmodel/templates")
         templates.mkdir(parents=True, exist_ok=True)
-        kit.home().mkdir()
-        (kit.home() / "templates").symlink_to(templates)
+        probe.home().mkdir()
+        (probe.home() / "templates").symlink_to(templates)
         try:
             yield
         finally:
-            kit.command("localmodel", "down", "--purge")
+            probe.command("localmodel", "down", "--purge")
 
 
 # Not for a whole session: it sets variables that the same process's other tests read too.
@@ -45,7 +45,7 @@ def instance() -> Iterator[None]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         # Commands started in the background ignore interrupts, and so would all that they start.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        patch.setenv("PATH", str(kit.SHIM), prepend=os.pathsep)
+        patch.setenv("PATH", str(probe.SHIM), prepend=os.pathsep)
         with _private_instance(NAME):
             yield
 

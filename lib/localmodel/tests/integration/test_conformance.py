@@ -20,7 +20,7 @@ import jubilant
 import pytest
 import yaml
 
-from lib.localmodel.tests.integration import kit
+from lib.localmodel.tests.integration import probe
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 PROBE: dict[str, Any] = {
@@ -145,8 +145,8 @@ def seen(juju: jubilant.Juju, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (charms / "bundle.yaml").write_text(yaml.safe_dump(bundle))
     juju.deploy(charms / "bundle.yaml")
     assert juju.model
-    kit.command("localmodel", "tick", "--model", juju.model)
-    for upper in (kit.home() / "machines").glob("*/upper/var/tmp/probe"):
+    probe.command("localmodel", "tick", "--model", juju.model)
+    for upper in (probe.home() / "machines").glob("*/upper/var/tmp/probe"):
         shutil.copytree(upper, found, dirs_exist_ok=True)
     return found
 
@@ -251,9 +251,9 @@ def test_a_model_has_the_status_that_it_had_on_a_controller(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TZ", "UTC")
-    apache2 = kit.pack(tmp_path, "apache2", {"start": SERVE})
-    tiny = kit.pack(tmp_path, "tiny", {"start": "status-set active hooks/update-status"})
-    mprime = kit.pack(tmp_path, "mprime", {"start": SEARCH}, **SEARCH_ENDPOINTS)
+    apache2 = probe.pack(tmp_path, "apache2", {"start": SERVE})
+    tiny = probe.pack(tmp_path, "tiny", {"start": "status-set active hooks/update-status"})
+    mprime = probe.pack(tmp_path, "mprime", {"start": SEARCH}, **SEARCH_ENDPOINTS)
     with jubilant.temp_model() as juju:
         juju.deploy(apache2)
         juju.deploy(tiny, to="0")
@@ -265,7 +265,7 @@ def test_a_model_has_the_status_that_it_had_on_a_controller(
             juju.integrate(app, "mprime")
         juju.remove_relation("apache2", "mprime")
         built = {"start": SEARCH, "remove": "true"}
-        juju.refresh("mprime", path=kit.pack(tmp_path, "mprime", built, **SEARCH_ENDPOINTS))
+        juju.refresh("mprime", path=probe.pack(tmp_path, "mprime", built, **SEARCH_ENDPOINTS))
         juju.integrate("apache2", "mprime")
         ours = dict(flatten(json.loads(juju.cli("status", "--format", "json"))))
     theirs = dict(flatten(json.loads((TRANSCRIPTS / "status.json").read_text())))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jubilant
 import pytest
 
-from lib.localmodel.tests.integration.kit import Run, environment, events, journal, pack
+from lib.localmodel.tests.integration.probe import Run, environment, events, journal, pack
 
 PEERS = {"cluster": {"interface": "cluster"}}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import jubilant
 import pytest
 
-from lib.localmodel.tests.integration.kit import (
+from lib.localmodel.tests.integration.probe import (
     as_root,
     command,
     events,

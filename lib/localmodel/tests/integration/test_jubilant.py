@@ -8,7 +8,7 @@ from pathlib import Path
 import jubilant
 import pytest
 
-from lib.localmodel.tests.integration.kit import events, journal, pack
+from lib.localmodel.tests.integration.probe import events, journal, pack
 
 READY = "status-set active ready; application-version-set 1.2.3"
 CONFIG = {

@@ -13,7 +13,7 @@ from pathlib import Path
 import jubilant
 import pytest
 
-from lib.localmodel.tests.integration.kit import (
+from lib.localmodel.tests.integration.probe import (
     Run,
     as_root,
     events,
@@ -22,7 +22,7 @@ from lib.localmodel.tests.integration.kit import (
     start,
     touch,
 )
-from localmodel.host.processes import command_lines, wait_until
+from localmodel.machines.processes import command_lines, wait_until
 
 #: The moments are random; this makes those of a failed run come again.
 SEED = int(os.environ.get("LOCALMODEL_SEED", random.SystemRandom().randrange(10**6)))

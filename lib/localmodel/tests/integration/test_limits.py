@@ -9,9 +9,9 @@ from pathlib import Path
 import jubilant
 import pytest
 
-from lib.localmodel.tests.integration import kit
-from lib.localmodel.tests.integration.kit import as_root
-from localmodel.host.inotify import PER_MACHINE
+from lib.localmodel.tests.integration import probe
+from lib.localmodel.tests.integration.probe import as_root
+from localmodel.machines.inotify import PER_MACHINE
 
 
 def patched(change: str, *argv: str) -> subprocess.CompletedProcess[str]:
@@ -29,7 +29,7 @@ def patched(change: str, *argv: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def machine(other_instance: None) -> jubilant.Juju:
     """A model with one machine on an instance that the test takes down."""
-    kit.command("juju", "add-model", "limits")
+    probe.command("juju", "add-model", "limits")
     juju = jubilant.Juju(model="limits")
     juju.cli("add-machine")
     return juju
@@ -39,7 +39,7 @@ def machine(other_instance: None) -> jubilant.Juju:
 ASK = """
 import ctypes, sys
 from localmodel.errors import LocalModelError
-from localmodel.host.inotify import require_instances
+from localmodel.machines.inotify import require_instances
 taken = [ctypes.CDLL(None).inotify_init1(0) for _ in range(int(sys.argv[2]))]
 assert min(taken, default=0) >= 0
 try:
@@ -70,8 +70,8 @@ def test_too_few_inotify_instances_are_counted_and_the_setting_is_told() -> None
 
 
 def test_a_machine_for_which_there_are_too_few_is_not_booted(machine: jubilant.Juju) -> None:
-    kit.command("localmodel", "down")
-    few = "from localmodel.host import inotify\ninotify.count_free = lambda most: 3"
+    probe.command("localmodel", "down")
+    few = "from localmodel.machines import inotify\ninotify.count_free = lambda most: 3"
     refusal = patched(few, "up")
     assert refusal.returncode == 1
     (line,) = refusal.stderr.splitlines()
@@ -109,12 +109,12 @@ def test_a_boot_that_hangs_is_begun_once_more_and_then_told_with_its_console(
     machine.scp(unit, "0:/tmp/hang.service")
     as_root(machine, 0, "mv /tmp/hang.service /etc/systemd/system; systemctl enable hang.service")
     name = machine.status().machines["0"].hostname
-    kit.command("localmodel", "down")
+    probe.command("localmodel", "down")
 
     # Long enough for a boot on a busy host, and it passes three times.
-    soon = "from localmodel.host import machine\nmachine.BOOT_TIMEOUT = 12"
+    soon = "from localmodel.machines import instance\ninstance.BOOT_TIMEOUT = 12"
     refusal = patched(soon, "up")
-    console = kit.home() / "machines" / name / "console.log"
+    console = probe.home() / "machines" / name / "console.log"
     assert refusal.stderr == (
         f"ERROR machine {name} did not boot, tried 2 times; its console is in {console}, and the"
         " next command tries again\n"
@@ -135,8 +135,8 @@ def test_a_machine_that_ends_while_it_boots_is_not_waited_for(
         "ln -sf /bin/false /etc/systemd/system/early && ln -sfn /nonexistent /sbin/init",
     )
     as_root(machine, 0, "rm -f /lib/systemd/systemd")
-    kit.command("localmodel", "down")
-    never = "from localmodel.host import machine\nmachine.BOOT_TIMEOUT = 1e9"
+    probe.command("localmodel", "down")
+    never = "from localmodel.machines import instance\ninstance.BOOT_TIMEOUT = 1e9"
     refusal = patched(never, "up")
     assert refusal.returncode == 1
     assert "did not boot, tried 2 times; its console is in" in refusal.stderr
@@ -144,7 +144,7 @@ def test_a_machine_that_ends_while_it_boots_is_not_waited_for(
 
 def full(size: str, *words: str) -> str:
     """What `juju` says where the local model's disk has so little room."""
-    mount = f"mount -t tmpfs -o size={size} none {kit.home()} && juju add-model full && "
+    mount = f"mount -t tmpfs -o size={size} none {probe.home()} && juju add-model full && "
     unshare = ["/usr/bin/unshare", "--mount", "/bin/sh", "-c", f'{mount}exec juju "$@"', "sh"]
     done = subprocess.run([*unshare, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -154,7 +154,7 @@ def full(size: str, *words: str) -> str:
 def test_a_full_disk_is_told_with_the_file_that_did_not_fit(
     other_instance: None, charms: Path
 ) -> None:
-    large = kit.pack(charms, "large", files={"data": "x" * 2_000_000})
+    large = probe.pack(charms, "large", files={"data": "x" * 2_000_000})
     says = full("1m", "deploy", str(large))
-    assert says.startswith(f"ERROR {kit.home()}/charms/")
+    assert says.startswith(f"ERROR {probe.home()}/charms/")
     assert says.endswith(".charm: No space left on device: repair that, and run the command again")

@@ -11,9 +11,9 @@ from pathlib import Path
 import jubilant
 import pytest
 
-from lib.localmodel.tests.integration import kit
-from lib.localmodel.tests.integration.kit import as_root
-from localmodel.host.processes import command_lines, with_environment
+from lib.localmodel.tests.integration import probe
+from lib.localmodel.tests.integration.probe import as_root
+from localmodel.machines.processes import command_lines, with_environment
 
 
 def output(*argv: str) -> str:
@@ -136,7 +136,7 @@ DEEP = """perl -e 'chdir shift or die; for (1..1100) { mkdir "d" x 99; chdir "d"
 
 def test_a_machine_goes_however_deep_its_folders_are(charms: Path) -> None:
     with jubilant.temp_model() as juju:
-        juju.deploy(kit.pack(charms, "resident"))
+        juju.deploy(probe.pack(charms, "resident"))
         name = juju.status().machines["0"].hostname
         as_root(juju, 0, f"setpriv --reuid 65534 --clear-groups {DEEP} /var/tmp")
         as_root(juju, 0, f"{DEEP} /var/lib/juju/agents/unit-resident-0/charm")
@@ -144,8 +144,8 @@ def test_a_machine_goes_however_deep_its_folders_are(charms: Path) -> None:
         as_root(juju, 0, f"{DEEP} {groups[-1]}")
         juju.remove_application("resident")
         assert juju.status().machines == {}
-        assert not (kit.home() / "machines" / name).exists()
-        assert list(Path("/sys/fs/cgroup").glob(f"*/{kit.home().name}/{name}")) == []
+        assert not (probe.home() / "machines" / name).exists()
+        assert list(Path("/sys/fs/cgroup").glob(f"*/{probe.home().name}/{name}")) == []
 
 
 def test_what_is_mounted_in_a_machines_folder_is_kept_and_told(
@@ -153,13 +153,13 @@ def test_what_is_mounted_in_a_machines_folder_is_kept_and_told(
 ) -> None:
     cleared.cli("add-machine")
     name = cleared.status().machines["0"].hostname
-    kit.command("localmodel", "down")
-    within = kit.home() / "machines" / name / "upper" / "mnt"
+    probe.command("localmodel", "down")
+    within = probe.home() / "machines" / name / "upper" / "mnt"
     within.mkdir(exist_ok=True)
     output("/usr/bin/mount", "-t", "tmpfs", "none", str(within))
     try:
         (within / "precious").touch()
-        refusal = kit.command("localmodel", "down", "--purge", check=False)
+        refusal = probe.command("localmodel", "down", "--purge", check=False)
         assert refusal.returncode == 1
         assert str(within) in refusal.stderr
         assert "different device" in refusal.stderr
@@ -171,46 +171,46 @@ def test_what_is_mounted_in_a_machines_folder_is_kept_and_told(
 @pytest.fixture
 def cleared(other_instance: None) -> jubilant.Juju:
     """A model with one machine and a unit on an instance that the test takes down."""
-    kit.command("juju", "add-model", "short-lived")
+    probe.command("juju", "add-model", "short-lived")
     return jubilant.Juju(model="short-lived")
 
 
 def test_down_and_up_bring_machines_back_and_start_their_units(
     cleared: jubilant.Juju, charms: Path
 ) -> None:
-    cleared.deploy(kit.pack(charms, "resident"))
-    ran = len(kit.journal(cleared))
+    cleared.deploy(probe.pack(charms, "resident"))
+    ran = len(probe.journal(cleared))
     address = cleared.status().machines["0"].dns_name
-    kit.command("localmodel", "down")
+    probe.command("localmodel", "down")
     status = cleared.status()
     assert status.machines["0"].juju_status.current == "down"
-    refusal = kit.command("juju", "add-machine", check=False)
+    refusal = probe.command("juju", "add-machine", check=False)
     assert (refusal.returncode, "localmodel up" in refusal.stderr) == (1, True)
-    kit.command("localmodel", "up")
+    probe.command("localmodel", "up")
     assert cleared.status().machines["0"].dns_name == address
-    assert kit.events(kit.journal(cleared)[ran:], "resident/0") == ["start"]
+    assert probe.events(probe.journal(cleared)[ran:], "resident/0") == ["start"]
 
 
 def test_tick_fires_update_status_once(cleared: jubilant.Juju, charms: Path) -> None:
-    cleared.deploy(kit.pack(charms, "resident"))
-    ran = len(kit.journal(cleared))
-    kit.command("localmodel", "tick")
+    cleared.deploy(probe.pack(charms, "resident"))
+    ran = len(probe.journal(cleared))
+    probe.command("localmodel", "tick")
     cleared.status()
-    assert kit.events(kit.journal(cleared)[ran:], "resident/0") == ["update-status"]
+    assert probe.events(probe.journal(cleared)[ran:], "resident/0") == ["update-status"]
 
 
 def test_purge_leaves_nothing_and_the_host_as_it_was(other_instance: None, charms: Path) -> None:
     before = host_network()
-    kit.command("juju", "add-model", "gone")
+    probe.command("juju", "add-model", "gone")
     juju = jubilant.Juju(model="gone")
-    juju.deploy(kit.pack(charms, "resident"), num_units=2)
+    juju.deploy(probe.pack(charms, "resident"), num_units=2)
     during = host_network()
     machines = [m.hostname for m in juju.status().machines.values()]
-    name = kit.home().name
+    name = probe.home().name
     assert traces(name, machines) != []
     as_root(juju, 0, "docker network create extra")
 
-    told = kit.command("localmodel", "down", "--purge")
+    told = probe.command("localmodel", "down", "--purge")
 
     assert traces(name, machines) == []
     assert during == before

@@ -7,8 +7,8 @@ from pathlib import Path
 import jubilant
 import pytest
 
-from lib.localmodel.tests.integration.kit import as_root, command, events, journal, pack, touch
-from localmodel.host.processes import wait_until
+from lib.localmodel.tests.integration.probe import as_root, command, events, journal, pack, touch
+from localmodel.machines.processes import wait_until
 
 #: Reboots its machine once, where a test asks for it.
 CONFIG_CHANGED = """\

@@ -8,7 +8,7 @@ from pathlib import Path
 import jubilant
 import pytest
 
-from lib.localmodel.tests.integration.kit import command, pack
+from lib.localmodel.tests.integration.probe import command, pack
 
 
 @pytest.fixture(scope="module")

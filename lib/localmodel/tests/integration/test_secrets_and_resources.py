@@ -7,7 +7,7 @@ from pathlib import Path
 import jubilant
 import pytest
 
-from lib.localmodel.tests.integration.kit import as_root, environment, events, journal, pack
+from lib.localmodel.tests.integration.probe import as_root, environment, events, journal, pack
 
 READ_SECRET = """\
 uri=$(config-get pin)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aptsources.distinfo import DistInfo
 
-from localmodel.host import template
+from localmodel.machines import template
 
 RELEASE = ("ubuntu", "22.04", "jammy")
 

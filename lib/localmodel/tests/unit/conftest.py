@@ -13,7 +13,7 @@ from lib.localmodel.tests.unit.driver import World
 from lib.localmodel.tests.unit.packing import CHARMS, pack
 from localmodel.agent import Agent
 from localmodel.charms import keep_charm
-from localmodel.host.machine import Instance
+from localmodel.machines.instance import Instance
 from localmodel.paths import Paths
 from localmodel.state import Model
 from localmodel.store import Store

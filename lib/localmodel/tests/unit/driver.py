@@ -117,7 +117,7 @@ class World:
 
 
 def describe(hook: Hook) -> str:
-    """An event in one line, such as ``db-relation-departed db/0 (db/0 departs)``."""
+    """An event in one line, such as `db-relation-departed db/0 (db/0 departs)`."""
     about = hook.remote_unit
     if hook.kind == "relation-changed" and not about:
         about = hook.remote_app

@@ -51,7 +51,7 @@ class Running:
         return run_tool(self.context, name, list(argv), stdin)
 
     def json(self, name: str, *argv: str) -> Any:
-        """What a tool prints for ``--format=json``; it must end well."""
+        """What a tool prints for `--format=json`; it must end well."""
         answer = self.call(name, "--format=json", *argv)
         assert answer.code == 0, answer.stderr
         return json.loads(answer.stdout)

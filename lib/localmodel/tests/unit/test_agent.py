@@ -11,7 +11,7 @@ from localmodel import agent as agents
 from localmodel.agent import Agent
 from localmodel.context import HookContext
 from localmodel.errors import LocalModelError
-from localmodel.host.machine import Instance
+from localmodel.machines.instance import Instance
 from localmodel.state import Hook, Model, Status
 
 

@@ -12,8 +12,7 @@ from lib.localmodel.tests.unit.commandline import CommandLine
 from lib.localmodel.tests.unit.packing import pack
 from localmodel import __main__ as local_main
 from localmodel import juju as juju_main
-from localmodel.cli.commands import Registry
-from localmodel.cli.registry import juju, localmodel
+from localmodel.cli.registry import Registry, juju, localmodel
 from localmodel.cli.session import guarded
 from localmodel.errors import LocalModelError
 from localmodel.state import Hook

@@ -12,8 +12,9 @@ import pytest
 
 from lib.localmodel.tests.unit.commandline import CommandLine
 from lib.localmodel.tests.unit.packing import pack
-from localmodel.cli.commands import Command
+from localmodel.cli.registry import Command
 from localmodel.cli.registry import juju as registry
+from localmodel.juju import load_verbs
 
 #: Methods for what the local model has not: clouds, keys, controllers, other models.
 ELSEWHERE = {
@@ -165,13 +166,7 @@ LINES, METHODS = record()
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, argparse.Namespace]]:
     """What reaches the verbs, which are not run."""
-    import localmodel.cli.actions
-    import localmodel.cli.applications
-    import localmodel.cli.models
-    import localmodel.cli.secrets
-    import localmodel.cli.shells
-    import localmodel.cli.views  # noqa: F401
-
+    load_verbs()
     found: list[tuple[str, argparse.Namespace]] = []
 
     def note(command: Command) -> Command:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 
 from lib.localmodel.tests.unit.commandline import CommandLine
-from localmodel.cli import views
-from localmodel.cli.commands import read_span
+from localmodel.cli.arguments import read_span
 from localmodel.state import Status
 from localmodel.store import Store
 
@@ -150,7 +150,7 @@ def test_a_watched_status_is_shown_anew_until_it_is_interrupted(
         if len(waited) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(views.time, "sleep", sleep)
+    monkeypatch.setattr(time, "sleep", sleep)
     result = model("status", "--watch", "1m5s", "--format", "oneline")
     assert (result.code, waited) == (130, [65.0, 65.0])
     assert result.out.count("\033c- db/0") == 2
@@ -169,13 +169,13 @@ def test_times_are_told_as_juju_tells_them(
 ) -> None:
     for zone, end in (("UTC", "Z"), ("Etc/GMT-2", r"\+02:00")):
         monkeypatch.setenv("TZ", zone)
-        views.time.tzset()
+        time.tzset()
         found = json.loads(model.do("status", "--format", "json"))
         moment = found["machines"]["0"]["juju-status"]["since"]
         assert re.fullmatch(rf"\d\d [A-Z][a-z]{{2}} \d{{4}} \d\d:\d\d:\d\d{end}", moment)
         assert re.fullmatch(rf"\d\d:\d\d:\d\d{end}", found["controller"]["timestamp"])
     monkeypatch.undo()
-    views.time.tzset()
+    time.tzset()
 
 
 def test_a_machine_shows_what_it_was_made_with(model: CommandLine) -> None:

@@ -77,6 +77,8 @@ def test_an_unknown_option_is_refused_by_every_tool(leader: Running, name: str) 
         (["relation-set", "-r", "0", "novalue"], 'expected "key=value", got "novalue"'),
         (["relation-list"], "no relation id specified"),
         (["relation-get", "-r", "x:y", "-", "db/0"], "invalid relation id"),
+        (["relation-get", "-r", "database:²"], "invalid relation id"),
+        (["relation-get", "-r", "9" * 5000], "invalid relation id"),
         (["network-get", "nowhere"], 'binding "nowhere"'),
         (["resource-get", "nothing"], "nothing: resource not found"),
         (["resource-get", "page"], 'resource "page" not found'),

@@ -181,6 +181,7 @@ def test_a_grant_needs_a_relation_that_is_there(leader: Running) -> None:
     uri = add(leader, "key=x")
     assert "relation not found" in leader.refusal("secret-grant", "--relation", "99", uri)
     assert "no relation id" in leader.refusal("secret-grant", uri)
+    assert "no relation id" in leader.refusal("secret-grant", "--relation", "database:²", uri)
 
 
 @pytest.mark.parametrize(

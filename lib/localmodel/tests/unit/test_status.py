@@ -96,7 +96,8 @@ def test_jubilant_reads_the_document(shown: dict) -> None:
 def test_the_table_indents_subordinates_under_their_principal(related: World) -> None:
     related.model.units["web/0"].ports = ["80/tcp", "443/tcp", "53/udp", "icmp"]
     related.model.units["search/0"].workload = Status("active", "M110503: 42.1 %, 14 s left")
-    lines = tables.status_tables(related.store, related.model).splitlines()
+    found = status.status_of(related.store, related.model)
+    lines = tables.status_tables(related.model, found).splitlines()
     assert lines[0].split() == ["Model", "Controller", "Cloud/Region", "Version", "Timestamp"]
     names = [line.split("  ")[0] or line[:12].rstrip() for line in lines]
     start = next(i for i, line in enumerate(lines) if line.startswith("Unit "))

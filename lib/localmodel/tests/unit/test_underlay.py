@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lib.localmodel.tests.unit.driver import World
 from localmodel.errors import LocalModelError
-from localmodel.host.underlay import DEFAULT, free_address, gateway, parse_underlay
+from localmodel.machines.underlay import DEFAULT, free_address, gateway, parse_underlay
 from localmodel.state import Machine, Model
 
 NETWORKS = st.builds(

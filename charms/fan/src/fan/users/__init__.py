@@ -11,16 +11,19 @@ from ipaddress import IPv4Network
 from typing import Protocol
 
 from fan.plan import Plan
+from fan.system import System
 from fan.users import dhcp, docker, lxd
 
 
 class User(Protocol):
     """What each module here has. All but `list_users` raise what `machine.TROUBLE` lists."""
 
-    def check(self, wanted: Plan, /) -> None:
+    def check(self, system: System, wanted: Plan, /) -> None:
         """Refuse what can't be brought about, before anything is changed."""
 
-    def ensure(self, wanted: Plan, made: bool, report: Callable[[str], None], /) -> None:
+    def ensure(
+        self, system: System, wanted: Plan, made: bool, report: Callable[[str], None], /
+    ) -> None:
         """Bring about what the options say; where they say no, give back what there was.
 
         Args:
@@ -29,10 +32,10 @@ class User(Protocol):
             report: called with a short text before each step that takes time.
         """
 
-    def give_back(self, overlay: IPv4Network, /) -> None:
+    def give_back(self, system: System, overlay: IPv4Network, /) -> None:
         """Leave everything as it was before the fan of this overlay."""
 
-    def list_users(self, wanted: Plan, /) -> tuple[str, ...]:
+    def list_users(self, system: System, wanted: Plan, /) -> tuple[str, ...]:
         """Return the names of the containers that have addresses of the fan."""
         ...
 

@@ -7,28 +7,29 @@ from ipaddress import IPv4Network
 
 import fannet
 from fan.plan import Plan
+from fan.system import System
 from fannet import dhcp
 
 
-def check(wanted: Plan) -> None:
+def check(_: System, wanted: Plan) -> None:
     """Refuse a slice that has no addresses to hand out. Raises fannet.FanError."""
     if wanted.config.dhcp:
         dhcp.plan_range(wanted.fan, wanted.parts.reserve)
 
 
-def ensure(wanted: Plan, made: bool, _: Callable[[str], None]) -> None:
+def ensure(system: System, wanted: Plan, made: bool, _report: Callable[[str], None]) -> None:
     """Serve DHCP, or no more, as the options say. Raises fannet.FannetError."""
     if wanted.config.dhcp:
-        dhcp.start_dhcp(wanted.fan, wanted.mtu, wanted.parts.reserve, again=made)
+        system.start_dhcp(wanted.fan, wanted.mtu, wanted.parts.reserve, again=made)
     else:
-        give_back(wanted.fan.overlay)
+        give_back(system, wanted.fan.overlay)
 
 
-def give_back(overlay: IPv4Network) -> None:
+def give_back(system: System, overlay: IPv4Network) -> None:
     """Serve DHCP no more. Raises fannet.KernelError."""
-    dhcp.stop_dhcp(fannet.name_bridge(overlay))
+    system.stop_dhcp(fannet.name_bridge(overlay))
 
 
-def list_users(_: Plan) -> tuple[str, ...]:
+def list_users(_: System, _wanted: Plan) -> tuple[str, ...]:
     """Return nobody: a lease ends by itself, and its holder asks again."""
     return ()

@@ -10,19 +10,20 @@ import fannet
 from dockerhost import DaemonError, EngineUnavailableError, NetworkError, Networks, NetworkSpec
 from fan.config import Docker
 from fan.plan import Plan
+from fan.system import System
 
 _LABEL = "fan.overlay"
 _DEFAULT = "bridge"  # what the engine calls its default network
 
 
-def check(wanted: Plan) -> None:
+def check(system: System, wanted: Plan) -> None:
     """Refuse to take a bridge away from containers that are on it.
 
     Raises:
         NetworkError: the fan is to have another bridge, and containers use the present one's.
     """
     try:
-        networks = Networks()
+        networks = system.open_docker()
     except EngineUnavailableError:
         return
     bridge = wanted.fan.bridge
@@ -36,7 +37,7 @@ def check(wanted: Plan) -> None:
             )
 
 
-def ensure(wanted: Plan, _: bool, report: Callable[[str], None]) -> None:
+def ensure(system: System, wanted: Plan, _: bool, report: Callable[[str], None]) -> None:
     """Let Docker's containers get onto the fan the way that the options say.
 
     Raises:
@@ -45,20 +46,20 @@ def ensure(wanted: Plan, _: bool, report: Callable[[str], None]) -> None:
     config, fan = wanted.config, wanted.fan
     owner = fannet.name_bridge(fan.overlay)
     if config.docker is Docker.NONE:
-        give_back(fan.overlay, detach=False)
+        give_back(system, fan.overlay, detach=False)
         return
-    dockerhost.install(report)
-    networks = Networks()
+    system.install_engine(report)
+    networks = system.open_docker()
     kept = config.docker_network if config.docker is Docker.NETWORK else ""
     # First: the engine lets no two networks overlap.
     for network in _list(networks, fan.overlay):
         if network.name != kept:
             networks.remove(network.name)
     if config.docker is Docker.NETWORK:
-        dockerhost.restore_daemon(owner=owner, report=report)
+        system.restore_daemon(owner=owner, report=report)
         networks.apply(_specify(wanted))
         return
-    dockerhost.settle_daemon(
+    system.settle_daemon(
         {
             "bridge": fan.bridge,
             "fixed-cidr": str(wanted.parts.docker),
@@ -85,7 +86,7 @@ def ensure(wanted: Plan, _: bool, report: Callable[[str], None]) -> None:
         )
 
 
-def give_back(overlay: IPv4Network, *, detach: bool = True) -> None:
+def give_back(system: System, overlay: IPv4Network, *, detach: bool = True) -> None:
     """Give back what `ensure` changed about the engine, if there is one.
 
     Args:
@@ -96,21 +97,21 @@ def give_back(overlay: IPv4Network, *, detach: bool = True) -> None:
         DockerHostError: the engine refused, or containers are in the way.
     """
     try:
-        networks = Networks()
+        networks = system.open_docker()
     except EngineUnavailableError:
         # There may be none; or it does not start for lack of a bridge.
-        dockerhost.restore_daemon(owner=fannet.name_bridge(overlay))
+        system.restore_daemon(owner=fannet.name_bridge(overlay))
         return
     for network in _list(networks, overlay):
         networks.remove(network.name, detach=detach)
-    dockerhost.restore_daemon(owner=fannet.name_bridge(overlay))
+    system.restore_daemon(owner=fannet.name_bridge(overlay))
 
 
-def list_users(wanted: Plan) -> tuple[str, ...]:
+def list_users(system: System, wanted: Plan) -> tuple[str, ...]:
     """Return the names of the containers that are on the fan."""
     fan = wanted.fan
     try:
-        networks = Networks()
+        networks = system.open_docker()
     except EngineUnavailableError:
         return ()
     there = (*_list(networks, fan.overlay), networks.inspect(_DEFAULT))

@@ -66,41 +66,23 @@ static __always_inline __u32 host_of(const struct fan *fan, __u32 address)
 }
 
 /*
- * The searches are apart from what follows them, so that the verifier follows the rest once and not
- * once for each place in the map.
+ * Defines a search for the fan that a condition on `fan` holds for. The searches are apart from what
+ * follows them, so that the verifier follows the rest once and not once for each place in the map.
  */
-static __always_inline struct fan *find_by_port(__u32 port)
-{
-	for (__u32 slot = 1; slot < FANS; slot++) {
-		__u32 key = slot;
-		struct fan *fan = bpf_map_lookup_elem(&fans, &key);
-
-		if (fan && fan->port == port)
-			return fan;
+#define SEARCH(name, parameters, condition)					\
+	static __always_inline struct fan *name parameters			\
+	{									\
+		for (__u32 slot = 1; slot < FANS; slot++) {			\
+			__u32 key = slot;					\
+			struct fan *fan = bpf_map_lookup_elem(&fans, &key);	\
+										\
+			if (fan && (condition))					\
+				return fan;					\
+		}								\
+		return NULL;							\
 	}
-	return NULL;
-}
 
-static __always_inline struct fan *find_by_vni(__u32 tunnel, __u32 vni)
-{
-	for (__u32 slot = 1; slot < FANS; slot++) {
-		__u32 key = slot;
-		struct fan *fan = bpf_map_lookup_elem(&fans, &key);
-
-		if (fan && fan->tunnel == tunnel && fan->vni == vni)
-			return fan;
-	}
-	return NULL;
-}
-
-static __always_inline struct fan *find_by_address(__u32 tunnel, __u32 address)
-{
-	for (__u32 slot = 1; slot < FANS; slot++) {
-		__u32 key = slot;
-		struct fan *fan = bpf_map_lookup_elem(&fans, &key);
-
-		if (fan && fan->tunnel == tunnel && is_in_overlay(fan, address))
-			return fan;
-	}
-	return NULL;
-}
+SEARCH(find_by_port, (__u32 port), fan->port == port)
+SEARCH(find_by_vni, (__u32 tunnel, __u32 vni), fan->tunnel == tunnel && fan->vni == vni)
+SEARCH(find_by_address, (__u32 tunnel, __u32 address),
+       fan->tunnel == tunnel && is_in_overlay(fan, address))

@@ -55,7 +55,7 @@ def check_all(peers: Sequence[str] = ()) -> Report:
     states = datapath.read()
     if not states:
         return Report((), (problem("no fan is up on this host", "fanctl up OVERLAY UNDERLAY"),))
-    strangers = []
+    strangers: list[Finding] = []
     ways: list[list[Way]] = [[] for _ in states]
     for peer in peers:
         addresses = _read_peer(peer)

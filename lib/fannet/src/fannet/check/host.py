@@ -8,13 +8,13 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from fannet import probes
-from fannet.addresses import Address, read_addresses
 from fannet.check.findings import ADVICE, Finding, explain, problem
-from fannet.devices import name_tunnel
 from fannet.dhcp import find_dhcp_problems, read_dhcp
-from fannet.fan import OVERHEAD, Fan, FanState
+from fannet.fan import OVERHEAD, Fan, FanState, name_tunnel
 from fannet.fanfile import write_command
-from fannet.links import Host, Link, open_host
+from fannet.host import Address, Host, open_host
+from fannet.links import Link
+from fannet.underlay import read_addresses
 
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _BRIDGED = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")  # there with br_netfilter
@@ -75,7 +75,7 @@ def _check_filter(bridge: str) -> list[Finding]:
 
 def _check_device(state: FanState, device: str) -> list[Finding]:
     fan = state.fan
-    found = []
+    found: list[Finding] = []
     needed = state.mtu + OVERHEAD[fan.encapsulation]
     with open_host() as host:  # and not /sys, which may be of another network namespace
         link = host.find(device)
@@ -103,7 +103,7 @@ def _check_device(state: FanState, device: str) -> list[Finding]:
 
 def _check_plugged(state: FanState, links: Mapping[str, Link]) -> list[Finding]:
     """A bridge drops, without a word, what is larger than the device that it should leave by."""
-    found = []
+    found: list[Finding] = []
     for link in (links[name] for name in state.plugged if name in links):
         then = f"ip link set {link.name} mtu {state.mtu}, and the same inside of what is behind it"
         if link.mtu > state.mtu:

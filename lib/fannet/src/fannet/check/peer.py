@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 from fannet import datapath, probes
 from fannet.check.findings import ADVICE, Finding, explain, problem
-from fannet.devices import name_tunnel
-from fannet.fan import FanState
-from fannet.links import open_host
+from fannet.fan import FanState, name_tunnel
+from fannet.host import open_host
 
 _PROTOCOLS = {"vxlan": socket.IPPROTO_UDP, "ipip": 4}
 _SMALL = 84  # bytes: the packet that ping sends by default

@@ -144,7 +144,7 @@ def run_down(arguments: argparse.Namespace) -> int:
         wanted = [overlay]
         if overlay not in states:
             say(f"no fan {overlay} is up on this host; nothing to take down but leftovers")
-    done = []
+    done: list[Done] = []
     for overlay in wanted:
         try:
             done.append(_down(overlay, states.get(overlay)))

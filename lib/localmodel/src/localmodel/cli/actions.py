@@ -11,14 +11,15 @@ from typing import Any
 
 from localmodel.agent import Agent
 from localmodel.charms import read_meta
-from localmodel.cli.commands import MODEL, arg, flag, form, ignored, read_span, say, split
+from localmodel.cli.arguments import MODEL, arg, flag, form, ignored, read_span, split
 from localmodel.cli.operations import PLAIN, print_log, print_plainly
 from localmodel.cli.registry import juju
-from localmodel.cli.session import changing, show
+from localmodel.cli.session import changing
 from localmodel.cli.shells import login
+from localmodel.cli.terminal import say, show
 from localmodel.errors import LocalModelError
-from localmodel.host import processes
-from localmodel.host.machine import Instance
+from localmodel.machines import processes
+from localmodel.machines.instance import Instance
 from localmodel.operations import actions
 from localmodel.state import Model, Unit
 from localmodel.tasks import JUJU_EXEC, Operation, Task
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _split_words(words: Sequence[str]) -> tuple[list[str], str, list[str]]:
     """The units, the action and its parameters. Raises: LocalModelError."""
-    units = []
+    units: list[str] = []
     for position, word in enumerate(words):
         if UNIT.match(word):
             units.append(word)
@@ -273,7 +274,7 @@ def _tell_numbers(operation: Operation) -> None:
 
 
 def _print_output(tasks: Sequence[Task]) -> None:
-    """Print what commands have written, as ``juju exec`` does."""
+    """Print what commands have written, as `juju exec` does."""
     for task in tasks:
         text = task.results.get("stdout", "") + task.results.get("stderr", "")
         print(f"{task.target}:\n{text}" if len(tasks) > 1 else text, end="")

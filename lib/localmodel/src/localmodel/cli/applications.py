@@ -1,9 +1,9 @@
-"""Applications, units and relations."""
+"""Applications: deployed, refreshed, set and shown, with their resources."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,23 +12,15 @@ import yaml
 
 from localmodel import quirks
 from localmodel.charms import Meta, read_packed
+from localmodel.cli.arguments import MODEL, arg, flag, form, ignored, settings, split
 from localmodel.cli.bundles import deploy_bundle
-from localmodel.cli.commands import (
-    MODEL,
-    arg,
-    confirm,
-    flag,
-    form,
-    ignored,
-    say,
-    settings,
-    split,
-)
 from localmodel.cli.registry import juju
-from localmodel.cli.session import changing, charm_folder, reading, show
-from localmodel.documents import config_document, resource_rows
+from localmodel.cli.session import changing, charm_folder, reading
+from localmodel.cli.terminal import confirm, say, show
+from localmodel.documents import application_document, config_document, resource_rows
 from localmodel.errors import LocalModelError
-from localmodel.operations import applications, bundles, relations
+from localmodel.operations import applications, bundles
+from localmodel.shapes import is_mapping
 from localmodel.state import Model
 from localmodel.store import Store
 from localmodel.tables import columns
@@ -88,7 +80,7 @@ def deploy(args: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _perhaps_changing(args: argparse.Namespace) -> Iterator[tuple[Store, Model]]:
+def _perhaps_changing(args: argparse.Namespace) -> Generator[tuple[Store, Model]]:
     """Change a model, or with --dry-run what is thrown away."""
     if args.dry_run:
         with reading(args.model) as (store, model):
@@ -107,7 +99,7 @@ def _refuse_texts(meta: Meta, words: list[str]) -> None:
 
 
 def _read_config(words: list[str], application: str) -> dict[str, Any]:
-    """Read settings from ``KEY=VALUE`` and ``KEY=@FILE`` words, and from YAML files."""
+    """Read settings from `KEY=VALUE` and `KEY=@FILE` words, and from YAML files."""
     found: dict[str, Any] = {}
     for word in words:
         if "=" in word:
@@ -118,24 +110,25 @@ def _read_config(words: list[str], application: str) -> dict[str, Any]:
 
 
 def _read_config_file(file: str, application: str) -> dict[str, Any]:
-    """Read what a file sets for an application: under its name, or as ``juju config`` prints it.
+    """Read what a file sets for an application: under its name, or as `juju config` prints it.
 
     Raises: LocalModelError.
     """
     try:
         body = yaml.safe_load(Path(file).read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
-        raise LocalModelError(f"cannot read config {file}: {e}") from e
-    if not isinstance(body, dict):
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise LocalModelError(f"cannot read config {file}: {error}") from error
+    if not is_mapping(body):
         raise LocalModelError(f"cannot read config {file}: not a mapping")
-    if isinstance(body.get(application), dict):
-        return body[application]
+    own = body.get(application)
+    if is_mapping(own):
+        return own
     printed = body.get("settings")
-    if body.get("application") == application and isinstance(printed, dict):
+    if body.get("application") == application and is_mapping(printed):
         return {
             key: entry["value"]
             for key, entry in printed.items()
-            if isinstance(entry, dict) and entry.get("source") == "user" and "value" in entry
+            if is_mapping(entry) and entry.get("source") == "user" and "value" in entry
         }
     raise LocalModelError(
         f'cannot read config {file}: no settings found for "{application}": put them under'
@@ -144,14 +137,14 @@ def _read_config_file(file: str, application: str) -> dict[str, Any]:
 
 
 def _from_files(values: dict[str, str]) -> dict[str, str]:
-    """Values that begin with ``@`` are read from the file they name."""
-    found = {}
+    """Values that begin with `@` are read from the file they name."""
+    found: dict[str, str] = {}
     for key, value in values.items():
         if value.startswith("@"):
             try:
                 value = Path(value[1:]).read_text()
-            except OSError as e:
-                raise LocalModelError(f'option "{key}": {e}') from e
+            except OSError as error:
+                raise LocalModelError(f'option "{key}": {error}') from error
         found[key] = value
     return found
 
@@ -200,35 +193,6 @@ def refresh(args: argparse.Namespace) -> None:
 
 
 @juju.command(
-    "integrate",
-    MODEL,
-    arg("one", metavar="APP[:ENDPOINT]"),
-    arg("other", metavar="APP[:ENDPOINT]"),
-    arg("--via", action="append", help=argparse.SUPPRESS),
-    aliases=("relate", "add-relation"),
-)
-def integrate(args: argparse.Namespace) -> None:
-    """Relate two applications."""
-    if args.via:
-        raise LocalModelError("--via is for cross-model relations, which the local model has not")
-    with changing(args.model) as agent:
-        relations.integrate(agent.store, agent.model, args.one, args.other)
-
-
-@juju.command(
-    "remove-relation",
-    MODEL,
-    arg("one", metavar="APP[:ENDPOINT]"),
-    arg("other", metavar="APP[:ENDPOINT]"),
-    ignored("--force"),
-)
-def remove_relation(args: argparse.Namespace) -> None:
-    """Untie two applications."""
-    with changing(args.model) as agent:
-        relations.remove_relation(agent.model, args.one, args.other)
-
-
-@juju.command(
     "remove-application",
     MODEL,
     arg("applications", nargs="+"),
@@ -246,44 +210,6 @@ def remove_application(args: argparse.Namespace) -> None:
     with changing(args.model) as agent:
         for name in args.applications:
             applications.remove_application(agent.store, agent.model, name, force=args.force)
-
-
-@juju.command(
-    "add-unit",
-    MODEL,
-    arg("application"),
-    arg("-n", "--num-units", type=int, default=1, help="how many"),
-    arg("--to", action="append", help="machines to place them on"),
-    ignored("--attach-storage", value=True),
-)
-def add_unit(args: argparse.Namespace) -> None:
-    """Add units to an application."""
-    with changing(args.model) as agent:
-        app = agent.model.app(args.application)
-        applications.add_units(agent.store, agent.model, app, args.num_units, split(args.to))
-
-
-@juju.command(
-    "remove-unit",
-    MODEL,
-    arg("names", nargs="+", metavar="UNIT|APP"),
-    arg("--num-units", type=int, help="with an application: how many of its units"),
-    flag("--no-prompt", help="do not ask"),
-    flag("--force", help="leave out the charms' last hooks"),
-    ignored("--destroy-storage"),
-    ignored("--no-wait"),
-)
-def remove_unit(args: argparse.Namespace) -> None:
-    """Take units away."""
-    confirm(f"This removes {', '.join(args.names)}.", asked=not args.no_prompt)
-    with changing(args.model) as agent:
-        names = args.names
-        if args.num_units is not None:
-            if len(names) != 1:
-                raise LocalModelError("--num-units goes with one application")
-            app = agent.model.app(names[0])
-            names = applications.choose_units(agent.model, app, args.num_units)
-        applications.remove_units(agent.store, agent.model, names, force=args.force)
 
 
 @juju.command(
@@ -346,18 +272,11 @@ def trust(args: argparse.Namespace) -> None:
         agent.model.app(args.application).trust = not args.remove
 
 
-@juju.command(
-    "resolved",
-    MODEL,
-    arg("units", nargs="+"),
-    flag("--no-retry", help="count the failed hook as done"),
-    aliases=("resolve",),
-)
-def resolved(args: argparse.Namespace) -> None:
-    """Let units go on after a failed hook: run it again at once."""
-    with changing(args.model) as agent:
-        for unit in args.units:
-            applications.resolve(agent.store, agent.model, unit, retry=not args.no_retry)
+@juju.command("show-application", MODEL, arg("application"), form("yaml", "json"))
+def show_application(args: argparse.Namespace) -> None:
+    """Show an application."""
+    with reading(args.model) as (store, model):
+        show(application_document(store, model, model.app(args.application)), args.format)
 
 
 @juju.command("attach-resource", MODEL, arg("application"), arg("resource", metavar="NAME=FILE"))

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import yaml
 
-from localmodel.cli.commands import MODEL, arg, ignored, say
+from localmodel.cli.arguments import MODEL, arg, ignored
 from localmodel.cli.registry import juju
 from localmodel.cli.session import changing, charm_folder, reading
+from localmodel.cli.terminal import say
 from localmodel.errors import LocalModelError
 from localmodel.operations import bundles, exports
 from localmodel.store import write_atomically
@@ -18,7 +19,7 @@ OVERLAY = arg("--overlay", action="append", default=[], help="a bundle to lay ov
 
 
 def deploy_bundle(args: argparse.Namespace) -> None:
-    """What ``juju deploy`` does with a bundle."""
+    """What `juju deploy` does with a bundle."""
     for given, option in (
         (args.application, "an application's name"),
         (args.num_units, "--num-units"),

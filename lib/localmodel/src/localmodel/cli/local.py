@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 
 from localmodel.agent import Agent
-from localmodel.cli.commands import arg, flag, say
-from localmodel.cli.models import fire_update_status
+from localmodel.cli.arguments import MODEL, arg, flag
 from localmodel.cli.registry import localmodel
-from localmodel.cli.session import Progress, changing, open_store
+from localmodel.cli.session import changing, open_store
+from localmodel.cli.terminal import Progress, say
 from localmodel.errors import LocalModelError
-from localmodel.host import cgroups, machine, template, underlay
-from localmodel.host.files import remove_tree
+from localmodel.machines import cgroups, template, underlay
+from localmodel.machines.files import remove_tree
+from localmodel.machines.instance import Instance, instances
+from localmodel.resolver import update_interval
 from localmodel.store import Store, hold_lock
-
-MODEL = arg("-m", "--model", help="the model to work on")
 
 
 @localmodel.command(
@@ -27,7 +27,7 @@ def up(args: argparse.Namespace) -> None:
         if args.underlay:
             _choose_underlay(store, args.underlay)
         network = underlay.parse_underlay(store.setting("underlay"))
-        template.build_template(
+        template.ensure_template(
             store.paths, lambda what, share: progress.report("host", what, share)
         )
         underlay.ensure_underlay(network)
@@ -61,8 +61,8 @@ def down(args: argparse.Namespace) -> None:
     paths = store.paths
     with hold_lock(paths):
         store.set("down", "yes")
-        for name in machine.instances(paths):
-            instance = machine.Instance(paths, name, "")
+        for name in instances(paths):
+            instance = Instance(paths, name, "")
             if args.purge:
                 instance.destroy()
                 say(f"removed machine {name}")
@@ -92,4 +92,11 @@ def reboot(args: argparse.Namespace) -> None:
 def tick(args: argparse.Namespace) -> None:
     """Fire update-status on every unit, instead of waiting for its time."""
     with changing(args.model) as agent:
-        fire_update_status(agent)
+        _fire_update_status(agent)
+
+
+def _fire_update_status(agent: Agent) -> None:
+    """Let update-status be due for every started unit."""
+    for unit in agent.model.units.values():
+        if unit.local.started:
+            unit.local.updated -= update_interval(agent.model)

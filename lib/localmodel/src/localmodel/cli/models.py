@@ -1,4 +1,4 @@
-"""Models and machines."""
+"""Models: made, selected, set, shown and destroyed."""
 
 from __future__ import annotations
 
@@ -8,29 +8,18 @@ import re
 import uuid
 from typing import Any
 
-from localmodel.agent import Agent
-from localmodel.cli.commands import (
-    MODEL,
-    arg,
-    confirm,
-    flag,
-    form,
-    ignored,
-    say,
-    settings,
-    split,
-)
+from localmodel.cli.arguments import MODEL, arg, flag, form, ignored, settings, split
 from localmodel.cli.registry import juju
-from localmodel.cli.session import changing, model_name, open_store, reading, show
+from localmodel.cli.session import changing, model_name, open_store, reading
+from localmodel.cli.terminal import confirm, say, show
 from localmodel.documents import model_document
 from localmodel.errors import LocalModelError
 from localmodel.lifecycle import release_unit
-from localmodel.operations import machines
-from localmodel.resolver import seconds, update_interval
+from localmodel.resolver import seconds
 from localmodel.state import JUJU_VERSION, Model
-from localmodel.status import CLOUD, CONTROLLER, machine_statuses
+from localmodel.status import CLOUD, CONTROLLER
 from localmodel.store import hold_lock
-from localmodel.tables import columns, machine_table
+from localmodel.tables import columns
 
 #: The model settings that mean something here, with their defaults.
 MODEL_DEFAULTS: dict[str, Any] = {
@@ -43,6 +32,7 @@ MODEL_DEFAULTS: dict[str, Any] = {
 }
 #: The shortest time between two update-status, in seconds; hooks may take as long.
 SHORTEST_INTERVAL = 10.0
+
 
 CONSTRAINTS = ("arch", "cores", "cpu-power", "mem", "root-disk", "tags", "virt-type", "zones")
 
@@ -168,7 +158,6 @@ def destroy_model(args: argparse.Namespace) -> None:
         for unit in model.units.values():
             if args.force:
                 release_unit(unit)
-                unit.local.relations.clear()
     left = store.load(model.name)
     if left.machines or left.units:
         stuck = ", ".join(u.name for u in left.units.values() if u.failures) or "its units"
@@ -267,73 +256,3 @@ def set_model_constraints(args: argparse.Namespace) -> None:
             )
     with changing(args.model) as agent:
         agent.model.constraints |= values
-
-
-@juju.command(
-    "add-machine",
-    MODEL,
-    arg("target", nargs="?", help=argparse.SUPPRESS),
-    arg("-n", dest="count", type=int, default=1, help="how many"),
-    ignored("--base", value=True),
-    ignored("--constraints", value=True),
-    ignored("--disks", value=True),
-    ignored("--private-key", value=True),
-    ignored("--public-key", value=True),
-)
-def add_machine(args: argparse.Namespace) -> None:
-    """Make machines without units on them."""
-    if args.target:
-        raise LocalModelError(
-            f'placement "{args.target}": the local model makes plain machines only; leave it out'
-        )
-    if args.count < 1:
-        raise LocalModelError(f"-n {args.count}: give 1 or more")
-    with changing(args.model) as agent:
-        for _ in range(args.count):
-            say(f"created machine {machines.add_machine(agent.store, agent.model).number}")
-
-
-@juju.command(
-    "remove-machine",
-    MODEL,
-    arg("machines", nargs="+"),
-    flag("--force", help="with the units on it, without their last hooks"),
-    ignored("--no-prompt"),
-    ignored("--keep-instance"),
-    ignored("--no-wait"),
-)
-def remove_machine(args: argparse.Namespace) -> None:
-    """Take machines away."""
-    with changing(args.model) as agent:
-        for number in args.machines:
-            machines.remove_machine(agent.model, number, force=args.force)
-            say(f"removing machine {number}")
-
-
-@juju.command("machines", MODEL, form("tabular", "json", "yaml"), aliases=("list-machines",))
-def list_machines(args: argparse.Namespace) -> None:
-    """List machines."""
-    _show_machines(args, [])
-
-
-@juju.command("show-machine", MODEL, arg("machines", nargs="*"), form("yaml", "json", "tabular"))
-def show_machine(args: argparse.Namespace) -> None:
-    """Show machines."""
-    _show_machines(args, args.machines)
-
-
-def _show_machines(args: argparse.Namespace, numbers: list[str]) -> None:
-    with reading(args.model) as (store, model):
-        chosen = [model.machine(number) for number in numbers or model.machines]
-        shown = machine_statuses(store, chosen)
-    if args.format == "tabular":
-        print(machine_table(shown))
-    else:
-        show({"model": model.name, "machines": shown}, args.format)
-
-
-def fire_update_status(agent: Agent) -> None:
-    """Let update-status be due for every started unit."""
-    for unit in agent.model.units.values():
-        if unit.local.started:
-            unit.local.updated -= update_interval(agent.model)

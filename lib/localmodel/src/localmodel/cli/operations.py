@@ -10,11 +10,13 @@ from datetime import datetime
 import yaml
 
 from localmodel.charms import read_meta
-from localmodel.cli.commands import MODEL, arg, flag, form, ignored, say, split
+from localmodel.cli.arguments import MODEL, arg, flag, form, ignored, split
 from localmodel.cli.registry import juju
-from localmodel.cli.session import model_name, open_store, reading, show
+from localmodel.cli.session import model_name, open_store, reading
+from localmodel.cli.terminal import say, show
 from localmodel.errors import LocalModelError
 from localmodel.operations import actions
+from localmodel.shapes import is_mapping
 from localmodel.tables import columns
 from localmodel.tasks import Operation, Task
 
@@ -27,9 +29,9 @@ def print_log(task: Task) -> None:
 
 
 def print_plainly(tasks: Sequence[Task]) -> None:
-    """Print what actions have set, as ``juju run`` and ``juju show-task`` do."""
+    """Print what actions have set, as `juju run` and `juju show-task` do."""
     hidden = ("return-code", "stdout", "stderr")
-    printed = {}
+    printed: dict[str, dict[str, str]] = {}
     for task in tasks:
         results = {k: v for k, v in task.results.items() if k not in hidden}
         text = yaml.safe_dump(results, allow_unicode=True) if results else ""
@@ -93,7 +95,7 @@ def show_action(args: argparse.Namespace) -> int:
     taken = {
         name: {key: schema.get(key) for key in ("type", "description")}
         for name, schema in sorted(action.params.items())
-        if isinstance(schema, dict)
+        if is_mapping(schema)
     }
     print(yaml.safe_dump(taken, sort_keys=False))
     return 0

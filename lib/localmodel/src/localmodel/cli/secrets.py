@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from localmodel.cli.commands import MODEL, arg, flag, form, ignored, split
+from localmodel.cli.arguments import MODEL, arg, flag, form, ignored, split
 from localmodel.cli.registry import juju
-from localmodel.cli.session import changing, reading, show
+from localmodel.cli.session import changing, reading
+from localmodel.cli.terminal import show
 from localmodel.documents import secret_document
 from localmodel.errors import LocalModelError
 from localmodel.operations import secrets

@@ -1,22 +1,19 @@
-"""What every command does around its verb: the lock, the model, progress, errors."""
+"""What every command does around its verb: the lock, the model, what is due, errors."""
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
-
-import yaml
+from typing import NoReturn
 
 from localmodel.agent import Agent
+from localmodel.cli.terminal import Progress
 from localmodel.errors import LocalModelError
-from localmodel.host import underlay
+from localmodel.machines import underlay
 from localmodel.paths import default_paths
 from localmodel.state import Model
 from localmodel.store import Store, hold_lock
@@ -49,7 +46,7 @@ def model_name(store: Store, given: str | None) -> str:
 
 
 @contextmanager
-def changing(given: str | None) -> Iterator[Agent]:
+def changing(given: str | None) -> Generator[Agent]:
     """Change a model: what the block does is saved if it does not raise, and then run to idle."""
     store = open_store()
     with hold_lock(store.paths), Progress() as progress:
@@ -62,7 +59,7 @@ def changing(given: str | None) -> Iterator[Agent]:
 
 
 @contextmanager
-def reading(given: str | None) -> Iterator[tuple[Store, Model]]:
+def reading(given: str | None) -> Generator[tuple[Store, Model]]:
     """Look at a model. If nobody else is at work on it, what is due is done first."""
     store = open_store()
     name = model_name(store, given)
@@ -82,82 +79,20 @@ def _agent(store: Store, model: Model, report: Callable[[str, str, float | None]
     return agent
 
 
-class Progress:
-    """Shows on a terminal what goes on, a line for each machine and unit at work."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._bar: Any = None
-        self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def report(self, who: str, what: str, share: float | None) -> None:
-        """Show that `who` does `what`, or with nothing as `what`, that it is over.
-
-        Args:
-            share: how much is done, between 0 and 1; None where that is unknown.
-        """
-        if not sys.stderr.isatty():
-            return
-        with self._lock:
-            bar, label = self._start(), f"{who}: {what}"
-            if not what:
-                if who in self._tasks:
-                    bar.remove_task(self._tasks.pop(who))
-                return
-            if who not in self._tasks:
-                self._tasks[who] = bar.add_task(label, total=None)
-            percent = 0 if share is None else share * 100
-            total = None if share is None else 100
-            bar.update(self._tasks[who], description=label, completed=percent, total=total)
-
-    def _start(self) -> Any:
-        if self._bar is None:
-            # Imported where it is needed: most commands show nothing and should start quickly.
-            from rich.console import Console
-            from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-            from rich.progress import Progress as Bar
-
-            self._bar = Bar(
-                SpinnerColumn(),
-                BarColumn(bar_width=20),
-                TextColumn("{task.description}"),
-                TimeElapsedColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._bar.start()
-        return self._bar
-
-
-def show(value: Any, form: str) -> None:
-    """Print a document as JSON or YAML."""
-    if form == "json":
-        print(json.dumps(value))
-    else:
-        print(yaml.safe_dump(value, sort_keys=False, default_flow_style=False), end="")
-
-
 def guarded(main: Callable[[], int]) -> int:
     """Run a command so that no traceback reaches the user."""
     try:
         return main()
-    except LocalModelError as e:
-        print(f"ERROR {e}", file=sys.stderr)
+    except LocalModelError as error:
+        print(f"ERROR {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         # The reader has seen enough; nothing is left to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (OSError, sqlite3.OperationalError) as e:
+    except (OSError, sqlite3.OperationalError) as error:
         # Such as a full disk. What was done so far is stored.
-        print(f"ERROR {_tell(e)}: repair that, and run the command again", file=sys.stderr)
+        print(f"ERROR {_tell(error)}: repair that, and run the command again", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(
@@ -184,5 +119,5 @@ def leave(code: int) -> NoReturn:
 
 
 def charm_folder() -> Path:
-    """The folder that stands in for Charmhub: LOCALMODEL_CHARMS, else ``dist`` here."""
+    """The folder that stands in for Charmhub: LOCALMODEL_CHARMS, else `dist` here."""
     return Path(os.environ.get("LOCALMODEL_CHARMS", "dist")).resolve()

@@ -10,12 +10,12 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-from localmodel.cli.commands import MODEL, arg, flag, ignored
+from localmodel.cli.arguments import MODEL, arg, flag, ignored
 from localmodel.cli.registry import juju
 from localmodel.cli.session import model_name, open_store
 from localmodel.errors import LocalModelError
-from localmodel.host.machine import Instance
-from localmodel.host.template import USER
+from localmodel.machines.instance import Instance
+from localmodel.machines.template import USER
 
 SU = "/usr/bin/su"
 

@@ -1,8 +1,21 @@
-"""The hook tools: what each answers, in the shapes that ops and Juju's documentation name."""
+"""The hook tools, a module for each subject: what they answer, in the shapes ops and Juju know."""
 
 from __future__ import annotations
 
-from localmodel.hooktools import general, secrets
+# Each registers its tools.
+from localmodel.hooktools import action, config, network, relation, secret, status, storage, unit
 from localmodel.hooktools.registry import Answer, run_tool, tool_names
 
-__all__ = ["Answer", "general", "run_tool", "secrets", "tool_names"]
+__all__ = [
+    "Answer",
+    "action",
+    "config",
+    "network",
+    "relation",
+    "run_tool",
+    "secret",
+    "status",
+    "storage",
+    "tool_names",
+    "unit",
+]

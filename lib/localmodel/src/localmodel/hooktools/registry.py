@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 import yaml
 
 from localmodel.context import HookContext, ToolError, UsageError
+from localmodel.shapes import is_list, is_mapping
 
 
 class Arguments(argparse.ArgumentParser):
@@ -22,14 +23,14 @@ class Arguments(argparse.ArgumentParser):
         raise UsageError(message)
 
     def parse_words(self, argv: list[str]) -> argparse.Namespace:
-        """Read the arguments as Go's flags, of which one without a value may be ``--flag=true``.
+        """Read the arguments as Go's flags, of which one without a value may be `--flag=true`.
 
         Raises: UsageError.
         """
         switches = {
             flag for action in self._actions for flag in action.option_strings if action.nargs == 0
         }
-        words = []
+        words: list[str] = []
         for position, word in enumerate(argv):
             if word == "--":
                 words += argv[position:]
@@ -60,7 +61,7 @@ _TOOLS: dict[str, tuple[Arguments, Tool]] = {}
 
 
 def tool(name: str, *arguments: tuple[tuple[str, ...], dict[str, Any]]) -> Callable[[Tool], Tool]:
-    """Register a tool with its arguments, beside ``--format``."""
+    """Register a tool with its arguments, beside `--format`."""
 
     def register(function: Tool) -> Tool:
         parser = Arguments(name, add_help=False, allow_abbrev=False)
@@ -98,13 +99,13 @@ def run_tool(context: HookContext, name: str, argv: list[str], stdin: str) -> An
         arguments = parser.parse_words(argv)
         with context.guard:
             value = function(context, arguments, stdin)
-    except ToolError as e:
-        return Answer(e.code, stderr=f"ERROR {e}\n")
+    except ToolError as error:
+        return Answer(error.code, stderr=f"ERROR {error}\n")
     return Answer(0, render(value, arguments.format))
 
 
 def render(value: Any, form: str) -> str:
-    """A tool's answer in ``json``, ``yaml`` or ``smart``: a plain string as it is, else YAML."""
+    """A tool's answer in `json`, `yaml` or `smart`: a plain string as it is, else YAML."""
     if form == "json":
         return json.dumps(value, separators=(",", ":")) + "\n"
     if value is None:
@@ -113,7 +114,7 @@ def render(value: Any, form: str) -> str:
         return value
     if form == "smart" and isinstance(value, str):
         return value + "\n"
-    if form == "smart" and isinstance(value, list):
+    if form == "smart" and is_list(value):
         return "".join(f"{item}\n" for item in value)
     if form == "smart" and isinstance(value, bool):
         return f"{value}\n"
@@ -126,7 +127,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _write_string(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text else '"')
+    return dumper.represent_scalar(  # pyright: ignore[reportUnknownMemberType]
+        "tag:yaml.org,2002:str", text, style=None if text else '"'
+    )
 
 
 _Dumper.add_representer(str, _write_string)
@@ -138,8 +141,8 @@ _Dumper.yaml_implicit_resolvers = {
 
 
 def read_pairs(words: list[str]) -> dict[str, str]:
-    """Read ``key=value`` words. Raises: ToolError."""
-    found = {}
+    """Read `key=value` words. Raises: ToolError."""
+    found: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:
@@ -148,9 +151,34 @@ def read_pairs(words: list[str]) -> dict[str, str]:
     return found
 
 
+def is_number(text: str) -> bool:
+    """Whether this is a number in ASCII digits, and not thousands, which Python would not read."""
+    return text.isascii() and text.isdigit() and len(text) < 20
+
+
 def read_file(context: HookContext, path: str) -> str:
     """Read a text file of the machine. Raises: ToolError."""
     try:
         return context.files.read(path).decode()
-    except (OSError, UnicodeDecodeError) as e:
-        raise ToolError(f"cannot read {path}: {e}") from e
+    except (OSError, UnicodeDecodeError) as error:
+        raise ToolError(f"cannot read {path}: {error}") from error
+
+
+def read_settings(context: HookContext, file: str | None, stdin: str) -> dict[str, str]:
+    """Read the mapping in `--file`, which "-" says is on standard input."""
+    text = stdin if file in (None, "-") else read_file(context, file)
+    try:
+        body: Any = _load(text) or {}
+    except yaml.YAMLError as error:
+        raise ToolError(f"cannot read settings: {error}") from error
+    if not is_mapping(body):
+        raise ToolError("cannot read settings: not a mapping")
+    return {str(k): "" if v is None else str(v) for k, v in body.items()}
+
+
+def _load(text: str) -> Any:
+    """Read YAML, and JSON by its own rules: as YAML, its escapes beyond 16 bit are other text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return yaml.safe_load(text)

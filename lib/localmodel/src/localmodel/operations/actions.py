@@ -14,6 +14,7 @@ from jsonschema.exceptions import UnknownType
 from localmodel import goyaml
 from localmodel.charms import Action, Meta
 from localmodel.errors import LocalModelError
+from localmodel.shapes import is_list, is_mapping
 from localmodel.state import Model, Unit
 from localmodel.tasks import Operation, Task
 
@@ -39,7 +40,7 @@ REFUSALS: dict[str, str] = {
 
 
 def read_params(words: Sequence[str], file: str | None, *, as_text: bool) -> dict[str, Any]:
-    """Read an action's parameters: the file's, and over them ``a.b=c`` words.
+    """Read an action's parameters: the file's, and over them `a.b=c` words.
 
     Args:
         as_text: take the words' values as they are, not as YAML.
@@ -56,9 +57,9 @@ def read_params(words: Sequence[str], file: str | None, *, as_text: bool) -> dic
         if not as_text:
             try:
                 value = goyaml.with_string_keys(goyaml.load(text))
-            except (yaml.YAMLError, ValueError) as e:
-                told = str(e).splitlines()[0]
-                raise LocalModelError(f'argument "{word}" is not YAML: {told}') from e
+            except (yaml.YAMLError, ValueError) as error:
+                told = str(error).splitlines()[0]
+                raise LocalModelError(f'argument "{word}" is not YAML: {told}') from error
         *parents, last = key.split(".")
         level = params
         for parent in parents:
@@ -73,11 +74,11 @@ def read_params(words: Sequence[str], file: str | None, *, as_text: bool) -> dic
 def _read_params_file(file: str) -> dict[str, Any]:
     try:
         found = goyaml.with_string_keys(goyaml.load(Path(file).read_bytes()))
-    except (OSError, yaml.YAMLError, ValueError) as e:
-        raise LocalModelError(f"cannot read parameters {file}: {e}") from e
+    except (OSError, yaml.YAMLError, ValueError) as error:
+        raise LocalModelError(f"cannot read parameters {file}: {error}") from error
     if found is None:
         return {}
-    if not isinstance(found, dict):
+    if not is_mapping(found):
         raise LocalModelError(f"cannot read parameters {file}: not a mapping")
     return found
 
@@ -103,9 +104,10 @@ def refusal(name: str, action: Action, params: dict[str, Any]) -> str:
         "properties": action.params,
     }
     try:
-        problems = list(jsonschema.Draft4Validator(schema).iter_errors(params))
-    except (jsonschema.SchemaError, UnknownType) as e:
-        return f"invalid params schema for action schema {name}: {str(e).splitlines()[0]}"
+        validator: Any = jsonschema.Draft4Validator(schema)  # its stubs leave an argument open
+        problems: list[jsonschema.ValidationError] = list(validator.iter_errors(params))
+    except (jsonschema.SchemaError, UnknownType) as error:
+        return f"invalid params schema for action schema {name}: {str(error).splitlines()[0]}"
     told = [text for problem in problems for text in _tell(problem)]
     return f"validation failed: {'; '.join(told)}" if told else ""
 
@@ -131,10 +133,11 @@ def _say(problem: jsonschema.ValidationError) -> Iterator[str]:
             )
         case "additionalProperties":
             schema: Any = problem.schema
-            extra = set(problem.instance) - set(schema.get("properties", {}))  # type: ignore[arg-type]
+            given: Any = problem.instance
+            extra: set[str] = set(given) - set(schema.get("properties", {}))
             yield from (f'additional property "{key}" is not allowed' for key in sorted(extra))
         case str(keyword) if keyword in REFUSALS:
-            if isinstance(bound, list):
+            if is_list(bound):
                 bound = ",".join(v if keyword == "type" else json.dumps(v) for v in bound)
             yield REFUSALS[keyword].format(bound)
         case _:
@@ -146,7 +149,7 @@ def fill_defaults(action: Action, params: dict[str, Any]) -> dict[str, Any]:
     defaults = {
         key: schema["default"]
         for key, schema in action.params.items()
-        if isinstance(schema, dict) and "default" in schema
+        if is_mapping(schema) and "default" in schema
     }
     return defaults | params
 
@@ -175,12 +178,12 @@ def new_operation(
         resolve: gives the name of a target, or raises LocalModelError for one that is not there.
     """
     operation = Operation(_next_id(model), summary)
-    failures = []
+    failures: list[str] = []
     for target in targets:
         try:
             name = resolve(target)
-        except LocalModelError as e:
-            failures.append(str(e))
+        except LocalModelError as error:
+            failures.append(str(error))
             continue
         if all(name != task.target for task in operation.tasks):
             task = Task(_next_id(model), name, action, params, status="pending")

@@ -13,12 +13,13 @@ from typing import Any
 from localmodel import quirks
 from localmodel.charms import Meta, Option, find_charm, keep_charm, read_meta
 from localmodel.errors import LocalModelError
-from localmodel.host.template import host_base
 from localmodel.lifecycle import add_unit, release_unit, set_agent
+from localmodel.machines.template import host_base
 from localmodel.operations.machines import place_unit
 from localmodel.operations.relations import add_peer_relations
 from localmodel.paths import MAX_SOCKET
 from localmodel.resolver import apply_hook, config_digest
+from localmodel.shapes import is_mapping
 from localmodel.state import Application, Hook, Model, Resource, Unit
 from localmodel.store import Store, write_atomically
 
@@ -135,7 +136,7 @@ def remove_units(store: Store, model: Model, names: Sequence[str], *, force: boo
 
 
 def choose_units(model: Model, app: Application, count: int) -> list[str]:
-    """The units that ``remove-unit APP --num-units N`` takes: the newest."""
+    """The units that `remove-unit APP --num-units N` takes: the newest."""
     units = model.units_of(app.name)
     if not 0 < count <= len(units):
         raise LocalModelError(f'application "{app.name}" has {len(units)} units, not {count}')
@@ -155,7 +156,6 @@ def _kill_unit(model: Model, unit: Unit, *, force: bool) -> None:
     if force:
         for each in [unit, *model.subordinates_of(unit.name)]:
             release_unit(each)
-            each.local.relations.clear()
 
 
 def refresh(
@@ -233,7 +233,7 @@ def set_options(
 
 def read_options(meta: Meta, values: Mapping[str, Any]) -> dict[str, Any]:
     """Values of the type that the charm declares, from text or from a bundle's YAML."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in values.items():
         if name not in meta.options:
             known = ", ".join(sorted(meta.options)) or "none"
@@ -257,8 +257,8 @@ def read_value(name: str, option: Option, value: Any) -> Any:
         case "int" | "float":
             try:
                 number = int(text) if option.type == "int" else float(text)
-            except ValueError as e:
-                raise refusal from e
+            except ValueError as error:
+                raise refusal from error
             # JSON, in which models are kept, has no infinity.
             if not math.isfinite(number):
                 raise refusal
@@ -317,8 +317,8 @@ def _next_revision(model: Model, charm: str) -> int:
 
 
 def _minimum_count(storage: Any) -> int:
-    """How many of a storage a charm can't do without (metadata: ``multiple: {range: 1-10}``)."""
-    if not isinstance(storage, dict) or "multiple" not in storage:
+    """How many of a storage a charm can't do without (metadata: `multiple: {range: 1-10}`)."""
+    if not is_mapping(storage) or "multiple" not in storage:
         return 1
     digits = re.match(r"\d+", str(storage["multiple"].get("range", "1")))
     return int(digits.group()) if digits else 1

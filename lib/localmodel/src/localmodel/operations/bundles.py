@@ -20,6 +20,7 @@ from localmodel.errors import LocalModelError
 from localmodel.operations import applications
 from localmodel.operations.machines import add_machine
 from localmodel.operations.relations import integrate, is_integrated
+from localmodel.shapes import is_list, is_mapping
 from localmodel.state import Model
 from localmodel.store import Store
 
@@ -82,7 +83,7 @@ class Layer(Struct):
 def read_bundle(path: Path, overlays: Sequence[Path]) -> Bundle:
     """Read a bundle and lay its overlays over it.
 
-    A file's further documents, after ``---``, are overlays too.
+    A file's further documents, after `---`, are overlays too.
 
     Args:
         path: its file, or a folder with a bundle.yaml.
@@ -91,11 +92,11 @@ def read_bundle(path: Path, overlays: Sequence[Path]) -> Bundle:
     body, *rest = _load(path)
     for layer in [*rest, *(layer for overlay in overlays for layer in _load(overlay))]:
         body = _merge(body, layer)
-    body["machines"] = {str(k): v for k, v in (body.get("machines") or {}).items()}
+    body["machines"] = {str(k): v for k, v in _section(body, "machines").items()}
     try:
         bundle = msgspec.convert(body, Bundle)
-    except msgspec.ValidationError as e:
-        raise LocalModelError(f"cannot deploy bundle {path}: {e}") from e
+    except msgspec.ValidationError as error:
+        raise LocalModelError(f"cannot deploy bundle {path}: {error}") from error
     _check(path, bundle)
     return bundle
 
@@ -159,7 +160,7 @@ def _add_missing_units(
 ) -> list[str]:
     app = model.apps[name]
     wanted = 1 if spec.num_units is None else spec.num_units
-    done = []
+    done: list[str] = []
     for index in range(len(model.units_of(name)), wanted):
         directive = None
         if spec.to:
@@ -178,7 +179,7 @@ def _add_missing_units(
 
 def pairs(bundle: Bundle) -> list[tuple[str, str]]:
     """The two sides of each relation."""
-    found = []
+    found: list[tuple[str, str]] = []
     for relation in bundle.relations:
         one, other = relation
         sides = [other] if isinstance(other, str) else other
@@ -196,43 +197,48 @@ def _load(path: Path) -> list[dict[str, Any]]:
     path = path / "bundle.yaml" if path.is_dir() else path
     try:
         bodies = list(yaml.safe_load_all(path.read_text()))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
-        raise LocalModelError(f"cannot read bundle {path}: {e}") from e
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise LocalModelError(f"cannot read bundle {path}: {error}") from error
     # A document that is empty, such as one after a last ---, says nothing.
     bodies = [body for number, body in enumerate(bodies) if number == 0 or body is not None]
     return [_resolve(path, body) for body in bodies or [None]]
 
 
 def _resolve(path: Path, body: Any) -> dict[str, Any]:
-    if not isinstance(body, dict):
+    if not is_mapping(body):
         raise LocalModelError(f"cannot read bundle {path}: not a mapping")
     try:
         msgspec.convert(body, Layer)
-    except msgspec.ValidationError as e:
-        raise LocalModelError(f"cannot read bundle {path}: {e}") from e
-    for spec in (body.get("applications") or {}).values():
-        if not isinstance(spec, dict):
+    except msgspec.ValidationError as error:
+        raise LocalModelError(f"cannot read bundle {path}: {error}") from error
+    for spec in _section(body, "applications").values():
+        if not is_mapping(spec):
             continue
         if isinstance(spec.get("charm"), str) and applications.is_path(spec["charm"]):
             spec["charm"] = str((path.parent / spec["charm"]).resolve())
-        for key, value in (spec.get("options") or {}).items():
+        for key, value in _section(spec, "options").items():
             spec["options"][key] = _include(path.parent, value)
-        for key, value in (spec.get("resources") or {}).items():
+        for key, value in _section(spec, "resources").items():
             if isinstance(value, str):
                 spec["resources"][key] = str((path.parent / value).resolve())
     return body
 
 
+def _section(body: dict[str, Any], key: str) -> dict[str, Any]:
+    """A mapping of a bundle; an empty one where the key is left out, or left empty."""
+    return body.get(key) or {}
+
+
 def _include(folder: Path, value: Any) -> Any:
-    """Replace ``include-file://PATH`` and ``include-base64://PATH`` by the file's content."""
+    """Replace `include-file://PATH` and `include-base64://PATH` by the file's content."""
     for scheme in ("include-file://", "include-base64://"):
         if isinstance(value, str) and value.startswith(scheme):
             try:
                 data = (folder / value.removeprefix(scheme)).read_bytes()
                 encode = scheme == "include-base64://"
                 return (base64.b64encode(data) if encode else data).decode()
-            except (OSError, UnicodeDecodeError) as e:
-                raise LocalModelError(f"cannot include {value}: {e}") from e
+            except (OSError, UnicodeDecodeError) as error:
+                raise LocalModelError(f"cannot include {value}: {error}") from error
     return value
 
 
@@ -243,15 +249,15 @@ def _merge(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
     within an application options and resources are merged while everything else is replaced.
     """
     merged = base | {k: v for k, v in overlay.items() if k not in ("applications", "relations")}
-    apps = dict(base.get("applications") or {})
-    dropped = set()
-    for name, spec in (overlay.get("applications") or {}).items():
+    apps = dict(_section(base, "applications"))
+    dropped: set[str] = set()
+    for name, spec in _section(overlay, "applications").items():
         if spec is None:
             apps.pop(name, None)
             dropped.add(name)
-        elif isinstance(apps.get(name), dict) and isinstance(spec, dict):
+        elif is_mapping(apps.get(name)) and is_mapping(spec):
             inner = {
-                k: (apps[name].get(k) or {}) | (spec.get(k) or {})
+                k: _section(apps[name], k) | _section(spec, k)
                 for k in ("options", "resources", "annotations")
                 if k in apps[name] or k in spec
             }
@@ -259,19 +265,19 @@ def _merge(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
         else:
             apps[name] = spec
     merged["applications"] = apps
-    relations = [*(base.get("relations") or []), *(overlay.get("relations") or [])]
+    relations: list[Any] = [*(base.get("relations") or ()), *(overlay.get("relations") or ())]
     merged["relations"] = [r for r in relations if not _sides(r) & dropped]
     return merged
 
 
 def _sides(relation: Any) -> set[str]:
-    flat = [s for side in relation for s in (side if isinstance(side, list) else [side])]
+    flat = [s for side in relation for s in (side if is_list(side) else [side])]
     return {str(s).partition(":")[0] for s in flat}
 
 
 def _check(path: Path, bundle: Bundle) -> None:
-    problems = []
-    used = set()
+    problems: list[str] = []
+    used: set[str] = set()
     for name, spec in bundle.applications.items():
         for directive in map(str, spec.to):
             used.add(directive)

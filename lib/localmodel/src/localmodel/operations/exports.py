@@ -12,7 +12,7 @@ from localmodel.store import Store
 
 
 def export_bundle(model: Model) -> dict[str, Any]:
-    """The document of ``juju export-bundle``; a local charm has no path in it, as in Juju."""
+    """The document of `juju export-bundle`; a local charm has no path in it, as in Juju."""
     bodies = {name: _export(model, app) for name, app in sorted(model.apps.items())}
     used = {unit.machine for unit in model.units.values() if not unit.principal}
     body: dict[str, Any] = {}
@@ -41,7 +41,7 @@ def _export(model: Model, app: Application) -> dict[str, Any]:
 
 
 def diff_bundle(store: Store, model: Model, bundle: Bundle) -> dict[str, Any]:
-    """The document of ``juju diff-bundle``: nothing where the model is as the bundle says."""
+    """The document of `juju diff-bundle`: nothing where the model is as the bundle says."""
     found: dict[str, Any] = {}
     apps = {name: body for name in _names(model, bundle) if (body := _differ(model, bundle, name))}
     if apps:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from localmodel.errors import LocalModelError
-from localmodel.host.template import host_base
-from localmodel.host.underlay import free_address, parse_underlay
 from localmodel.lifecycle import release_unit
+from localmodel.machines.template import host_base
+from localmodel.machines.underlay import free_address, parse_underlay
 from localmodel.state import Machine, Model
 from localmodel.store import Store
 
@@ -30,7 +30,7 @@ def place_unit(store: Store, model: Model, directive: str | None) -> Machine:
     """The machine that a placement directive names; a new one for none.
 
     Args:
-        directive: a machine's number, a unit whose machine to share, or ``new``.
+        directive: a machine's number, a unit whose machine to share, or `new`.
     """
     if directive is None or directive == "new":
         return add_machine(store, model)
@@ -59,5 +59,4 @@ def remove_machine(model: Model, number: str, *, force: bool) -> None:
         )
     for unit in units:
         release_unit(unit)
-        unit.local.relations.clear()
     machine.life = "dying"

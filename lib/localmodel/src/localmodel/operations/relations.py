@@ -9,7 +9,7 @@ from localmodel.store import Store
 
 
 def integrate(store: Store, model: Model, one: str, other: str) -> Relation:
-    """Relate two applications, each given as ``APP`` or ``APP:ENDPOINT``."""
+    """Relate two applications, each given as `APP` or `APP:ENDPOINT`."""
     pair = _match(store, model, one, other)
     text = " ".join(str(e) for e in pair)
     if find_relation(model, pair):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,8 @@ from typing import Any
 import yaml
 
 from localmodel.errors import LocalModelError
-from localmodel.hooktools.secrets import new_uri, normalise_uri
-from localmodel.state import Grant, Model, Revision, Secret
-
-#: The owner of a user secret.
-USER = "model"
+from localmodel.secrets import USER, add_revision, new_uri, normalise_uri
+from localmodel.state import Grant, Model, Secret
 
 
 def find_secret(model: Model, reference: str) -> Secret:
@@ -28,13 +24,15 @@ def find_secret(model: Model, reference: str) -> Secret:
 
 
 def read_content(pairs: Sequence[str], file: str | None) -> dict[str, str]:
-    """A secret's content from ``key[#base64|#file]=value`` words and a YAML file."""
+    """A secret's content from `key[#base64|#file]=value` words and a YAML file."""
     content: dict[str, Any] = {}
     if file:
         try:
             content |= yaml.safe_load(Path(file).read_text()) or {}
-        except (OSError, yaml.YAMLError, TypeError, ValueError) as e:
-            raise LocalModelError(f"secret file {file!r} is not a mapping in YAML: {e}") from e
+        except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
+            raise LocalModelError(
+                f"secret file {file!r} is not a mapping in YAML: {error}"
+            ) from error
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
@@ -56,8 +54,8 @@ def _decode(key: str, value: str) -> str:
             return base64.b64decode(value, validate=True).decode()
         if kind == "file":
             return Path(value).read_text()
-    except (OSError, ValueError) as e:
-        raise LocalModelError(f'key "{key}": {e}') from e
+    except (OSError, ValueError) as error:
+        raise LocalModelError(f'key "{key}": {error}') from error
     return value
 
 
@@ -66,7 +64,7 @@ def add_secret(model: Model, name: str, content: Mapping[str, str], info: str) -
     if any(s.owner == USER and s.name == name for s in model.secrets.values()):
         raise LocalModelError(f'secret with name "{name}" already exists')
     secret = Secret(uri=new_uri(), owner=USER, name=name, description=info)
-    _add_revision(secret, content)
+    add_revision(secret, content)
     model.secrets[secret.uri] = secret
     return secret
 
@@ -79,7 +77,7 @@ def update_secret(
     secret.name = name or secret.name
     secret.description = info or secret.description
     if content and dict(content) != secret.revisions[secret.newest].content:
-        _add_revision(secret, content)
+        add_revision(secret, content)
 
 
 def grant_secret(model: Model, reference: str, apps: Sequence[str]) -> None:
@@ -112,9 +110,3 @@ def _user_secret(model: Model, reference: str) -> Secret:
     if secret.owner != USER:
         raise LocalModelError(f'secret "{reference}" belongs to {secret.owner}, not to the user')
     return secret
-
-
-def _add_revision(secret: Secret, content: Mapping[str, str]) -> None:
-    secret.latest += 1
-    secret.updated = time.time()
-    secret.revisions[secret.latest] = Revision(dict(content), secret.updated)

@@ -16,9 +16,9 @@ from importlib import resources
 from pathlib import Path
 
 from localmodel.errors import LocalModelError
-from localmodel.host import cgroups, processes, underlay
-from localmodel.host.files import remove_tree
-from localmodel.host.processes import run, wait_until
+from localmodel.machines import cgroups, processes, underlay
+from localmodel.machines.files import remove_tree
+from localmodel.machines.processes import run, wait_until
 from localmodel.paths import NAME, Paths
 from localmodel.store import naming, write_atomically
 
@@ -289,7 +289,7 @@ class Instance:
 
     def _run_supervised(self, command: Sequence[str]) -> None:
         supervisor = ["/usr/bin/setsid", "--fork", "/bin/sh", "-c", SUPERVISE, "sh"]
-        groups = [str(g) for g in cgroups.make_groups(self.name)]
+        groups = [str(g) for g in cgroups.ensure_groups(self.name)]
         with self.console.open("ab") as log:
             subprocess.run(
                 [*supervisor, *groups, "--", *command],

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from localmodel import paths
 from localmodel.errors import LocalModelError
-from localmodel.host import processes
-from localmodel.host.processes import run, succeeds
+from localmodel.machines import processes
+from localmodel.machines.processes import run, succeeds
 
 NAMESPACE = paths.NAME
 BRIDGE = "underlay"
@@ -42,10 +42,10 @@ def parse_underlay(text: str) -> ipaddress.IPv4Network:
     """
     try:
         network = ipaddress.IPv4Network(text)
-    except ValueError as e:
+    except ValueError as error:
         raise LocalModelError(
-            f"underlay {text!r}: {e}; give an IPv4 network such as {DEFAULT}"
-        ) from e
+            f"underlay {text!r}: {error}; give an IPv4 network such as {DEFAULT}"
+        ) from error
     if network.prefixlen > 28 or network.overlaps(ipaddress.IPv4Network(SLIRP_NETWORK)):
         raise LocalModelError(
             f"underlay {text!r}: give a private IPv4 network of /28 or larger"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from localmodel import paths
 from localmodel.errors import LocalModelError
-from localmodel.host.processes import succeeds, wait_until
+from localmodel.machines.processes import succeeds, wait_until
 
 ROOT = Path("/sys/fs/cgroup")
 OURS = paths.NAME
@@ -20,7 +20,7 @@ def hierarchies() -> list[Path]:
 
     Raises: LocalModelError if one can't be reached.
     """
-    found = []
+    found: list[Path] = []
     for line in Path("/proc/mounts").read_text().splitlines():
         _, folder, kind, *_ = line.split()
         if kind in ("cgroup", "cgroup2") and Path(folder).is_relative_to(ROOT):
@@ -38,9 +38,9 @@ def is_unified() -> bool:
     return hierarchies() == [ROOT]
 
 
-def make_groups(name: str) -> list[Path]:
+def ensure_groups(name: str) -> list[Path]:
     """A machine's group in each hierarchy of version 1; a starter writes its process into them."""
-    groups = []
+    groups: list[Path] = []
     for hierarchy in hierarchies():
         parent = hierarchy / OURS
         parent.mkdir(exist_ok=True)

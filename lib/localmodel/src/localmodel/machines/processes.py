@@ -13,6 +13,9 @@ from localmodel.errors import LocalModelError
 
 PROC = Path("/proc")
 
+#: What the host must have for machines to run; their programs are called from here.
+PACKAGES = ("iproute2", "iptables", "mmdebstrap", "slirp4netns", "systemd-container")
+
 
 def run(*argv: str | Path, stdin: str | None = None) -> str:
     """Run a program to its end and return its standard output.
@@ -29,11 +32,12 @@ def run(*argv: str | Path, stdin: str | None = None) -> str:
             errors="replace",
             check=True,
         )
-    except FileNotFoundError as e:
-        raise LocalModelError(f"{argv[0]} is missing: ./run installs what is needed") from e
-    except subprocess.CalledProcessError as e:
-        words = (e.stderr.strip() or e.stdout.strip() or "no reason given").splitlines()[-1]
-        raise LocalModelError(f"{' '.join(str(a) for a in argv)}: {words}") from e
+    except FileNotFoundError as error:
+        raise LocalModelError(f"{argv[0]} is missing: install {', '.join(PACKAGES)}") from error
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.strip() or error.stdout.strip() or "no reason given"
+        last = said.splitlines()[-1]
+        raise LocalModelError(f"{' '.join(str(a) for a in argv)}: {last}") from error
     return done.stdout
 
 
@@ -75,7 +79,7 @@ def command_lines() -> Iterator[tuple[int, list[str]]]:
 
 def parents() -> dict[int, int]:
     """Each process's parent (proc_pid_stat(5): the second field after the name)."""
-    found = {}
+    found: dict[int, int] = {}
     for folder in PROC.iterdir():
         if folder.name.isdigit():
             try:
@@ -107,8 +111,8 @@ def start_time(pid: int) -> str | None:
 
 
 def with_environment(entry: str) -> list[int]:
-    """The processes that carry this ``NAME=value`` in their environment."""
-    found = []
+    """The processes that carry this `NAME=value` in their environment."""
+    found: list[int] = []
     for folder in PROC.iterdir():
         if folder.name.isdigit() and int(folder.name) != os.getpid():
             try:

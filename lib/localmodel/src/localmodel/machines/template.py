@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from localmodel.errors import LocalModelError
-from localmodel.host.files import remove_tree
-from localmodel.host.processes import run
+from localmodel.machines.files import remove_tree
+from localmodel.machines.processes import run
 from localmodel.paths import Paths
 from localmodel.store import naming, write_atomically
 
@@ -74,13 +74,13 @@ CUSTOMIZE = (
 
 
 def host_release() -> tuple[str, str, str]:
-    """This host's distribution, version and code name: ``debian``, ``12``, ``bookworm``."""
+    """This host's distribution, version and code name: `debian`, `12`, `bookworm`."""
     release = platform.freedesktop_os_release()
     return release["ID"], release.get("VERSION_ID", ""), release.get("VERSION_CODENAME", "")
 
 
 def host_base() -> str:
-    """What machines are made of: this host's own release, as in ``ubuntu@24.04``."""
+    """What machines are made of: this host's own release, as in `ubuntu@24.04`."""
     distribution, version, _ = host_release()
     return f"{distribution}@{version}"
 
@@ -125,7 +125,7 @@ def template_folder(paths: Paths) -> Path:
     return paths.templates / f"{distribution}-{version}-{digest}"
 
 
-def build_template(paths: Paths, report: Callable[[str, float], None]) -> Path:
+def ensure_template(paths: Paths, report: Callable[[str, float], None]) -> Path:
     """Make the root file system if it isn't there; about 30 s and 600 MB.
 
     Args:
@@ -153,7 +153,7 @@ def build_root(
     Args:
         release: distribution, version and code name.
         sources: its archives, as lines of apt's sources.list(5).
-        report: as for `build_template`.
+        report: as for `ensure_template`.
     Raises: LocalModelError with the builder's reason.
     """
     distribution, _, codename = release

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from fannet import programs
-from fannet.links import Host, Link
+from fannet.host import Host
+from fannet.links import Link
 from fannet.marks import read_mark
 from fannet.programs import Maps, Numbers, Program
 
@@ -38,7 +39,7 @@ def list_veths(links: Mapping[int, Link], fans: Mapping[int, Numbers]) -> dict[i
 
 def find_missing(program: Program, maps: Maps, veths: Mapping[int, int]) -> list[int]:
     """Return the devices on fans' own bridges that do not have the program with these maps."""
-    missing = []
+    missing: list[int] = []
     for device in (device for device, slot in veths.items() if slot):
         with programs.find(device, "ingress") as attached:
             if not attached or not attached.is_like(program, maps):

@@ -1,6 +1,6 @@
 """The hook tools that deal with secrets.
 
-Content travels in files, never on a command line: ops writes ``key#file=PATH``, and the path is
+Content travels in files, never on a command line: ops writes `key#file=PATH`, and the path is
 read from the machine.
 """
 
@@ -8,37 +8,30 @@ from __future__ import annotations
 
 import argparse
 import re
-import secrets
 import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from localmodel.context import HookContext, ToolError, UsageError
-from localmodel.hooktools.registry import arg, read_file, read_pairs, tool
-from localmodel.resolver import ROTATIONS
-from localmodel.state import Consumer, Grant, Revision, Secret, iso
+from localmodel.hooktools.registry import arg, is_number, read_file, read_pairs, tool
+from localmodel.secrets import (
+    ROTATIONS,
+    add_revision,
+    is_uri,
+    new_uri,
+    normalise_uri,
+    schedule_rotation,
+)
+from localmodel.state import Consumer, Grant, Secret, iso
 
 KEY = re.compile(r"[a-z](-?[a-z0-9]){2,}")
-ALPHABET = "0123456789abcdefghijklmnopqrstuv"
-
-
-def new_uri() -> str:
-    """A fresh secret's URI: as Juju's, 20 characters after ``secret:``."""
-    return "secret:" + "".join(secrets.choice(ALPHABET) for _ in range(20))
-
-
-def normalise_uri(reference: str) -> str:
-    """A URI without the model's UUID, which may stand in it: ``secret://UUID/ID``."""
-    return "secret:" + reference.removeprefix("secret:").rpartition("/")[2]
 
 
 def _read_uri(reference: str) -> str:
     """Raises: UsageError if it is none."""
-    uri = normalise_uri(reference)
-    identifier = uri.removeprefix("secret:")
-    if len(identifier) != 20 or not set(identifier) <= set(ALPHABET):
+    if not is_uri(reference):
         raise UsageError(f'secret URI "{reference}" not valid')
-    return uri
+    return normalise_uri(reference)
 
 
 CONTENT = (
@@ -61,7 +54,7 @@ def secret_add(context: HookContext, args: argparse.Namespace, stdin: str) -> st
         _check_label(context, args.label)
     secret = Secret(uri=new_uri(), owner=owner)
     _describe(secret, args)
-    _add_revision(secret, content, args)
+    add_revision(secret, content, expires=_read_expiry(args))
     context.secrets[secret.uri] = secret
     return secret.uri
 
@@ -72,7 +65,7 @@ def secret_set(context: HookContext, args: argparse.Namespace, stdin: str) -> No
     _describe(secret, args)
     content = _content(context, args.pairs)
     if content and content != secret.revisions[secret.newest].content:
-        _add_revision(secret, content, args)
+        add_revision(secret, content, expires=_read_expiry(args))
 
 
 @tool(
@@ -164,7 +157,7 @@ def secret_remove(context: HookContext, args: argparse.Namespace, stdin: str) ->
 
 def _grant(context: HookContext, args: argparse.Namespace) -> Grant:
     number = (args.relation or "").rpartition(":")[2]
-    if not number.isdigit():
+    if not is_number(number):
         raise ToolError("no relation id specified")
     relation = context.relation(int(number))
     return Grant(args.unit or relation.other_app(context.unit.app), relation.id)
@@ -191,9 +184,9 @@ def _find_owned(context: HookContext, uri: str | None, label: str) -> Secret:
         secret = _find(context, uri, label)
     except UsageError:
         raise
-    except ToolError as e:
+    except ToolError as error:
         identifier = (uri or label).removeprefix("secret:")
-        raise ToolError(f'secret "{identifier}" not found') from e
+        raise ToolError(f'secret "{identifier}" not found') from error
     _require_owner(context, secret)
     return secret
 
@@ -228,7 +221,7 @@ def _check_label(context: HookContext, label: str) -> None:
 
 
 def _content(context: HookContext, pairs: list[str]) -> dict[str, str]:
-    content = {}
+    content: dict[str, str] = {}
     for key, value in read_pairs(pairs).items():
         name, is_file, _ = key.partition("#file")
         if not KEY.fullmatch(name):
@@ -242,27 +235,25 @@ def _describe(secret: Secret, args: argparse.Namespace) -> None:
     secret.description = args.description or secret.description
     if args.rotate:
         secret.rotate = args.rotate
-        period = ROTATIONS.get(args.rotate)
-        secret.rotates_at = time.time() + period if period else None
+        schedule_rotation(secret, time.time())
     if args.expire and secret.revisions:
         secret.revisions[secret.newest].expires = _moment(args.expire)
 
 
-def _add_revision(secret: Secret, content: dict[str, str], args: argparse.Namespace) -> None:
-    secret.latest += 1
-    secret.updated = time.time()
-    expires = _moment(args.expire) if args.expire else None
-    secret.revisions[secret.latest] = Revision(content, secret.updated, expires)
+def _read_expiry(args: argparse.Namespace) -> float | None:
+    return _moment(args.expire) if args.expire else None
 
 
 def _moment(text: str) -> float:
-    """A moment (RFC 3339) or a span from now (``1h30m``), in seconds since the epoch."""
+    """A moment (RFC 3339) or a span from now (`1h30m`), in seconds since the epoch."""
     try:
         if text[:1].isdigit() and "T" not in text:
             return (datetime.now(timezone.utc) + _span(text)).timestamp()
         return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
-    except (ValueError, OverflowError) as e:
-        raise ToolError(f'invalid expiry "{text}": give RFC 3339 or a span such as 1h30m') from e
+    except (ValueError, OverflowError) as error:
+        raise ToolError(
+            f'invalid expiry "{text}": give RFC 3339 or a span such as 1h30m'
+        ) from error
 
 
 def _span(text: str) -> timedelta:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from localmodel.host.processes import run
+from localmodel.machines.processes import run
 
 #: rm(1) walks with directory descriptors, so neither a tree's depth nor the length of its paths
 #: stops it, and it follows no link. What is mounted in a tree is kept, and told.

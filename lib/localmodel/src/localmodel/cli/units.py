@@ -1,0 +1,72 @@
+"""Units: added, removed, resolved and shown."""
+
+from __future__ import annotations
+
+import argparse
+
+from localmodel.cli.arguments import MODEL, arg, flag, form, ignored, split
+from localmodel.cli.registry import juju
+from localmodel.cli.session import changing, reading
+from localmodel.cli.terminal import confirm, show
+from localmodel.documents import unit_document
+from localmodel.errors import LocalModelError
+from localmodel.operations import applications
+
+
+@juju.command(
+    "add-unit",
+    MODEL,
+    arg("application"),
+    arg("-n", "--num-units", type=int, default=1, help="how many"),
+    arg("--to", action="append", help="machines to place them on"),
+    ignored("--attach-storage", value=True),
+)
+def add_unit(args: argparse.Namespace) -> None:
+    """Add units to an application."""
+    with changing(args.model) as agent:
+        app = agent.model.app(args.application)
+        applications.add_units(agent.store, agent.model, app, args.num_units, split(args.to))
+
+
+@juju.command(
+    "remove-unit",
+    MODEL,
+    arg("names", nargs="+", metavar="UNIT|APP"),
+    arg("--num-units", type=int, help="with an application: how many of its units"),
+    flag("--no-prompt", help="do not ask"),
+    flag("--force", help="leave out the charms' last hooks"),
+    ignored("--destroy-storage"),
+    ignored("--no-wait"),
+)
+def remove_unit(args: argparse.Namespace) -> None:
+    """Take units away."""
+    confirm(f"This removes {', '.join(args.names)}.", asked=not args.no_prompt)
+    with changing(args.model) as agent:
+        names = args.names
+        if args.num_units is not None:
+            if len(names) != 1:
+                raise LocalModelError("--num-units goes with one application")
+            app = agent.model.app(names[0])
+            names = applications.choose_units(agent.model, app, args.num_units)
+        applications.remove_units(agent.store, agent.model, names, force=args.force)
+
+
+@juju.command(
+    "resolved",
+    MODEL,
+    arg("units", nargs="+"),
+    flag("--no-retry", help="count the failed hook as done"),
+    aliases=("resolve",),
+)
+def resolved(args: argparse.Namespace) -> None:
+    """Let units go on after a failed hook: run it again at once."""
+    with changing(args.model) as agent:
+        for unit in args.units:
+            applications.resolve(agent.store, agent.model, unit, retry=not args.no_retry)
+
+
+@juju.command("show-unit", MODEL, arg("unit"), form("yaml", "json"))
+def show_unit(args: argparse.Namespace) -> None:
+    """Show a unit with its relations and what they hold."""
+    with reading(args.model) as (_, model):
+        show(unit_document(model, model.unit(args.unit)), args.format)

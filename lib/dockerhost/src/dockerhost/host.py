@@ -8,8 +8,8 @@ from pathlib import Path
 
 from dockerhost import service
 from dockerhost.connection import connect
-from dockerhost.errors import EngineUnavailableError, InstallError
-from dockerhost.programs import run
+from dockerhost.errors import EngineUnavailableError, InstallError, installing
+from hostkit import programs
 
 # docker.io only recommends these: the engine needs certificates to reach a registry, and
 # apparmor_parser wherever the kernel has AppArmor.
@@ -66,7 +66,8 @@ def _run_when_free(program: str, *arguments: str) -> None:
     deadline = time.monotonic() + _APT_TIMEOUT
     while True:
         try:
-            run(program, *arguments, timeout=_APT_TIMEOUT)
+            with installing():
+                programs.run(program, *arguments, timeout=_APT_TIMEOUT)
             return
         except InstallError as error:
             # apt's own waiting does not cover its lists, and dpkg has none.

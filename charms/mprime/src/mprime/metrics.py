@@ -31,14 +31,12 @@ def describe_search(seen: Seen[Search]) -> Iterator[Metric]:
     )
     yield gauge("mprime_out_of_work", "Whether there is nothing left to test.", progress is None)
     if search.asks:
-        reached = not search.out_of_reach
-        yield gauge("mprime_primenet_up", "Whether PrimeNet is in reach.", reached)
+        yield gauge("mprime_primenet_up", "Whether PrimeNet is in reach.", not search.out_of_reach)
     if progress is None:
         return
     number = "p of the number 2^p - 1 that is worked on."
     yield gauge("mprime_exponent", number, progress.exponent)
-    task = progress.task.value
-    yield gauge("mprime_task_info", "What is done with the number.", 1, task=task)
+    yield gauge("mprime_task_info", "What is done with the number.", 1, task=progress.task.value)
     if progress.iterations:
         yield gauge("mprime_progress_ratio", "How much of it is done.", progress.percent / 100)
     if progress.task is not Task.TEST:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from harvest.workdir import read_file, write_file
+from harvest.workdir import read_file
+from hostkit import files
 
 _GREATEST = 2**32  # exclusive; what is_prime is proven for, and far beyond what anybody tests
 _MANY = 1000  # more are no work list of a single machine
@@ -183,4 +184,5 @@ def read_orders(file: Path) -> tuple[Assignment, ...]:
 
 def write_orders(file: Path, orders: Iterable[Assignment]) -> None:
     """Write what actions ordered, whole or not at all. Raises OSError."""
-    write_file(file, "".join(f"{each.kind.value} {each.exponent}\n" for each in orders))
+    lines = (f"{each.kind.value} {each.exponent}\n" for each in orders)
+    files.write(file, "".join(lines), mode=0o600)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from hostkit import files
 from hostkit.trees import remove_tree
 
 OWNER = 65532  # user and group of the containers; no account of the host has this number
@@ -45,22 +45,6 @@ def read_file(path: Path, limit: int = _LIMIT) -> str:
             return ""
         file.seek(max(there.st_size - limit, 0))
         return file.read(limit).decode(errors="replace")
-
-
-def write_file(path: Path, text: str, owner: int = 0) -> None:
-    """Write a file whole or not at all, for its owner alone. Raises OSError."""
-    draft = path.parent / f".{path.name}.{secrets.token_hex(8)}"
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-            os.fchown(handle, owner, owner)
-            file.flush()
-            os.fsync(handle)
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
 
 
 class WorkDirectory:
@@ -145,8 +129,8 @@ class WorkDirectory:
         return read_file(self.path / name, limit)
 
     def write(self, name: str, text: str) -> None:
-        """Write a file whole, in the place of what is there."""
-        write_file(self.path / name, text, OWNER)
+        """Write a file whole, for the container's user alone, in the place of what is there."""
+        files.write(self.path / name, text, mode=0o600, owner=(OWNER, OWNER))
 
     def add(self, name: str, text: str) -> bool:
         """Write a file whole, unless there is one; return whether it was written."""

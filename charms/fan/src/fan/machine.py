@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
 
-import dockerhost
 import fannet
 from dockerhost import DockerHostError
 from fan import boot, users
@@ -24,7 +23,7 @@ from fan.plan import PartsError, Plan, make_plan
 from fan.underlay import UnderlayError
 from fan.users.lxd import LxdError
 from fannet import dhcp
-from hostkit import orphans
+from hostkit import apt, orphans
 from hostkit.agents import application_of
 
 # What the data path and its tests call, and the packages that these come with.
@@ -241,7 +240,7 @@ def _install(config: Config, report: Callable[[str], None]) -> None:
     missing = [package for program, package in programs.items() if not Path(program).exists()]
     if missing:
         report(f"installing {', '.join(missing)}")
-        dockerhost.install_packages(*missing)
+        apt.install(*missing)
 
 
 def explain(error: Exception) -> str:

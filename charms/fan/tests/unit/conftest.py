@@ -62,7 +62,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
 
     for name, stand_in in {
         "dockerhost.install": host.install,
-        "dockerhost.install_packages": host.install_packages,
+        "hostkit.apt.install": host.install_packages,
         "dockerhost.restore_daemon": host.restore_daemon,
         "dockerhost.settle_daemon": host.settle_daemon,
         "fan.users.docker.Networks": host.connect,

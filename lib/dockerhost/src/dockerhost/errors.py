@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dockerhost.text import make_printable
+from hostkit.text import make_printable
 
 
 class DockerHostError(Exception):

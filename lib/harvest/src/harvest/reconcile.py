@@ -19,7 +19,6 @@ from dockerhost import (
     Engine,
     Image,
     Mount,
-    make_printable,
 )
 from harvest.image import Source, obtain, sweep
 from harvest.limits import explain_excess, format_cpuset, read_cores
@@ -30,6 +29,7 @@ from harvest.untrusted import read_log
 from harvest.workdir import OWNER, WorkDirectory
 from harvest.workload import C, D, Desired, Job, Report, Share, Workload
 from hostkit import files, orphans
+from hostkit.text import make_printable
 
 # A program that ends by itself this soon, in seconds, with work left, did not work at all.
 _TOO_SOON = 10.0

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dockerhost import Engine, make_printable
+from dockerhost import Engine
+from hostkit.text import make_printable
 
 _LINE = 400  # characters
 _LABEL = 40

@@ -6,7 +6,10 @@ import os
 import subprocess
 from pathlib import Path
 
+from hostkit.text import make_printable
+
 _TIMEOUT = 60  # seconds
+_LIMIT = 300  # characters of a reason
 
 
 def run(program: str, *arguments: str, timeout: float = _TIMEOUT) -> str:
@@ -64,4 +67,4 @@ def _find_reason(output: str) -> str:
     """Return why a program failed: apt's first error, or all that it said."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.removeprefix("E: ") for line in lines if line.startswith("E: ")][:1]
-    return " ".join(errors or lines) or "it failed and did not say why"
+    return make_printable(" ".join(errors or lines), _LIMIT) or "it failed and did not say why"

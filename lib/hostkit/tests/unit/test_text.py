@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockerhost import make_printable
-from dockerhost.errors import explain
+from hostkit.text import make_printable
 
 HOSTILE = (
     "\x00",  # no argument of a program can hold it
@@ -64,10 +63,3 @@ class Counted(str):
 def test_of_a_long_text_only_the_beginning_is_read() -> None:
     make_printable(Counted(" \n" * 1_000_000), 100)
     assert Counted.taken == 400
-
-
-@pytest.mark.parametrize("sign", HOSTILE)
-def test_an_engines_reason_is_printable(sign: str) -> None:
-    reason = explain(f"OCI runtime create failed: {sign}: no such file")
-    assert reason.isprintable()
-    reason.encode()

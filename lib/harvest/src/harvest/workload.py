@@ -70,6 +70,7 @@ class Job:
         program: what messages call it.
         memory: bytes that the container may use, where the option memory-limit tells none.
         command: arguments to the image's entry point; empty leaves the image's own.
+        inside: where the container finds its work directory.
         environment: the program's variables, besides those of the image.
         network: the Docker network, where the option network names none.
         restart: the engine's restart policy that keeps the program at work: on-failure for one
@@ -83,6 +84,7 @@ class Job:
     program: str
     memory: int
     command: tuple[str, ...] = ()
+    inside: str = "/work"
     environment: Mapping[str, str] = field(default_factory=dict)
     network: str = "none"
     restart: str = "on-failure"
@@ -154,7 +156,6 @@ class Workload(Generic[C, D]):
         files: kinds of files that belong to the work, but are out of its container's reach; see
             `Unit.find_file`.
         stage: a label that its Dockerfiles give their first stages, which the engine would keep.
-        inside: where the container finds its work directory.
     """
 
     name: str
@@ -162,7 +163,6 @@ class Workload(Generic[C, D]):
     noun: str = "work"
     files: tuple[str, ...] = ()
     stage: str = ""
-    inside: str = "/work"
 
     def choose_recipes(self, work: WorkDirectory) -> Sequence[str]:
         """Return the folders in the charm's `images` to build an image from where the operator

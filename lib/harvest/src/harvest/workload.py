@@ -74,7 +74,8 @@ class Job:
         environment: the program's variables, besides those of the image.
         network: the Docker network, where the option network names none.
         restart: the engine's restart policy that keeps the program at work: on-failure for one
-            that ends with 0 when it is done, unless-stopped for one that does not end.
+            that ends with 0 when it is done, and not where it is told to stop; unless-stopped for
+            one that is never done.
         stop_signal: what ends it.
         stop_timeout: seconds that it gets to save its work then.
         labels: of the container, such as tell `Workload.read` about its options.
@@ -114,7 +115,7 @@ class Job:
         """Return what a program that has ended has left to do, in a word or two; empty if that is
         unknown; None if it is done, and is not to be started again.
         """
-        return None if exit_code == 0 else ""
+        return None if exit_code == 0 and self.restart == "on-failure" else ""
 
 
 @dataclass(frozen=True)

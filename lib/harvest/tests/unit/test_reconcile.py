@@ -103,14 +103,18 @@ def test_an_image_that_is_not_for_the_charm_is_refused_by_its_name(
     assert host.containers == {}
 
 
-@pytest.mark.parametrize(("exit_code", "starts"), [(0, []), (1, ["started"])])
-def test_a_program_that_is_done_stays_so_and_one_that_failed_starts_again(
-    host: Host, advance: Advance, exit_code: int, starts: list[str]
+@pytest.mark.parametrize(
+    ("restart", "exit_code", "starts"),
+    [("on-failure", 0, []), ("on-failure", 1, ["started"]), ("unless-stopped", 0, ["started"])],
+)
+def test_a_program_that_is_done_stays_so_and_any_other_starts_again(
+    host: Host, advance: Advance, restart: str, exit_code: int, starts: list[str]
 ) -> None:
-    advance(Digits(JOB))
+    workload = Digits(replace(JOB, restart=restart))
+    advance(workload)
     host.end(exit_code=exit_code)
     host.did.clear()
-    assert advance(Digits(JOB)).problem == ""
+    assert advance(workload).problem == ""
     assert host.did == starts
 
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import ops
 
 import fannet
-from cosagent import service
-from cosagent.service import Service
+from cosagent.sharing import ENDPOINT, MetricsSharing
 from fan import machine, peers, removal, texts, throughput
 from fan.claims import write_known_peers
 from fan.config import ConfigError, parse_config
@@ -27,7 +26,6 @@ for client in ("docker", "urllib3"):
     logging.getLogger(client).setLevel(logging.WARNING)
 
 HOSTS = "hosts"
-COLLECTOR = "cos-agent"
 # What reading a fan takes: netlink and nft, BPF maps and programs, ping and ARP.
 _RIGHTS = (
     "CapabilityBoundingSet=CAP_BPF CAP_NET_ADMIN CAP_NET_RAW CAP_PERFMON CAP_SYS_ADMIN",
@@ -60,8 +58,8 @@ class FanCharm(ops.CharmBase):
     def __init__(self, framework: ops.Framework):
         super().__init__(framework)
         self._status: ops.StatusBase | None = None
-        self._metrics_status: ops.StatusBase | None = None
-        principal, others, collector = (self.on[name] for name in ("juju-info", HOSTS, COLLECTOR))
+        self._metrics = MetricsSharing(self, _RIGHTS)
+        principal, others, collector = (self.on[name] for name in ("juju-info", HOSTS, ENDPOINT))
         for event in (
             self.on.install,
             self.on.config_changed,
@@ -79,7 +77,6 @@ class FanCharm(ops.CharmBase):
             collector.relation_changed,
         ):
             framework.observe(event, self._on_change)
-        framework.observe(collector.relation_broken, self._on_collector_broken)
         framework.observe(self.on.update_status, self._on_update_status)
         framework.observe(principal.relation_broken, self._on_principal_broken)
         framework.observe(self.on.stop, self._on_stop)
@@ -117,37 +114,11 @@ class FanCharm(ops.CharmBase):
             reachable = self._find_reachable(fan, known)
             verification = peers.verify(self.system, fan, reachable, turn)
         self._status = _choose_status(observed, known, verification)
-        self._share_metrics(config.metrics_port, known)
-
-    def _share_metrics(self, port: int, known: list[Peer]) -> None:
-        """Serve the fan's metrics while there is a collector, and tell it where."""
-        relation = self.model.get_relation(COLLECTOR)
-        if relation is None:
-            self._stop_serving()
-            return
-        try:
-            write_known_peers(self.unit.name, known)
-            Service(self.unit.name, self.charm_dir, (self.unit.name, str(port)), _RIGHTS).settle()
-        except OSError as error:
-            self._metrics_status = ops.BlockedStatus(
-                f"option metrics-port: nothing serves metrics on {port}: {machine.explain(error)}"
-            )
-        from cosagent import databag  # here, as it takes a while, and few hooks need it
-
-        topology = databag.JujuTopology.from_charm(self)
-        told = relation.data[self.unit]
-        for key, value in databag.build(topology, port, self.charm_dir).items():
-            if told.get(key) != value:
-                told[key] = value
-
-    def _on_collector_broken(self, _: ops.RelationBrokenEvent) -> None:
-        self._stop_serving()
-
-    def _stop_serving(self) -> None:
-        try:
-            service.remove(self.unit.name)
-        except OSError as error:
-            logger.warning("the metrics' service could not be removed: %s", error)
+        self._metrics.share(
+            config.metrics_port,
+            (self.unit.name, str(config.metrics_port)),
+            prepare=lambda: write_known_peers(self.unit.name, known),
+        )
 
     def _tell_peers(self, fan: fannet.Fan) -> None:
         if relation := self.model.get_relation(HOSTS):
@@ -177,7 +148,7 @@ class FanCharm(ops.CharmBase):
             self._on_stop(event)
 
     def _on_stop(self, _: ops.EventBase) -> None:
-        self._stop_serving()
+        self._metrics.stop()
         try:
             machine.release(self.system, self.unit.name)
         except machine.TROUBLE as error:
@@ -185,7 +156,7 @@ class FanCharm(ops.CharmBase):
 
     def _on_collect_status(self, event: ops.CollectStatusEvent) -> None:
         # An action reconciles nothing, and leaves the status alone.
-        for status in (self._status, self._metrics_status):
+        for status in (self._status, self._metrics.status):
             if status:
                 event.add_status(status)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
-from removal import release
+from harvest import removal
+from mprime.search import SEARCH
 
 if __name__ == "__main__":
-    sys.exit(release(sys.argv[1], work="--work" in sys.argv[2:]))
+    removal.run(SEARCH)

@@ -9,6 +9,7 @@ import dockerhost
 import fannet
 from fan.lxd import Lxd, is_here
 from fannet import check, dhcp, probes
+from hostkit import apt
 
 
 class System:
@@ -25,7 +26,7 @@ class System:
     start_dhcp = staticmethod(dhcp.start_dhcp)
     stop_dhcp = staticmethod(dhcp.stop_dhcp)
     install_engine = staticmethod(dockerhost.install)
-    install_packages = staticmethod(dockerhost.install_packages)
+    install_packages = staticmethod(apt.install)
     open_docker = staticmethod(dockerhost.Networks)
     settle_daemon = staticmethod(dockerhost.settle_daemon)
     restore_daemon = staticmethod(dockerhost.restore_daemon)

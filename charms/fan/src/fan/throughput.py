@@ -6,6 +6,7 @@ and for other machines alone: fan_rx has checked that a packet comes from where 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import subprocess
@@ -18,10 +19,10 @@ from typing import Literal
 import fannet
 from fan.peers import Peer
 from fannet import probes
+from hostkit import programs, systemd
 
 PORT = 8473  # TCP
 _SYSTEMD_RUN = "/usr/bin/systemd-run"
-_SYSTEMCTL = "/usr/bin/systemctl"
 _TIMEOUT = 30  # seconds
 _CHUNK = 1 << 20  # bytes
 _PENDING = 64  # packets of ping on the way
@@ -104,7 +105,7 @@ def send(source: IPv4Address, target: IPv4Address, seconds: float, port: int = P
 def _flood(state: fannet.FanState, unit: str, target: IPv4Address, seconds: int) -> Throughput:
     words = ["-f", "-n", "-q", "-l", _PENDING, "-w", seconds, "-M", "do"]
     words += ["-s", state.mtu - probes.HEADERS, "-I", state.fan.gateway.ip, target]
-    done = _run(str(probes.PING), *map(str, words), timeout=seconds + _TIMEOUT)
+    done = _call(str(probes.PING), *map(str, words), timeout=seconds + _TIMEOUT)
     found = re.search(r"(\d+) packets transmitted, (\d+) received.* time (\d+)ms", done.stdout)
     if not found or not int(found[2]):
         raise MeasureError(f"{unit} does not answer at {target}; the action verify tells why")
@@ -119,8 +120,9 @@ def listen(fan: fannet.Fan, charm: Path, seconds: int) -> None:
         MeasureError: it does not start.
     """
     name = f"{fan.bridge}-listen.service"
-    _run(_SYSTEMCTL, "stop", name)  # an earlier one, if there is any
-    done = _run(
+    with contextlib.suppress(OSError):  # an earlier one, if there is any
+        systemd.call("stop", name)
+    done = _call(
         _SYSTEMD_RUN,
         "--quiet",
         "--collect",
@@ -141,18 +143,8 @@ def listen(fan: fannet.Fan, charm: Path, seconds: int) -> None:
         raise MeasureError(f"nothing listens on {fan.gateway.ip}, port {PORT}: {said}")
 
 
-def _run(*command: str, timeout: float = _TIMEOUT) -> subprocess.CompletedProcess[str]:
+def _call(*command: str, timeout: float = _TIMEOUT) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(
-            command,
-            check=False,
-            capture_output=True,
-            text=True,
-            env={"LC_ALL": "C"},
-            timeout=timeout,
-        )
+        return programs.call(*command, timeout=timeout)
     except OSError as error:
-        reason = error.strerror or str(error)
-    except subprocess.TimeoutExpired:
-        reason = f"did not end within {timeout:g} s"
-    raise MeasureError(f"{command[0]}: {reason}")
+        raise MeasureError(str(error)) from error

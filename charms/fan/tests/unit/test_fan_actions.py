@@ -256,14 +256,14 @@ def test_listen_starts_a_service_without_rights_that_ends_by_itself(
     called: list[tuple[str, ...]] = []
 
     def start(command: tuple[str, ...], **_: Any) -> subprocess.CompletedProcess[str]:
-        called.append(command)
-        failed = len(called) > 2
+        called.append(tuple(command))
+        failed = len(called) > 1
         return subprocess.CompletedProcess(command, int(failed), "", "Job failed\n")
 
     monkeypatch.setattr("subprocess.run", start)
     results = act("listen", seconds=30)
     assert results == {"listens": "on 250.0.28.1, port 8473, for 30 s"}
-    _, words = called
+    (words,) = called
     assert "--property=RuntimeMaxSec=30" in words
     assert "--property=CapabilityBoundingSet=" in words
     assert words[-3:] == ("250.0.28.1", "250.0.0.0/8", "172.30.0.0/16")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +13,13 @@ SOURCE = Path(__file__).parents[2] / "src"
 if str(SOURCE) not in sys.path:
     sys.path.append(str(SOURCE))
 
-from charms.mprime.tests.unit import fake_kernel  # noqa: E402
-from charms.mprime.tests.unit.fake_host import MLUCAS, Host  # noqa: E402
-from dockerhost import Cgroups  # noqa: E402
+from charms.mprime.tests.unit.fake_host import MLUCAS, MPRIME, Host  # noqa: E402
+from lib.harvest.tests.unit import fixtures  # noqa: E402
+from lib.harvest.tests.unit.fake_kernel import Kernel  # noqa: E402
+from lib.harvest.tests.unit.fixtures import kernel, owners, untraced  # noqa: E402
 from tests.charms.load import load_module  # noqa: E402
+
+__all__ = ["kernel", "owners", "untraced"]
 
 OPS_TRACING = ops.tracing
 RELATION = testing.SubordinateRelation("juju-info", remote_app_name="apache2")
@@ -25,13 +27,6 @@ IMAGE = "172.30.0.3:5000/mlucas:1"
 SEARCH = testing.State(config={"image": IMAGE}, relations={RELATION})
 Act = Callable[..., dict[str, Any]]
 Hook = Callable[[], Any]
-
-
-@pytest.fixture(autouse=True)
-def untraced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keeps ops from tracing, as in a unit that nobody asks for traces."""
-    monkeypatch.setitem(sys.modules, "ops_tracing", None)
-    monkeypatch.setattr(ops, "tracing", None)
 
 
 @pytest.fixture(scope="session")
@@ -43,8 +38,8 @@ def charm_type() -> type[ops.CharmBase]:
 @pytest.fixture(autouse=True)
 def settled_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets every work list count as whole, however new it is; no program runs that writes it."""
-    monkeypatch.setattr("engines.mprime.worklist._WRITES", 0.0)
-    monkeypatch.setattr("engines.mprime.worklist._PATIENCE", 0.0)
+    monkeypatch.setattr("mprime.engines.mprime.worklist._WRITES", 0.0)
+    monkeypatch.setattr("mprime.engines.mprime.worklist._PATIENCE", 0.0)
 
 
 @pytest.fixture
@@ -64,49 +59,22 @@ def run(context: testing.Context[ops.CharmBase]) -> Callable[..., testing.State]
 
 
 @pytest.fixture
-def owners(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """Stands in for giving files away, which only root can."""
-    given: list[tuple[int, int]] = []
-
-    def give(_: object, uid: int, gid: int, **__: object) -> None:
-        given.append((uid, gid))
-
-    monkeypatch.setattr(os, "chown", give)
-    monkeypatch.setattr(os, "fchown", give)
-    return given
-
-
-@pytest.fixture
-def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> fake_kernel.Kernel:
-    kernel = fake_kernel.Kernel(tmp_path / "kernel", Cgroups("cgroupfs", 1))
-    return fake_kernel.install(kernel, monkeypatch)
-
-
-@pytest.fixture
 def host(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     owners: list[tuple[int, int]],
-    kernel: fake_kernel.Kernel,
+    kernel: Kernel,
 ) -> Host:
     host = Host(
-        work=tmp_path / "work",
+        charm="mprime",
+        recipes={"mlucas": MLUCAS, "mprime": MPRIME},
+        work=tmp_path / "mprime",
         certificates=tmp_path / "certs.d",
         agents=tmp_path / "agents",
         kernel=kernel,
     )
-    monkeypatch.setattr("hostkit.agents.AGENTS", host.agents)
-    monkeypatch.setattr("plan.WORK", host.work)
-    monkeypatch.setattr("workdir.WorkDirectory.measure_space", lambda _: host.space)
-    monkeypatch.setattr("mprime.Engine", host.connect)
-    monkeypatch.setattr("tasks.Engine", host.connect)
-    monkeypatch.setattr("dockerhost.install", host.install)
-    monkeypatch.setattr("dockerhost.trust.CERTIFICATES", host.certificates)
-    monkeypatch.setattr("dockerhost.forget_proxies", lambda: False)
-    monkeypatch.setattr("dockerhost.hide_proxies", lambda: False)
-    monkeypatch.setattr("image.settle_proxies", lambda *_: "")
-    monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    monkeypatch.setattr("ops.model.Resources.fetch", host.fetch)
+    fixtures.install(host, monkeypatch)
+    monkeypatch.setattr("mprime.tasks.Engine", host.connect)
     return host
 
 

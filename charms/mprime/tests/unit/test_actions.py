@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ops import testing
 
-import parameters
 from charms.mprime.tests.unit.conftest import IMAGE, SEARCH, Act, Hook
 from charms.mprime.tests.unit.fake_host import Host
 from dockerhost import ContainerError
-from work import Assignment, Kind, read_orders
+from harvest.parameters import AdoptWork
+from mprime.parameters import AddWork
+from mprime.work import Assignment, Kind, read_orders
 
 Context = testing.Context[ops.CharmBase]
 
@@ -191,8 +192,8 @@ def test_a_wrong_parameter_is_refused_by_name(
 @given(st.text(), st.text() | st.sampled_from(["ll", "prp"]))
 def test_any_parameters_are_taken_or_refused_in_one_line(exponents: str, kind: str) -> None:
     try:
-        parameters.AddWork(exponents, kind)
-        parameters.AdoptWork(kind)
+        AddWork(exponents, kind)
+        AdoptWork(kind)
     except ValueError as error:
         assert str(error).startswith("parameter ")
         assert "\n" not in str(error)

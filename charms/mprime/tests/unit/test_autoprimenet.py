@@ -8,8 +8,8 @@ from ops import testing
 from charms.mprime.tests.unit.conftest import IMAGE
 from charms.mprime.tests.unit.fake_host import MLUCAS, Host
 from dockerhost import Image
-from engines import ADAPTERS
-from engines.autoprimenet import find_outage
+from mprime.engines import ADAPTERS
+from mprime.engines.autoprimenet import find_outage
 
 Run = Callable[..., testing.State]
 WITH_CLIENT = Image(id="sha256:4", labels={**MLUCAS.labels, "mersenne.primenet": "autoprimenet"})

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ops import testing
 
-import mprime
 from charms.mprime.tests.unit.conftest import RELATION
 from charms.mprime.tests.unit.fake_host import MLUCAS, Host
-from config import Config, ConfigError, parse_config
+from harvest import reconcile
+from harvest.options import OptionsError, parse_options
+from harvest.workload import Desired
+from mprime.config import Config
 
 IMAGE = "172.30.0.3:5000/mlucas:1"
 ANY = st.one_of(st.text(), st.integers(), st.floats(), st.booleans())
@@ -40,13 +42,13 @@ SECRET = st.dictionaries(st.sampled_from(["username", "password", "other"]), st.
     ],
 )
 def test_a_wrong_option_is_named_with_what_is_allowed(option: str, value: Any, told: str) -> None:
-    with pytest.raises(ConfigError, match=f"option {option}: ") as caught:
-        parse_config({option: value})
+    with pytest.raises(OptionsError, match=f"option {option}: ") as caught:
+        parse_options(Config, {option: value})
     assert told in str(caught.value)
 
 
 def test_the_defaults_are_right() -> None:
-    assert parse_config({}) == Config()
+    assert parse_options(Config, {}) == Config()
 
 
 @given(
@@ -72,8 +74,8 @@ def test_whatever_the_options_they_are_parsed_or_refused_by_name_in_one_line(
     options: dict[str, Any],
 ) -> None:
     try:
-        parse_config(options)
-    except ConfigError as error:
+        parse_options(Config, options)
+    except OptionsError as error:
         told = str(error)
         assert any(f"option {name}: " in told for name in options)
         assert told.count("\n") == 0
@@ -85,8 +87,8 @@ def test_no_error_and_no_text_of_the_options_shows_a_secret(password: str) -> No
     shown = ""
     for content in ({"password": password}, {"username": "user", "password": password}):
         try:
-            shown += repr(parse_config({"registry-credentials": content}))
-        except ConfigError as error:
+            shown += repr(parse_options(Config, {"registry-credentials": content}))
+        except OptionsError as error:
             shown += str(error)
     assert password not in shown
 
@@ -95,14 +97,14 @@ def test_a_secrets_contents_are_read_anew_when_they_change(
     host: Host, context: testing.Context[ops.CharmBase], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host.registry[IMAGE] = MLUCAS
-    seen: list[mprime.Desired] = []
-    reconcile = mprime.reconcile
+    seen: list[Desired[Config]] = []
+    real = reconcile.reconcile
 
-    def note(desired: mprime.Desired, *, resume: bool) -> mprime.Observed:
+    def note(workload: Any, desired: Desired[Config], *, resume: bool) -> reconcile.Observed[Any]:
         seen.append(desired)
-        return reconcile(desired, resume=resume)
+        return real(workload, desired, resume=resume)
 
-    monkeypatch.setattr("mprime.reconcile", note)
+    monkeypatch.setattr("harvest.reconcile.reconcile", note)
     first, second = ({"username": "me", "password": word} for word in ("first", "second"))
     secret = testing.Secret(first, latest_content=second)
     state = testing.State(

@@ -11,13 +11,15 @@ import pytest
 from cosl import JujuTopology, LZMABase64
 from ops import hookcmds, testing
 
-import tracing
 from charms.mprime.tests.unit.conftest import OPS_TRACING, RELATION, SOURCE
 from charms.mprime.tests.unit.fake_host import MLUCAS, Host
-from charms.mprime.tests.unit.fake_kernel import Kernel
 from cosagent.databag import KEY, build
-from cpu import Policy
-from metrics import SearchCollector
+from harvest import tracing
+from harvest.metrics import UnitCollector
+from harvest.policy import Policy
+from lib.harvest.tests.unit.fake_kernel import Kernel
+from mprime.metrics import describe_search
+from mprime.search import SEARCH
 from tests.charms.load import load_module
 
 IMAGE = "172.30.0.3:5000/mlucas:1"
@@ -141,13 +143,14 @@ def test_the_exporter_takes_what_the_service_gives_it(
     text = (kernel.slices / SERVICE).read_text()
     program, _, arguments = text.partition("ExecStart=")[2].splitlines()[0].partition(".py ")
     assert program.endswith("charms/mprime/src/exporter")
-    served: list[tuple[SearchCollector, int]] = []
+    served: list[tuple[UnitCollector, int]] = []
     exporter = load_module(CHARM, "exporter")
-    monkeypatch.setattr(exporter, "serve", lambda *given: served.append(given))
+    monkeypatch.setattr("harvest.exporter.serve", lambda *given: served.append(given))
     monkeypatch.setattr("sys.argv", ["exporter.py", *arguments.split()])
-    exporter.main()
+    with pytest.raises(SystemExit):
+        exporter.exporter.run(SEARCH, describe_search)
     ((collector, port),) = served
-    assert (collector.unit, collector.policy, port) == ("mprime/0", Policy.SHARE, 9999)
+    assert (collector.unit.name, collector.policy, port) == ("mprime/0", Policy.SHARE, 9999)
 
 
 def test_whoever_serves_the_metrics_can_read_every_file_and_has_no_other_right(

@@ -17,13 +17,16 @@ from ops import testing
 from prometheus_client import CollectorRegistry
 
 from charms.mprime.tests.unit.conftest import SOURCE
-from charms.mprime.tests.unit.fake_host import MLUCAS, MPRIME, Host, _spell
-from charms.mprime.tests.unit.fake_kernel import Kernel
-from cpu import Policy
-from engines import ADAPTERS
-from engines.mprime.adapter import name_savefile
-from metrics import SearchCollector, read_checkpoint_age, read_cpu_seconds
-from workdir import WorkDirectory
+from charms.mprime.tests.unit.fake_host import MLUCAS, MPRIME, Host
+from harvest.metrics import UnitCollector, read_checkpoint_age, read_cpu_seconds
+from harvest.policy import Policy
+from harvest.workdir import WorkDirectory
+from lib.harvest.tests.unit.fake_host import _spell
+from lib.harvest.tests.unit.fake_kernel import Kernel
+from mprime.engines import ADAPTERS
+from mprime.engines.mprime.adapter import name_savefile
+from mprime.metrics import describe_search
+from mprime.search import SEARCH
 
 IMAGE = "172.30.0.3:5000/mlucas:1"
 Run = Callable[..., testing.State]
@@ -33,11 +36,10 @@ Samples = dict[str, float]
 @pytest.fixture
 def scrape(monkeypatch: pytest.MonkeyPatch, host: Host) -> Callable[[], Samples]:
     """Reads the metrics of mprime/0: values by name, with labels if there are any."""
-    monkeypatch.setattr("metrics.Engine", host.connect)
 
     def scrape() -> Samples:
         registry = CollectorRegistry()
-        registry.register(SearchCollector("mprime/0", Policy.IDLE))
+        registry.register(UnitCollector(SEARCH, "mprime/0", Policy.IDLE, describe_search))
         return {
             sample.name + json.dumps(sample.labels) * bool(sample.labels): sample.value
             for family in registry.collect()
@@ -290,7 +292,7 @@ def test_every_alert_asks_for_metrics_that_exist_and_says_what_to_do(
 def test_the_cost_of_asking_the_engine_how_it_makes_groups_is_paid_once(
     search: Host, scrape: Callable[[], Samples], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    collector = SearchCollector("mprime/0", Policy.IDLE)
+    collector = UnitCollector(SEARCH, "mprime/0", Policy.IDLE, describe_search)
     list(collector.collect())
     monkeypatch.setattr(Host, "read_cgroups", None)
     assert len(list(collector.collect())) > 1

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ops import testing
 
-from charms.mprime.tests.unit.fake_host import BASE, DATA, MLUCAS, MPRIME, Host
+from charms.mprime.tests.unit.fake_host import DATA, MLUCAS, MPRIME, Host
 from dockerhost import Image
+from lib.harvest.tests.unit.fake_host import BASE
 
 CA = (DATA / "ca.crt").read_text()
 REGISTRY = "172.30.0.3:5000"

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from charms.mprime.tests.unit.fake_host import DATA
-from engines import ADAPTERS, Composite, Progress, Results, Settings, Task
-from engines.base import read_json_results
-from engines.mprime.log import find_outage, find_unsaved, parse_log
-from engines.mprime.worklist import Entry, find_tests, parse_work_list
-from work import Assignment, parse_worktodo
-from workdir import WorkDirectory
+from harvest.workdir import WorkDirectory
+from mprime.engines import ADAPTERS, Composite, Progress, Results, Settings, Task
+from mprime.engines.base import read_json_results
+from mprime.engines.mprime.log import find_outage, find_unsaved, parse_log
+from mprime.engines.mprime.worklist import Entry, find_tests, parse_work_list
+from mprime.work import Assignment, parse_worktodo
 
 MPRIME = ADAPTERS["mprime"]
 LOG = (DATA / "mprime-30.19b20.log").read_text().splitlines()
@@ -207,8 +207,8 @@ class Rewriting:
 
     def __init__(self, file: Path, steps: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         self._file, self._steps, self._now = file, steps, time.time()
-        monkeypatch.setattr("engines.mprime.worklist._WRITES", 2.0)
-        monkeypatch.setattr("engines.mprime.worklist._PATIENCE", 5.0)
+        monkeypatch.setattr("mprime.engines.mprime.worklist._WRITES", 2.0)
+        monkeypatch.setattr("mprime.engines.mprime.worklist._PATIENCE", 5.0)
         monkeypatch.setattr("time.sleep", self.sleep)
         monkeypatch.setattr("time.monotonic", lambda: self._now)
         monkeypatch.setattr("time.time", lambda: self._now)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 import pytest
 from ops import testing
 
-import mprime
 from charms.mprime.tests.unit.fake_host import MLUCAS, Host
+from harvest import reconcile
+from harvest.unit import Unit
 
 IMAGE = "172.30.0.3:5000/mlucas:1"
 Run = Callable[..., testing.State]
@@ -79,7 +80,7 @@ def test_a_paused_search_is_left_alone_by_every_hook_until_it_is_resumed(
     host: Host, run: Run
 ) -> None:
     run(image=IMAGE)
-    mprime.pause("mprime/0")
+    reconcile.pause(Unit("mprime", "mprime/0"))
     host.did.clear()
     for event in ("update_status", "config_changed", "start", "upgrade_charm"):
         status = run(event, image=IMAGE).unit_status

@@ -7,8 +7,8 @@ from ops import testing
 
 from charms.mprime.tests.unit.conftest import IMAGE
 from charms.mprime.tests.unit.fake_host import MLUCAS, MPRIME, Host
-from charms.mprime.tests.unit.fake_kernel import Kernel
-from workdir import WorkDirectory
+from harvest.workdir import WorkDirectory
+from lib.harvest.tests.unit.fake_kernel import Kernel
 
 Run = Callable[..., testing.State]
 

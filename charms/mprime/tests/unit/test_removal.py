@@ -9,10 +9,11 @@ import ops
 import pytest
 from ops import testing
 
-import removal
-from charms.mprime.tests.unit.conftest import IMAGE, RELATION, SEARCH
+from charms.mprime.tests.unit.conftest import IMAGE, RELATION, SEARCH, SOURCE
 from charms.mprime.tests.unit.fake_host import Host
-from charms.mprime.tests.unit.fake_kernel import Kernel
+from harvest.removal import release
+from lib.harvest.tests.unit.fake_kernel import Kernel
+from mprime import search as workload
 
 Context = testing.Context[ops.CharmBase]
 OTHER = testing.SubordinateRelation("juju-info", remote_app_name="haproxy")
@@ -66,7 +67,7 @@ def test_a_unit_that_is_gone_without_a_hook_leaves_who_notices(
 def test_what_notices_removes_the_search_and_itself(
     search: Host, kernel: Kernel, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert removal.release("mprime/0") == 0
+    assert release(workload.SEARCH, "mprime/0") == 0
     assert not search.containers
     assert (search.directory / "worktodo.ini").exists()
     assert not list(kernel.slices.glob("mprime*"))
@@ -83,11 +84,11 @@ def test_what_notices_fails_in_one_line_and_can_run_again(
         raise OSError(28, "No space left on device", "/x")
 
     with monkeypatch.context() as patch:
-        patch.setattr("mprime.remove_parent", fail)
-        assert removal.release("mprime/0") == 1
+        patch.setattr("harvest.reconcile.remove_parent", fail)
+        assert release(workload.SEARCH, "mprime/0") == 1
     assert capsys.readouterr().err.count("\n") == 1
     assert (kernel.slices / "mprime-0-orphan.path").exists()
-    assert removal.release("mprime/0") == 0
+    assert release(workload.SEARCH, "mprime/0") == 0
 
 
 def test_a_stop_in_which_no_hook_tool_works_removes_the_search_all_the_same(
@@ -96,9 +97,9 @@ def test_a_stop_in_which_no_hook_tool_works_removes_the_search_all_the_same(
     def fail(_: type[ops.CharmBase]) -> None:
         raise ops.ModelError("ERROR connection is shutdown before send")
 
-    source = Path(removal.__file__).with_name("charm.py")
+    source = SOURCE / "charm.py"
     monkeypatch.setattr("ops.main", fail)
-    monkeypatch.setattr("tracing.load_if_related", lambda: None)
+    monkeypatch.setattr("harvest.tracing.load_if_related", lambda: None)
     monkeypatch.setenv("JUJU_UNIT_NAME", "mprime/0")
     monkeypatch.setenv("JUJU_HOOK_NAME", "config-changed")
     code = compile(source.read_text(), str(source), "exec")

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from charms.mprime.tests.unit.fake_host import DATA
-from engines import ADAPTERS, Adapter, PrimeNet, Settings
-from engines.mprime.settings import scramble
-from engines.transforms import RANGES, estimate_speed, is_ours, make_table
-from work import KNOWN_PRIMES, Assignment, Kind
-from workdir import WorkDirectory
+from harvest.workdir import WorkDirectory
+from mprime.engines import ADAPTERS, Adapter, PrimeNet, Settings
+from mprime.engines.mprime.settings import scramble
+from mprime.engines.transforms import RANGES, estimate_speed, is_ours, make_table
+from mprime.work import KNOWN_PRIMES, Assignment, Kind
 
 MLUCAS, MPRIME = ADAPTERS["mlucas"], ADAPTERS["mprime"]
 SETTINGS = Settings(KNOWN_PRIMES)
@@ -261,7 +261,7 @@ def test_mprime_names_an_exponent_that_it_cannot_test_on_this_processor(
 ) -> None:
     processors = tmp_path / "cpuinfo"
     processors.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
-    monkeypatch.setattr("engines.mprime.adapter._PROCESSORS", processors)
+    monkeypatch.setattr("mprime.engines.mprime.adapter._PROCESSORS", processors)
     assert MPRIME.explain(SETTINGS) == ""
     assert MPRIME.explain_work(Assignment(greatest)) == ""
     for exponent in (2, 3, greatest + 1):

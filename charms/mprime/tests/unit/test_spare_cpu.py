@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ops import testing
 
 from charms.mprime.tests.unit.fake_host import MLUCAS, MPRIME, Host
-from charms.mprime.tests.unit.fake_kernel import Kernel
+from lib.harvest.tests.unit.fake_kernel import Kernel
 
 IMAGE = "172.30.0.3:5000/mlucas:1"
 Run = Callable[..., testing.State]

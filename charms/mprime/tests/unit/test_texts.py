@@ -3,48 +3,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from engines import Composite, Progress, Results, Task
-from mprime import Search
-from texts import (
+from mprime.engines import Composite, Progress, Results, Search, Task
+from mprime.texts import (
     describe_progress,
     describe_search,
-    describe_seconds,
     list_progress,
     list_results,
 )
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0 s"),
-        (14.4, "14 s"),
-        (91, "91 s"),
-        (119.4, "119 s"),
-        (119.6, "2 min"),
-        (180, "3 min"),
-        (3569, "59 min"),
-        (3570, "1 h"),
-        (7500, "2 h 5 min"),
-        (171_000, "47 h 30 min"),
-        (172_800, "2 d"),
-        (260_000, "3 d"),
-    ],
-)
-def test_a_time_span_is_told_in_the_units_that_matter(seconds: float, text: str) -> None:
-    assert describe_seconds(seconds) == text
-
-
-@given(st.floats(0, 1e12))
-def test_any_time_span_is_short(seconds: float) -> None:
-    assert 3 <= len(describe_seconds(seconds)) <= 12
-
-
 def search(progress: Progress | None, *primes: int) -> Search:
-    return Search("mlucas", "20.1.1", "running", progress, Results(primes))
+    return Search(progress, Results(primes))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +53,7 @@ def test_progress_without_a_speed_promises_no_end() -> None:
 
 def test_a_probable_prime_is_not_told_as_a_prime() -> None:
     results = Results(primes=(110503,), probable=(216091, 756839))
-    found = Search("mprime", "30.19b20", "running", Progress(859433, 0, 859433), results)
+    found = Search(Progress(859433, 0, 859433), results)
     assert describe_search(found) == (
         "M110503 is prime; M216091, M756839 are probable primes; M859433: 0.0 %"
     )

@@ -14,20 +14,22 @@ import ops
 import pytest
 from ops import testing
 
-import workdir
 from charms.mprime.tests.unit.conftest import Act, Hook
 from charms.mprime.tests.unit.fake_host import MLUCAS, MPRIME, Host
-from cpu import Policy
 from dockerhost import Mount
 from dockerhost.containers import SPEC_LABEL
-from engines import ADAPTERS, base
-from engines.base import read_json_results
-from engines.mprime.log import parse_log
-from engines.mprime.worklist import Entry
+from harvest import workdir
+from harvest.metrics import UnitCollector
+from harvest.policy import Policy
+from harvest.workdir import WorkDirectory
 from hostkit.trees import remove_tree
 from lib.hostkit.tests.unit.test_trees import dig
-from metrics import SearchCollector
-from workdir import WorkDirectory
+from mprime.engines import ADAPTERS, base
+from mprime.engines.base import read_json_results
+from mprime.engines.mprime.log import parse_log
+from mprime.engines.mprime.worklist import Entry
+from mprime.metrics import describe_search
+from mprime.search import SEARCH
 
 IMAGE = "172.30.0.3:5000/mlucas:1"
 UGLY = "\x00\ud800\x1b[2J\x1b]0;x\x07\x9b\u202e"
@@ -144,11 +146,14 @@ def test_why_an_action_failed_is_short_and_printable(
 def test_metrics_carry_a_version_that_is_printable(
     search: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("metrics.Engine", search.connect)
     there = search.containers["mprime-0"]
     labels = {**there.labels, "mersenne.engine.version": UGLY}
     search.containers["mprime-0"] = replace(there, labels=labels)
-    told = [s for m in SearchCollector("mprime/0", Policy.IDLE).collect() for s in m.samples]
+    told = [
+        s
+        for m in UnitCollector(SEARCH, "mprime/0", Policy.IDLE, describe_search).collect()
+        for s in m.samples
+    ]
     assert "mprime_search_info" in {sample.name for sample in told}
     for sample in told:
         check(" ".join(sample.labels.values()))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from work import (
+from mprime.work import (
     KNOWN_PRIMES,
     Assignment,
     Kind,

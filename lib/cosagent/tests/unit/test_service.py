@@ -90,6 +90,16 @@ def test_other_arguments_or_other_code_start_it_anew(systemd: Systemd, charm: Pa
     assert systemd.said == [f"stop {NAME}", f"start {NAME}"] * 2
 
 
+def test_another_library_of_the_charm_starts_it_anew(systemd: Systemd, charm: Path) -> None:
+    settle(charm)
+    systemd.said.clear()
+    library = charm / "venv" / "lib" / "python3" / "site-packages" / "hostkit"
+    library.mkdir(parents=True)
+    (library / "cgroups.py").write_text("print(2)\n")
+    settle(charm)
+    assert systemd.said == [f"stop {NAME}", f"start {NAME}"]
+
+
 def test_one_that_has_ended_is_started(systemd: Systemd, charm: Path) -> None:
     settle(charm)
     systemd.active.clear()

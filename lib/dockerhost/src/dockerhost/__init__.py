@@ -20,12 +20,11 @@ from dockerhost.errors import (
     TrustError,
     UnauthorizedError,
 )
-from dockerhost.host import install, install_packages
+from dockerhost.host import install
 from dockerhost.images import Credentials, Image
 from dockerhost.networks import Network, Networks, NetworkSpec
 from dockerhost.proxy import Proxies, forget_proxies, hide_proxies, settle_proxies
 from dockerhost.reference import Reference, parse_reference
-from dockerhost.text import make_printable
 from dockerhost.trust import (
     check_certificate,
     distrust_registry,
@@ -65,9 +64,7 @@ __all__ = [
     "forget_proxies",
     "hide_proxies",
     "install",
-    "install_packages",
     "list_trusted_registries",
-    "make_printable",
     "parse_reference",
     "restore_daemon",
     "settle_daemon",

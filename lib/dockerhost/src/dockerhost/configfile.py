@@ -9,13 +9,13 @@ import json
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from dockerhost.errors import DaemonError
+from hostkit import files
 
 _COMMENT = re.compile(r"\s*(//|/\*|#)")
 _FIX = "correct or remove it"
@@ -74,19 +74,11 @@ def write(file: Path, text: str, *, like: Path | None = None) -> None:
         target = file.resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
         rights = next((each.stat() for each in (like, target) if each and each.exists()), None)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "w", newline="") as stream:
-                if rights:
-                    os.fchown(handle, rights.st_uid, rights.st_gid)
-                os.fchmod(handle, stat.S_IMODE(rights.st_mode) if rights else 0o644)
-                stream.write(text)
-                stream.flush()
-                os.fsync(handle)
-            Path(name).replace(target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        if rights:
+            owner = (rights.st_uid, rights.st_gid)
+            files.write(target, text, mode=stat.S_IMODE(rights.st_mode), owner=owner)
+        else:
+            files.write(target, text)
 
 
 def remove(file: Path) -> None:

@@ -42,6 +42,7 @@ class ContainerSpec:
     Attributes:
         image: an image's id, so that a moved tag counts as a difference.
         command: arguments to the image's entry point, or what it runs; empty leaves the image's.
+        environment: the program's variables, besides those of the image.
         user: UID:GID; empty leaves the image's own.
         memory: bytes; 0 is unlimited. Swap is never added to it.
         pids_limit: processes and threads.
@@ -59,6 +60,7 @@ class ContainerSpec:
     name: str
     image: str
     command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
     user: str = ""
     mounts: tuple[Mount, ...] = ()
     network: str = "none"
@@ -82,6 +84,8 @@ class ContainerSpec:
     def digest(self) -> str:
         """A SHA-256 in hex over everything above but the limits that change while it runs."""
         fixed = {name: value for name, value in asdict(self).items() if name not in _LIVE}
+        if not self.environment:  # so that what a release without it made counts as the same
+            del fixed["environment"]
         text = json.dumps(fixed, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 import tempfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +18,7 @@ from typing import Any
 from dockerhost import configfile, service
 from dockerhost.configfile import format_settings, parse
 from dockerhost.errors import DaemonError, DockerHostError, explain
+from hostkit import programs
 
 _VALIDATE_TIMEOUT = 30  # seconds
 
@@ -204,15 +204,10 @@ def _validate(text: str) -> None:
         file.write(text)
         file.flush()
         try:
-            done = subprocess.run(
-                [program, "--validate", "--config-file", file.name],
-                check=False,
-                capture_output=True,
-                text=True,
-                stdin=subprocess.DEVNULL,
-                timeout=_VALIDATE_TIMEOUT,
+            done = programs.call(
+                *(program, "--validate", "--config-file", file.name), timeout=_VALIDATE_TIMEOUT
             )
-        except (OSError, subprocess.TimeoutExpired) as error:
+        except OSError as error:
             raise DaemonError(f"{program} --validate: {error}") from error
     said = (done.stderr or done.stdout).strip()
     if done.returncode and "unknown flag" not in said:

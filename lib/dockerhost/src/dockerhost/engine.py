@@ -252,6 +252,7 @@ class Engine:
             spec.image,
             command=list(spec.command) or None,
             name=spec.name,
+            environment=dict(spec.environment),
             user=spec.user or None,
             labels={**spec.labels, SPEC_LABEL: spec.digest},
             stop_signal=spec.stop_signal,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from dockerhost.text import make_printable
+from hostkit.text import make_printable
 
 
 class DockerHostError(Exception):
@@ -103,3 +105,12 @@ def explain(reason: object) -> str:
     parts = list(dict.fromkeys(text.split(": ")))
     text = ": ".join(["the proxy", *parts] if by_proxy else parts)
     return make_printable(text, _LIMIT)
+
+
+@contextmanager
+def installing() -> Iterator[None]:
+    """Let what goes wrong with a program of the host's be an InstallError."""
+    try:
+        yield
+    except OSError as error:
+        raise InstallError(explain(error)) from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dockerhost.errors import ImageError, UnauthorizedError, explain
-from dockerhost.text import make_printable
+from hostkit.text import make_printable
 
 _STEP = re.compile(r"The command '.*' returned a non-zero code: (\d{1,3})", re.DOTALL)
 # The engine paints what a build step writes to its error stream.

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from pathlib import Path
 from dockerhost import service
 from dockerhost.engine import Engine
 from dockerhost.errors import ProxyError
+from hostkit import files
 
 UNITS = Path("/etc/systemd/system")
 PROC = Path("/proc")
@@ -224,16 +223,6 @@ def _write(file: Path, text: str, mode: int) -> None:
     """Write a file whole."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-        try:
-            with os.fdopen(handle, "w") as stream:
-                os.fchmod(handle, mode)
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(name).replace(file)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        files.write(file, text, mode=mode)
     except OSError as error:
         raise ProxyError(f"{file}: {error.strerror}") from error

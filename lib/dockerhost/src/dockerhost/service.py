@@ -15,17 +15,17 @@ from dockerhost.errors import (
     EngineUnavailableError,
     InstallError,
     explain,
+    installing,
 )
-from dockerhost.programs import run
+from hostkit import programs, systemd
 
 # Debian's and Ubuntu's docker.io, docker-ce, and the snap.
 DAEMONS = ("/usr/bin/dockerd", "/usr/sbin/dockerd", "/snap/bin/docker.dockerd")
 CONFIG = Path("/etc/docker/daemon.json")
 # The snap's engine can't read /etc.
 _SNAP_CONFIG = Path("/var/snap/docker/current/config/daemon.json")
-_SYSTEMCTL = "/usr/bin/systemctl"
 _JOURNALCTL = "/usr/bin/journalctl"
-_TIMEOUT = 60  # seconds for systemd, and for an engine that starts to listen
+_TIMEOUT = 60  # seconds for an engine that starts to listen
 _START_TIMEOUT = 20  # seconds for an engine that was not running; a hook is not to hang on it
 _SILENCE = 10  # seconds for an engine that listens and does not answer
 _CONFIG_OPTION = re.compile(r"--config-file[=\s]+[\"']?([^\s\"']+)")
@@ -85,7 +85,8 @@ def hash_options(unit: str) -> str:
 
 def reload_units() -> None:
     """Let systemd read its files again. Raises InstallError."""
-    run(_SYSTEMCTL, "daemon-reload", timeout=_TIMEOUT)
+    with installing():
+        systemd.call("daemon-reload")
 
 
 def start(unit: str, *, again: bool = False) -> None:
@@ -100,10 +101,11 @@ def start(unit: str, *, again: bool = False) -> None:
     began = time.time()
     _lift_start_limit(unit)
     try:
-        if again:
-            run(_SYSTEMCTL, "restart", unit, timeout=_TIMEOUT)
-        else:
-            run(_SYSTEMCTL, "start", unit, timeout=_START_TIMEOUT)
+        with installing():
+            if again:
+                systemd.call("restart", unit)
+            else:
+                systemd.call("start", unit, timeout=_START_TIMEOUT)
     except InstallError as error:
         reason = _find_reason(unit, began)
         raise InstallError(f"{unit} does not start: {reason}" if reason else str(error)) from error
@@ -132,8 +134,8 @@ def _lift_start_limit(unit: str) -> None:
     See systemctl(1), reset-failed: that sets the counters of starts to zero, too.
     """
     for each in (unit, *_show(unit, "TriggeredBy")["TriggeredBy"].split()):
-        with suppress(InstallError):  # it is not loaded, and has failed at nothing
-            run(_SYSTEMCTL, "reset-failed", each, timeout=_TIMEOUT)
+        with suppress(OSError):  # it is not loaded, and has failed at nothing
+            systemd.call("reset-failed", each)
 
 
 def _find_reason(unit: str, since: float) -> str:
@@ -142,24 +144,24 @@ def _find_reason(unit: str, since: float) -> str:
         if fault := configfile.explain_fault(find_config(unit)):
             return fault
         for _ in range(_JOURNAL_TRIALS):
-            said = run(
+            said = programs.run(
                 *(_JOURNALCTL, "--quiet", "--no-pager", "--output=cat", "--lines=50"),
                 *(f"--since=@{int(since)}", f"_SYSTEMD_UNIT={unit}"),
-                timeout=_TIMEOUT,
             )
             # What it writes while it ends as it should is no reason.
             if lines := [line for line in said.splitlines() if not _CHATTER.search(line)]:
                 message = _LOG_MESSAGE.search(lines[-1])
                 return explain(message[1] if message else lines[-1])
             time.sleep(0.2)  # the journal has its words a little later than systemd its end
-    except InstallError:
+    except (InstallError, OSError):
         pass  # it is the first failure that counts
     return ""
 
 
 def _show(unit: str, *names: str) -> dict[str, str]:
     """Return properties of a unit; a property that stands there several times, line by line."""
-    said = run(_SYSTEMCTL, "show", f"--property={','.join(names)}", unit, timeout=_TIMEOUT)
+    with installing():
+        said = systemd.call("show", f"--property={','.join(names)}", unit)
     found: dict[str, str] = {}
     for line in said.splitlines():
         name, _, value = line.partition("=")

@@ -6,15 +6,14 @@ together with its owner. So nothing needs remembering elsewhere, and foreign fil
 
 from __future__ import annotations
 
-import os
 import re
 import ssl
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 from dockerhost.errors import InvalidCertificateError, TrustError
 from dockerhost.reference import check_registry
+from hostkit import files
 
 CERTIFICATES = Path("/etc/docker/certs.d")
 _FILE = "ca.crt"
@@ -67,7 +66,8 @@ def trust_registry(host_port: str, ca_pem: str, *, owner: str = "dockerhost") ->
                 raise TrustError(
                     f"{file} holds another certificate, placed by someone else; remove that file"
                 )
-        _write(file, f"{_mark(owner)}\n{certificate}")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        files.write(file, f"{_mark(owner)}\n{certificate}")
     return True
 
 
@@ -127,18 +127,3 @@ def _read(file: Path) -> str | None:
         return file.read_text(errors="replace")
     except FileNotFoundError:
         return None
-
-
-def _write(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "w") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -22,6 +22,7 @@ OTHER: dict[str, Any] = {
     "pids_limit": 1,
     "oom_score_adj": 1,
     "command": ("-cpu", "1"),
+    "environment": {"A": "1"},
     "cpus": 0.5,
     "cpuset": "0-1",
     "cgroup_parent": "/idle",

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockerhost.errors import explain
+from lib.hostkit.tests.unit.test_text import HOSTILE
 
 
 @pytest.mark.parametrize(
@@ -61,3 +62,10 @@ def test_a_reason_is_one_short_line(said: str) -> None:
     assert len(reason.splitlines()) <= 1
     assert len(reason) <= 300
     assert bool(reason) == bool(said.split())
+
+
+@pytest.mark.parametrize("sign", HOSTILE)
+def test_an_engines_reason_is_printable(sign: str) -> None:
+    reason = explain(f"OCI runtime create failed: {sign}: no such file")
+    assert reason.isprintable()
+    reason.encode()

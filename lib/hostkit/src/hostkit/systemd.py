@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
-from hostkit import files
+from hostkit import files, programs
 
 UNITS = Path("/etc/systemd/system")
 _SYSTEMCTL = "/usr/bin/systemctl"
@@ -61,24 +60,10 @@ def remove(name: str) -> None:
         call("daemon-reload")
 
 
-def call(*words: str) -> str:
+def call(*words: str, timeout: float = _TIMEOUT) -> str:
     """Return what systemctl says.
 
     Raises:
-        OSError: it failed, or took more than a minute.
+        OSError: it failed, or took longer than `timeout` seconds.
     """
-    try:
-        done = subprocess.run(
-            [_SYSTEMCTL, *words],
-            check=False,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=_TIMEOUT,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise OSError(f"systemctl {' '.join(words)} did not end within {_TIMEOUT} s") from error
-    if done.returncode:
-        said = " ".join((done.stderr or done.stdout).split())
-        raise OSError(f"systemctl {' '.join(words)}: {said}")
-    return done.stdout
+    return programs.run(_SYSTEMCTL, *words, timeout=timeout)

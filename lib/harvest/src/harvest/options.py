@@ -1,0 +1,151 @@
+"""The options that all such charms have, checked and typed; a charm adds its own to `Options`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pydantic
+
+import dockerhost
+from harvest.limits import parse_cpuset, parse_size
+from harvest.policy import Policy
+
+_PORTS = (1024, 65535)  # those that are not reserved
+_NETWORK = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,63})?")
+
+
+class OptionsError(Exception):
+    """Options are wrong; the text names each, in one line."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Who we are to a registry."""
+
+    username: str
+    password: pydantic.SecretStr
+
+
+class Options(pydantic.BaseModel):
+    """The options that all such charms have. Those that are secrets hold their contents.
+
+    One that a charm's charmcraft.yaml leaves out keeps its default. Only the port has none, as no
+    two charms of a machine can share it.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    image: str = ""
+    registry_ca: str = ""
+    registry_credentials: Credentials | None = None
+    require_digest: bool = False
+    cpu_policy: Policy = Policy.IDLE
+    cpus: float = 0
+    memory_limit: int = 0
+    cpuset: frozenset[int] = frozenset()
+    metrics_port: int
+    remove_work: bool = False
+    network: str = ""
+
+    @pydantic.field_validator("image")
+    @classmethod
+    def _check_image(cls, value: str) -> str:
+        return str(dockerhost.parse_reference(value)) if value else ""
+
+    @pydantic.field_validator("registry_ca")
+    @classmethod
+    def _check_registry_ca(cls, value: str) -> str:
+        return dockerhost.check_certificate(value) if value.strip() else ""
+
+    @pydantic.field_validator("registry_credentials", mode="before")
+    @classmethod
+    def _check_registry_credentials(cls, value: Mapping[str, str]) -> Credentials:
+        username, password = _take(value, "username", "password")
+        return Credentials(username, pydantic.SecretStr(password))
+
+    @pydantic.field_validator("cpu_policy", mode="before")
+    @classmethod
+    def _check_cpu_policy(cls, value: str) -> str:
+        policies = [policy.value for policy in Policy]
+        if value not in policies:
+            raise ValueError(f"{value!r} is not one of: {', '.join(policies)}")
+        return value
+
+    @pydantic.field_validator("cpus")
+    @classmethod
+    def _check_cpus(cls, value: float) -> float:
+        # The kernel counts no finer. What is too much, or no number, is not less than infinity.
+        if not (value == 0 or 0.01 <= value < float("inf")):
+            raise ValueError(f"{value:g} is out of range; give 0 for all cores, or 0.01 or more")
+        return value
+
+    @pydantic.field_validator("memory_limit", mode="before")
+    @classmethod
+    def _check_memory_limit(cls, value: str) -> int:
+        return parse_size(value) if value.strip() else 0
+
+    @pydantic.field_validator("cpuset", mode="before")
+    @classmethod
+    def _check_cpuset(cls, value: str) -> frozenset[int]:
+        return parse_cpuset(value)
+
+    @pydantic.field_validator("metrics_port")
+    @classmethod
+    def _check_metrics_port(cls, value: int) -> int:
+        first, last = _PORTS
+        if not first <= value <= last:
+            raise ValueError(f"{value} is out of range; give {first} to {last}")
+        return value
+
+    @pydantic.field_validator("network")
+    @classmethod
+    def _check_network(cls, value: str) -> str:
+        # The machine's own network is none for a container that is not trusted.
+        if value in ("host", "default") or not _NETWORK.fullmatch(value):
+            raise ValueError(
+                f"{value!r} is not the name of a Docker network of its own; give one such as fan, "
+                "or leave it empty"
+            )
+        return value
+
+
+C = TypeVar("C", bound=Options)
+
+
+def parse_options(model: type[C], options: Mapping[str, Any]) -> C:
+    """Return the options, checked.
+
+    Args:
+        model: how they are typed.
+        options: by name as Juju has them; contents in place of a secret's identifier.
+
+    Raises:
+        OptionsError: some are wrong.
+    """
+    try:
+        return model.model_validate({_attribute(name): v for name, v in options.items()})
+    except pydantic.ValidationError as error:
+        faults = []
+        for fault in error.errors(include_url=False, include_input=False):
+            option = str(fault["loc"][0]).replace("_", "-")
+            faults.append(f"option {option}: {fault['msg'].removeprefix('Value error, ')}")
+        raise OptionsError("; ".join(faults)) from None
+
+
+def _attribute(option: str) -> str:
+    return option.replace("-", "_")
+
+
+def _take(secret: Mapping[str, str], *keys: str) -> list[str]:
+    """Return the values of a secret that has just these keys, none of them empty."""
+    if set(secret) != set(keys):
+        raise ValueError(
+            f"the secret holds {', '.join(sorted(secret)) or 'nothing'}; "
+            f"give it just: {', '.join(keys)}"
+        )
+    if empty := [key for key in keys if not secret[key].strip()]:
+        raise ValueError(f"the secret's {' and '.join(empty)} is empty")
+    return [secret[key] for key in keys]

@@ -1,0 +1,171 @@
+"""A unit's work directory on the host: the one place that its container can write to.
+
+The container is not trusted. What it leaves here is opened without following links, only if it is
+an ordinary file, and never read beyond a limit: of bytes, of files, and of time, since reading
+takes the host's own processors and keeps other hooks of the machine waiting.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from hostkit import files
+from hostkit.trees import remove_tree
+
+OWNER = 65532  # user and group of the containers; no account of the host has this number
+_LIMIT = 256 * 1024  # bytes
+# Of a list that grows for years, such as the results: some ten thousand.
+LONG = 4 * 1024 * 1024  # bytes
+# Programs have a few files for each thing that they work on.
+_NAMES = 10_000
+_FILES = 1000
+_PATIENCE = 5.0  # seconds
+_MOUNTS = Path("/proc/self/mountinfo")
+
+
+def read_file(path: Path, limit: int = _LIMIT) -> str:
+    """Return the end of a file, as many bytes as the limit allows; empty if there is no ordinary
+    file. Raises OSError.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+            return ""
+        raise
+    with os.fdopen(handle, "rb") as file:
+        there = os.fstat(handle)
+        if not stat.S_ISREG(there.st_mode):
+            return ""
+        file.seek(max(there.st_size - limit, 0))
+        return file.read(limit).decode(errors="replace")
+
+
+class WorkDirectory:
+    """The files of one container. Every method may raise OSError."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def make(self) -> None:
+        """Create the directory for the container's user alone; repair owner and mode."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        there = self.path.lstat()
+        if (there.st_uid, there.st_gid) != (OWNER, OWNER):
+            os.chown(self.path, OWNER, OWNER, follow_symlinks=False)
+        if stat.S_IMODE(there.st_mode) != 0o700:
+            self.path.chmod(0o700)
+
+    def remove(self) -> None:
+        """Remove the directory with all that is in it; links are not followed."""
+        remove_tree(self.path)
+
+    def measure_space(self) -> int:
+        """Return how many bytes a container may still write to its disk; 0 if that is read-only,
+        as Linux makes a disk on which it meets errors.
+        """
+        path = self.path
+        while not path.exists():
+            path = path.parent
+        disk = os.statvfs(path)
+        return 0 if _is_read_only(path) else disk.f_bavail * disk.f_frsize
+
+    def explain_lack(self, need: int) -> str:
+        """Return why as many bytes do not fit on the disk; empty if they do."""
+        if not need or self.measure_space() >= need:
+            return ""
+        return f"the disk of {self.path} is full or read-only; free some, or repair it"
+
+    def has(self, name: str) -> bool:
+        """Return whether there is something of this name."""
+        return os.path.lexists(self.path / name)
+
+    def names(self) -> list[str]:
+        """Return the names of what is there, sorted; none if there is no directory.
+
+        Of more than 10,000, some are left out.
+        """
+        try:
+            with os.scandir(self.path) as entries:
+                return sorted(entry.name for entry in islice(entries, _NAMES))
+        except FileNotFoundError:
+            return []
+
+    def measure(self) -> int:
+        """Return how many bytes the files here take on the disk; of 10,000 at most."""
+        try:
+            with os.scandir(self.path) as entries:
+                there = [each.stat(follow_symlinks=False) for each in islice(entries, _NAMES)]
+        except FileNotFoundError:
+            return 0
+        return sum(each.st_blocks * 512 for each in there)
+
+    def scan(self, names: Iterable[str], limit: int) -> Iterator[tuple[str, str]]:
+        """Yield files' names and ends; of 1000 files at most, and for 5 s.
+
+        Args:
+            names: the files'.
+            limit: bytes of each, at most.
+        """
+        deadline = time.monotonic() + _PATIENCE
+        for name in islice(names, _FILES):
+            if time.monotonic() > deadline:
+                return
+            yield name, self.read(name, limit)
+
+    def read(self, name: str, limit: int = _LIMIT) -> str:
+        """Return the end of a file; empty if there is not a regular file.
+
+        Args:
+            name: the file's.
+            limit: bytes, at most.
+        """
+        return read_file(self.path / name, limit)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file whole, for the container's user alone, in the place of what is there."""
+        files.write(self.path / name, text, mode=0o600, owner=(OWNER, OWNER))
+
+    def add(self, name: str, text: str) -> bool:
+        """Write a file whole, unless there is one; return whether it was written."""
+        if self.has(name):
+            return False
+        self.write(name, text)
+        return True
+
+    def append(self, name: str, lines: str) -> None:
+        """Append lines to a file in one piece, in place, where its program reads on in it.
+
+        A line that was begun before is ended first. Without the file, it is made.
+        """
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        handle = os.open(self.path / name, flags, 0o600)
+        with os.fdopen(handle, "r+b", buffering=0) as file:
+            there = os.fstat(handle)
+            if not stat.S_ISREG(there.st_mode):
+                raise OSError(errno.EINVAL, "is not a regular file", str(self.path / name))
+            if there.st_uid != OWNER:
+                os.fchown(handle, OWNER, OWNER)
+            size = there.st_size
+            begun = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+            file.write(f"{chr(10) * begun}{lines}".encode())
+            os.fsync(handle)
+
+
+def _is_read_only(path: Path) -> bool:
+    """Return whether a path's file system itself can't be written to.
+
+    Not statvfs(3)'s flag: that is also set by a mount that is read-only for one process alone, as
+    systemd gives one to what serves the metrics. The last field of proc_pid_mountinfo(5) tells of
+    the file system.
+    """
+    status = path.stat()
+    device = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
+    mounts = (line.split() for line in _MOUNTS.read_text().splitlines())
+    return any(fields[2] == device and "ro" in fields[-1].split(",") for fields in mounts)

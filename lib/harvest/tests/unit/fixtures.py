@@ -1,0 +1,60 @@
+"""What the tests of harvest and of the charms on it share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TypeVar
+
+import ops
+import pytest
+
+from dockerhost import Cgroups
+from lib.harvest.tests.unit import fake_kernel
+from lib.harvest.tests.unit.fake_host import Host
+
+H = TypeVar("H", bound=Host)
+
+
+@pytest.fixture(autouse=True)
+def untraced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps ops from tracing, as in a unit that nobody asks for traces."""
+    monkeypatch.setitem(sys.modules, "ops_tracing", None)
+    monkeypatch.setattr(ops, "tracing", None)
+
+
+@pytest.fixture
+def owners(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Stands in for giving files away, which only root can."""
+    given: list[tuple[int, int]] = []
+
+    def give(_: object, uid: int, gid: int, **__: object) -> None:
+        given.append((uid, gid))
+
+    monkeypatch.setattr(os, "chown", give)
+    monkeypatch.setattr(os, "fchown", give)
+    return given
+
+
+@pytest.fixture
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> fake_kernel.Kernel:
+    kernel = fake_kernel.Kernel(tmp_path / "kernel", Cgroups("cgroupfs", 1))
+    return fake_kernel.install(kernel, monkeypatch)
+
+
+def install(host: H, monkeypatch: pytest.MonkeyPatch) -> H:
+    """Put a machine in the place of this machine."""
+    monkeypatch.setattr("hostkit.agents.AGENTS", host.agents)
+    monkeypatch.setattr("harvest.unit.ROOT", host.work.parent)
+    monkeypatch.setattr("harvest.workdir.WorkDirectory.measure_space", lambda _: host.space)
+    for module in ("harvest.reconcile", "harvest.tasks", "harvest.metrics"):
+        monkeypatch.setattr(f"{module}.Engine", host.connect)
+    monkeypatch.setattr("dockerhost.install", host.install)
+    monkeypatch.setattr("dockerhost.trust.CERTIFICATES", host.certificates)
+    monkeypatch.setattr("dockerhost.forget_proxies", lambda: False)
+    monkeypatch.setattr("dockerhost.hide_proxies", lambda: False)
+    monkeypatch.setattr("harvest.image.settle_proxies", lambda *_: "")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr("ops.model.Resources.fetch", host.fetch)
+    return host

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harvest.workdir import WorkDirectory
+
+
+@pytest.fixture
+def work(tmp_path: Path, owners: list[tuple[int, int]]) -> WorkDirectory:
+    work = WorkDirectory(tmp_path / "mprime-0")
+    work.make()
+    return work
+
+
+def test_the_directory_is_the_containers_users_alone(
+    work: WorkDirectory, owners: list[tuple[int, int]]
+) -> None:
+    assert work.path.stat().st_mode & 0o777 == 0o700
+    assert owners == [(65532, 65532)]
+
+
+def test_a_file_is_written_whole_and_private(work: WorkDirectory) -> None:
+    assert work.add("a", "text")
+    assert (work.path / "a").stat().st_mode & 0o777 == 0o600
+    assert work.read("a") == "text"
+    assert work.names() == ["a"]
+
+
+def test_a_file_that_is_there_is_kept(work: WorkDirectory) -> None:
+    work.add("a", "one")
+    assert not work.add("a", "two")
+    assert work.read("a") == "one"
+
+
+def test_a_link_is_neither_followed_nor_replaced(work: WorkDirectory, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    (work.path / "a").symlink_to(secret)
+    assert not work.add("a", "text")
+    assert work.read("a") == ""
+    assert secret.read_text() == "secret"
+
+
+def test_a_pipe_is_not_waited_for(work: WorkDirectory) -> None:
+    os.mkfifo(work.path / "a")
+    assert work.read("a") == ""
+
+
+def test_of_a_huge_file_the_end_is_read(work: WorkDirectory) -> None:
+    (work.path / "a").write_bytes(b"x" * 1_000_000 + b"end")
+    assert len(work.read("a")) == 256 * 1024
+    assert work.read("a").endswith("end")
+
+
+def test_what_is_not_there_reads_as_empty(tmp_path: Path) -> None:
+    work = WorkDirectory(tmp_path / "none")
+    assert work.names() == []
+    assert work.read("a") == ""
+
+
+def test_a_failed_write_leaves_nothing(
+    work: WorkDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        work.add("a", "text")
+    assert work.names() == []
+
+
+def test_the_space_of_a_disk_is_known_before_there_is_a_directory(
+    work: WorkDirectory, tmp_path: Path
+) -> None:
+    disk = os.statvfs(tmp_path)
+    for directory in (work, WorkDirectory(tmp_path / "none" / "yet")):
+        assert 0 <= directory.measure_space() <= disk.f_blocks * disk.f_frsize
+
+
+@pytest.mark.parametrize(
+    ("mount", "disk", "has_space"),
+    [
+        ("rw,relatime", "rw,errors=remount-ro", True),
+        ("ro,relatime", "rw", True),  # for one process alone, as systemd gives it to a service
+        ("rw,relatime", "ro,errors=remount-ro", False),
+    ],
+)
+def test_a_disk_that_became_read_only_has_no_space(
+    work: WorkDirectory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mount: str,
+    disk: str,
+    has_space: bool,
+) -> None:
+    assert work.measure_space() > 0
+    device = work.path.stat().st_dev
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        f"22 1 0:21 / /proc rw - proc proc ro\n"
+        f"23 1 {os.major(device)}:{os.minor(device)} / / {mount} shared:1 - ext4 /dev/vda {disk}\n"
+    )
+    monkeypatch.setattr("harvest.workdir._MOUNTS", mounts)
+    assert (work.measure_space() > 0) == has_space

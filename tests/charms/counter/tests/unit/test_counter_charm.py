@@ -1,0 +1,114 @@
+"""A charm that was written from the tutorial alone, on a machine of the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ops
+import pytest
+from ops import testing
+
+from dockerhost import Image
+from harvest.metrics import UnitCollector
+from harvest.policy import Policy
+from lib.harvest.tests.unit import fixtures
+from lib.harvest.tests.unit.fake_host import BASE, Host
+from lib.harvest.tests.unit.fake_kernel import Kernel
+from lib.harvest.tests.unit.fixtures import kernel, owners, untraced
+from tests.charms.load import load_charm
+
+__all__ = ["kernel", "owners", "untraced"]
+CHARM = Path(__file__).parents[2]
+RELATION = testing.SubordinateRelation("juju-info", remote_app_name="apache2")
+STATE = testing.State(relations={RELATION})
+Context = testing.Context[ops.CharmBase]
+
+
+@pytest.fixture(scope="module")
+def charm_type() -> type[ops.CharmBase]:
+    return load_charm("counter").CounterCharm
+
+
+@pytest.fixture
+def context(charm_type: type[ops.CharmBase]) -> Context:
+    return testing.Context(charm_type, unit_id=0, principal_unit="apache2/0")
+
+
+@pytest.fixture
+def host(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owners: list[tuple[int, int]],
+    kernel: Kernel,
+) -> Host:
+    host = Host(
+        charm="counter",
+        recipes={"counter": Image("sha256:1", {})},
+        registry={"debian:trixie-slim": BASE},
+        work=tmp_path / "counter",
+        certificates=tmp_path / "certs.d",
+        agents=tmp_path / "agents",
+        kernel=kernel,
+    )
+    monkeypatch.setattr(ops.CharmBase, "charm_dir", CHARM)
+    return fixtures.install(host, monkeypatch)
+
+
+@pytest.fixture
+def status(host: Host, context: Context) -> Callable[[], Any]:
+    """Runs a hook, and returns the unit's status."""
+    return lambda: context.run(context.on.update_status(), STATE).unit_status
+
+
+def test_it_builds_its_image_runs_it_and_tells_how_far_it_is(
+    host: Host, status: Callable[[], Any]
+) -> None:
+    assert status() == testing.ActiveStatus("at 0")
+    assert host.did == ["install", "pull debian:trixie-slim", "build counter", "created"]
+    (host.directory / "count").write_text("1302\n")
+    assert status() == testing.ActiveStatus("at 1302")
+    spec = host.specs["counter-0"]
+    assert (spec.command, spec.network, spec.user) == (("4",), "none", "65532:65532")
+    assert [(mount.source, mount.target) for mount in spec.mounts] == [
+        (str(host.directory), "/work")
+    ]
+
+
+def test_what_its_container_writes_is_a_count_or_none(
+    host: Host, status: Callable[[], Any]
+) -> None:
+    status()
+    (host.directory / "count").write_text("9" * 100_000)
+    assert status() == testing.ActiveStatus(f"at {'9' * 18}")
+    (host.directory / "count").write_text("\x1b[2J")
+    assert status() == testing.ActiveStatus("at 0")
+
+
+def test_it_is_paused_resumed_and_removed_as_every_such_charm(
+    host: Host, status: Callable[[], Any], context: Context
+) -> None:
+    status()
+    context.run(context.on.action("pause"), STATE)
+    assert status() == testing.MaintenanceStatus("paused; the action resume goes on")
+    context.run(context.on.action("resume"), STATE)
+    assert context.action_results == {"message": "at 0"}
+    context.run(context.on.stop(), STATE)
+    assert host.containers == {}
+    assert host.directory.exists()
+
+
+def test_it_has_the_metrics_of_every_such_charm_and_its_own(
+    host: Host, status: Callable[[], Any]
+) -> None:
+    status()
+    (host.directory / "count").write_text("7\n")
+    from counter import Count, describe_count
+
+    collector = UnitCollector(Count(), "counter/0", Policy.IDLE, describe_count)
+    found = {sample.name: sample.value for each in collector.collect() for sample in each.samples}
+    assert found["counter_running"] == 1
+    assert found["counter_cpu_policy_in_force"] == 1
+    assert found["counter_checkpoint_age_seconds"] >= 0
+    assert found["counter_count"] == 7

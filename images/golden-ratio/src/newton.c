@@ -37,6 +37,12 @@ size_t find_limbs(size_t digits, size_t step)
     return size;
 }
 
+size_t find_product_size(size_t digits)
+{
+    size_t steps = count_steps(digits);
+    return find_size(2 * find_limbs(digits, steps - 1) + 1);
+}
+
 ulong *begin_root(size_t size)
 {
     fmpz_t root;

@@ -8,6 +8,7 @@ import os
 import random
 import re
 import signal
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -248,6 +249,29 @@ def test_a_saved_step_that_is_damaged_is_set_aside_and_told(
     assert re.search(r"^the file step .*\nstep is set aside as step\.bad$", said, re.MULTILINE)
     assert "going on" not in said
     assert (golden.work / "step.bad").read_bytes() == damaged
+
+
+def sign_step(step: bytes) -> bytes:
+    """Put the right checksum into a saved step: the header's last word."""
+    header, limbs = step[:48] + bytes(8), step[56:]
+    total = 1
+    for (word,) in struct.iter_unpack("<Q", header + limbs):
+        total = (total ^ word) * 0x9E3779B97F4A7C15 % 2**64
+        total ^= total >> 32
+    return step[:48] + struct.pack("<Q", total) + limbs
+
+
+def test_a_step_that_was_saved_wrong_is_noticed_and_computed_again(
+    golden: Golden, million: Golden, half_done: bytes
+) -> None:
+    assert sign_step(half_done) == half_done
+    wrong = half_done[:-8] + struct.pack("<Q", struct.unpack("<Q", half_done[-8:])[0] + 1)
+    (golden.work / "step").write_bytes(sign_step(wrong))
+    done = golden.run(DIGITS=1_000_000)
+    assert done.returncode == 1
+    assert re.fullmatch(r"golden-ratio: step \d+ is wrong, so the next run .*\n", done.stderr)
+    golden.compute(1_000_000)
+    assert golden.decimals() == million.decimals()
 
 
 def test_a_saved_step_of_other_digits_is_set_aside_and_told(

@@ -111,6 +111,9 @@ void set_aside(const char *name)
     char aside[64];
     snprintf(aside, sizeof aside, "%s.bad", name);
     if (rename(name, aside)) {
+        if (errno == ENOENT) {
+            return;
+        }
         fail_on(name);
     }
     say("%s is set aside as %s", name, aside);

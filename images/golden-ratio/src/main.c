@@ -116,6 +116,11 @@ static void compute(state *now, ulong *root)
     while (now->step < now->steps) {
         size_t wanted = find_limbs(now->digits, now->step + 1);
         root = improve_root(root, size, wanted);
+        if (!root) {
+            set_aside(STEP_FILE);
+            fail(BROKEN, "step %zu is wrong, so the next run begins anew; this machine may be broken",
+                 now->step);
+        }
         size = wanted;
         now->step++;
         if (size >= SAVED_LIMBS && now->step < now->steps) {

@@ -19,7 +19,7 @@ size_t find_product_size(size_t digits);
 ulong *begin_root(size_t size);
 
 // Returns 1/√5·BASE^wanted from 1/√5·BASE^size, each wrong by at most 2; wanted is 2·size - 1 or
-// less. Frees what it is given.
+// less. Returns NULL where what it is given is something else. Frees that.
 ulong *improve_root(ulong *root, size_t size, size_t wanted);
 
 // Makes (φ - 1)·BASE^size from 1/√5·BASE^size, wrong by at most 6.

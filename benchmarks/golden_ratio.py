@@ -26,7 +26,7 @@ PROBES = Path(__file__).parent / "probes"
 FOLDER = "/tmp/golden"  # noqa: S108 - on a machine of the benchmark's own
 WAYS = {GMP: "GMP", BARE: "golden-ratio", CONTAINER: "in a container"}
 # How often a round measures each. What takes long has fewer turns, GMP one of the longest.
-TURNS = {10**6: 9, 10**7: 5, 10**8: 3}
+TURNS = {10**6: 5, 10**7: 3, 10**8: 3}
 LARGEST = max(TURNS)
 
 # On the machine as root: makes the image, its file system, and the program that uses GMP.
@@ -96,7 +96,7 @@ class Machine:
 
 
 def measure(rounds: int, report: Callable[[str], None]) -> Outcome:
-    """Measure in a local model of its own; about seven minutes with five rounds."""
+    """Measure in a local model of its own; about nine minutes with five rounds."""
     report("making a local model, the image, and the program that uses GMP")
     with own_instance("localmodel-bench"), jubilant.temp_model() as juju:
         juju.wait_timeout = 600

@@ -359,6 +359,7 @@ def test_a_second_run_in_the_same_directory_is_refused(golden: Golden) -> None:
         ({"DIGITS": -5}, "DIGITS is '-5'; it must"),
         ({"THREADS": 0}, "THREADS is '0'; it must be a number between 1 and 256"),
         ({"VERIFY": "no"}, "VERIFY is 'no'; it must be fast or full"),
+        ({"VERIFY": "\n\x1b[1m"}, "VERIFY is '??[1m'; it must be fast or full"),
     ],
 )
 def test_a_bad_value_is_told_with_what_is_allowed(

@@ -75,11 +75,19 @@ static void check_memory(size_t digits, bool full)
     }
 }
 
+// Returns what is wrong with the digits in the file, or NULL.
 static const char *check(size_t digits, bool full)
 {
-    const char *wrong = check_digits(digits);
+    verdict first = check_root(digits);
     release_products();
-    return !wrong && full ? check_ratio(digits) : wrong;
+    verdict second = full && first != NO_DIGITS ? check_ratio(digits) : first;
+    if (first == NO_DIGITS) {
+        return "it is not 1. with digits alone and the end of a line";
+    }
+    if (first != second) {
+        return "one formula finds a wrong digit, and the other none";
+    }
+    return first == RIGHT ? NULL : full ? "a digit is wrong, by both formulas" : "a digit is wrong";
 }
 
 static void save(const state *now, size_t size, const ulong *limbs)

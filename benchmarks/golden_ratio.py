@@ -10,13 +10,13 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Protocol, TypedDict
 
 import jubilant
 
-from benchmarks.figures import Figure, MeasureError, Outcome, Panel
+from benchmarks.figures import Figure, MeasureError, Outcome, Panel, Report, end_round
 from benchmarks.probes.golden import BARE, CONTAINER, GMP
 from tools.image import IMAGES, build_base
 from tools.instance import own_instance, sudo
@@ -96,7 +96,7 @@ class Machine:
         return json.loads(self.juju.ssh(0, "sudo", *words))
 
 
-def measure(rounds: int, report: Callable[[str], None]) -> Outcome:
+def measure(rounds: int, report: Report) -> Outcome:
     """Measure in a local model of its own; about nine minutes with five rounds."""
     report("making a local model, the image, and the program that uses GMP")
     with own_instance("localmodel-bench"), jubilant.temp_model() as juju:
@@ -117,7 +117,7 @@ def measure(rounds: int, report: Callable[[str], None]) -> Outcome:
     )
 
 
-def measure_rounds(ground: Ground, rounds: int, report: Callable[[str], None]) -> Iterator[Round]:
+def measure_rounds(ground: Ground, rounds: int, report: Report) -> Iterator[Round]:
     """Measure all ways in each turn, each time beginning with another.
 
     Raises:
@@ -136,6 +136,7 @@ def measure_rounds(ground: Ground, rounds: int, report: Callable[[str], None]) -
             runs = [run for way in names for run in found[digits][way]]
             if len({run["digest"] for run in runs}) > 1:
                 raise MeasureError(f"{digits:,} digits differ from one way to another")
+        end_round(report, "digits", number, rounds)
         yield found
 
 

@@ -40,7 +40,7 @@ def _tell_found(results: Results) -> str:
 
 
 def _count_found(results: Results) -> str:
-    texts = []
+    texts: list[str] = []
     for found, what in ((results.primes, "prime"), (results.probable, "probable prime")):
         if found:
             texts.append(f"{len(found)} {what}{'s' * (len(found) > 1)} found: {_name_some(found)}")
@@ -59,7 +59,7 @@ def describe_progress(progress: Progress) -> str:
     """Return where the work on a number is, such as `M110503: 42.1 %, 14 s left` or
     `M900000011: trial factoring to 2^66, 9.4 %`.
     """
-    parts = []
+    parts: list[str] = []
     if progress.task is not Task.TEST:
         parts.append(f"{progress.task.value} {progress.step}".rstrip())
     if progress.iterations:

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -136,7 +136,7 @@ def _find_fault(text: str) -> str:
 
 
 @contextmanager
-def _naming(file: Path) -> Iterator[None]:
+def _naming(file: Path) -> Generator[None, None, None]:
     """Turn a file system error into one that names the file."""
     try:
         yield

@@ -60,7 +60,7 @@ class ContainerSpec:
     name: str
     image: str
     command: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
     user: str = ""
     mounts: tuple[Mount, ...] = ()
     network: str = "none"
@@ -76,8 +76,8 @@ class ContainerSpec:
     restart: str = "no"
     stop_signal: str = "SIGTERM"
     stop_timeout: int = 10
-    labels: Mapping[str, str] = field(default_factory=dict)
-    tmpfs: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    tmpfs: Mapping[str, str] = field(default_factory=dict[str, str])
     userns: str = "host"
 
     @property
@@ -181,6 +181,7 @@ def read_container(answer: Mapping[str, Any]) -> Container:
     if state["Status"] in ("running", "paused"):
         finished = datetime.now(timezone.utc)
     ran = (finished - started).total_seconds() if started and finished else 0.0
+    policy: dict[str, Any] = limits.get("RestartPolicy") or {}
     return Container(
         name=answer["Name"].lstrip("/"),
         id=answer["Id"],
@@ -195,7 +196,7 @@ def read_container(answer: Mapping[str, Any]) -> Container:
         memory=limits.get("Memory", 0),
         cpu_quota=max(limits.get("CpuQuota", 0), 0),
         # The engine's own word for none used to be an empty one.
-        restart=(limits.get("RestartPolicy") or {}).get("Name") or "no",
+        restart=policy.get("Name") or "no",
         mounts=tuple(
             Mount(mount["Source"], mount["Destination"], read_only=not mount.get("RW", True))
             for mount in answer.get("Mounts") or ()

@@ -76,7 +76,8 @@ def settle_daemon(
     there, record = parse(file, text), _read_record(file, owner)
     _refuse_rivals(file, owner, settings)
     # What an earlier call set, and this one does not, goes back to what it was.
-    rest = {k: v for k, v in (record.settings if record else {}).items() if k not in settings}
+    told: Mapping[str, Any] = record.settings if record else {}
+    rest = {k: v for k, v in told.items() if k not in settings}
     base = _take_back(there, rest, parse(file, record.before if record else None))
     wanted = _merge(base, settings)
     if record:  # releases before this one let everybody read it

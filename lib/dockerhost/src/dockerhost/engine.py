@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import docker.errors
 import requests
@@ -52,7 +52,7 @@ class Engine:
     """
 
     def __init__(self, url: str = SOCKET):
-        self._api = connect(url)
+        self._api: Any = connect(url)  # the types of its answers are not known
 
     def read_cgroups(self) -> Cgroups:
         """Return how this engine makes control groups."""

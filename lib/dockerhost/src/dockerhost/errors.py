@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from hostkit.text import make_printable
@@ -108,7 +108,7 @@ def explain(reason: object) -> str:
 
 
 @contextmanager
-def installing() -> Iterator[None]:
+def installing() -> Generator[None, None, None]:
     """Let what goes wrong with a program of the host's be an InstallError."""
     try:
         yield

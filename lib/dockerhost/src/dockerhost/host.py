@@ -33,7 +33,11 @@ def install(report: Callable[[str], None] | None = None) -> bool:
         return False
     except EngineUnavailableError:
         pass
-    say = report or (lambda _: None)
+
+    def say(what: str) -> None:
+        if report:
+            report(what)
+
     if not any(Path(daemon).exists() for daemon in service.DAEMONS):
         say("installing docker.io")
         with installing():

@@ -40,7 +40,7 @@ class NetworkSpec:
     mtu: int
     reserved: tuple[IPv4Address, ...] = ()
     masquerade: bool = True
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def digest(self) -> str:
@@ -97,7 +97,7 @@ class Networks:
     """
 
     def __init__(self, url: str = SOCKET):
-        self._api = connect(url)
+        self._api: Any = connect(url)  # the types of its answers are not known
 
     def apply(self, spec: NetworkSpec) -> Change:
         """Make a network what its specification says; return what that took.
@@ -177,10 +177,11 @@ class Networks:
     def _read(self, answer: Mapping[str, Any]) -> Network:
         # The network's own answer knows only of containers that run.
         attached = self._api.containers(all=True, filters={"network": answer["Id"]})
+        options: dict[str, str] = answer.get("Options") or {}
         return Network(
             name=answer["Name"],
             id=answer["Id"],
-            bridge=(answer.get("Options") or {}).get(f"{_BRIDGE}.name", ""),
+            bridge=options.get(f"{_BRIDGE}.name", ""),
             labels=answer.get("Labels") or {},
             containers=tuple(sorted(each["Names"][0].lstrip("/") for each in attached)),
         )

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Generic
 
@@ -199,7 +199,7 @@ class HarvestCharm(ops.CharmBase, Generic[C, D]):
 
 
 @contextlib.contextmanager
-def failing(event: ops.ActionEvent) -> Iterator[None]:
+def failing(event: ops.ActionEvent) -> Generator[None, None, None]:
     """Let what goes wrong fail an action, in one line."""
     try:
         yield

@@ -325,7 +325,7 @@ def _mark(engine: Engine, unit: Unit, image: Image, came_as: str) -> None:
 
 
 def _list_marks(engine: Engine, charm: str) -> list[_Mark]:
-    marks = []
+    marks: list[_Mark] = []
     for image in engine.list_images(f"{_marks(charm)}/*"):
         for name in image.names:
             repository, _, came_as = name.partition(":")

@@ -88,7 +88,7 @@ def explain_excess(cpus: float, memory: int, cpuset: frozenset[int], version: in
     Raises:
         OSError: the machine's groups can't be read.
     """
-    faults = []
+    faults: list[str] = []
     here, memory_here = read_cores(version), read_memory()
     if cpus > len(here):
         faults.append(

@@ -22,7 +22,7 @@ def find_worker(engine: Engine, unit: Unit) -> str | None:
     Raises:
         DockerHostError: the engine refused, or does not answer.
     """
-    workers = set()
+    workers: set[str] = set()
     for container in engine.list_containers(unit.label):
         owner = Unit(unit.charm, container.labels[unit.label])
         if not owner.owns(container):

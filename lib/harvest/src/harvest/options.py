@@ -128,7 +128,7 @@ def parse_options(model: type[C], options: Mapping[str, Any]) -> C:
     try:
         return model.model_validate({_attribute(name): v for name, v in options.items()})
     except pydantic.ValidationError as error:
-        faults = []
+        faults: list[str] = []
         for fault in error.errors(include_url=False, include_input=False):
             option = str(fault["loc"][0]).replace("_", "-")
             faults.append(f"option {option}: {fault['msg'].removeprefix('Value error, ')}")

@@ -222,7 +222,7 @@ def _advance(workload: Workload[C, D], desired: Desired[C], engine: Engine) -> s
     excess = explain_excess(config.cpus, config.memory_limit, config.cpuset, kind.version)
     if excess:
         return excess
-    trusted = {}
+    trusted: dict[str, str] = {}
     if config.image and config.registry_ca:
         trusted[dockerhost.parse_reference(config.image).registry] = config.registry_ca
     _reconcile_trust(unit.id, trusted)

@@ -7,7 +7,7 @@ the next hook clears the trial away and lets the unit's container go on.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -24,7 +24,7 @@ _TELL = 15.0  # seconds between two reports
 
 
 @contextmanager
-def trying(desired: Desired[Any], engine: Engine, plan: Plan) -> Iterator[Trial]:
+def trying(desired: Desired[Any], engine: Engine, plan: Plan) -> Generator[Trial, None, None]:
     """Freeze the unit's container for a trial of its program, and clear up.
 
     Raises:

@@ -86,12 +86,12 @@ class Job:
     memory: int
     command: tuple[str, ...] = ()
     inside: str = "/work"
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
     network: str = "none"
     restart: str = "on-failure"
     stop_signal: str = "SIGTERM"
     stop_timeout: int = 10
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
     failure: re.Pattern[str] = FAILURE
 
     def explain(self, work: WorkDirectory) -> str:

@@ -72,7 +72,7 @@ def remove(group: Path) -> None:
 
 
 def _read_mounts() -> list[tuple[str, Path, list[str]]]:
-    mounts = []
+    mounts: list[tuple[str, Path, list[str]]] = []
     for line in (PROC / "self/mountinfo").read_text().splitlines():
         place, _, system = line.partition(" - ")
         kind, _, options = system.split()[:3]

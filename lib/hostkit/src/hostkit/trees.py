@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from itertools import islice
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def _empty(folder: int, clear: Callable[[str], None]) -> None:
 
 
 @contextlib.contextmanager
-def _opened(name: str, parent: int | None = None) -> Iterator[int]:
+def _opened(name: str, parent: int | None = None) -> Generator[int, None, None]:
     handle = os.open(name, _FOLDER, dir_fd=parent)
     try:
         yield handle

@@ -69,7 +69,8 @@ class Mlucas:
             )
         if settings.primenet and (problem := autoprimenet.explain(settings.primenet)):
             return problem
-        return next(filter(None, map(self.explain_work, settings.work)), "")
+        problems = map(self.explain_work, settings.work)
+        return next((problem for problem in problems if problem), "")
 
     def explain_work(self, assignment: Assignment) -> str:
         exponent, ranges = assignment.exponent, RANGES[assignment.kind]

@@ -51,7 +51,8 @@ class Mprime:
     def explain(self, settings: Settings) -> str:
         if settings.primenet and (problem := explain_proxy(settings.primenet.proxy)):
             return problem
-        return next(filter(None, map(self.explain_work, settings.work)), "")
+        problems = map(self.explain_work, settings.work)
+        return next((problem for problem in problems if problem), "")
 
     def explain_work(self, assignment: Assignment) -> str:
         greatest = _find_greatest()
@@ -160,5 +161,5 @@ def _find_greatest() -> int:
     """Return the greatest exponent that the program tests on this machine's processor."""
     text = _PROCESSORS.read_text(errors="replace")
     match = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
-    flags = set(match[1].split()) if match else set()
+    flags: set[str] = set(match[1].split()) if match else set()
     return next((most for flag, most in _GREATEST.items() if flag in flags), _GREATEST_SSE2)

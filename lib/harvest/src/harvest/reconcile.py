@@ -26,7 +26,7 @@ from harvest.neighbours import find_worker
 from harvest.policy import NotInForceError, Parent, remove_parent
 from harvest.unit import Unit
 from harvest.untrusted import read_log
-from harvest.workdir import OWNER, WorkDirectory
+from harvest.workdir import WorkDirectory
 from harvest.workload import C, D, Desired, Job, Report, Share, Workload
 from hostkit import files, orphans
 from hostkit.text import make_printable
@@ -204,7 +204,7 @@ def make_plan(
     kind = engine.read_cgroups()
     job = workload.make_job(desired, image, _find_share(desired, kind.version))
     parent = Parent(desired.unit.name, kind)
-    return Plan(job, parent, _specify(workload, desired, image, job, parent))
+    return Plan(job, parent, _specify(desired, image, job, parent))
 
 
 def _give_way(unit: Unit, engine: Engine) -> None:
@@ -227,16 +227,18 @@ def _advance(workload: Workload[C, D], desired: Desired[C], engine: Engine) -> s
         trusted[dockerhost.parse_reference(config.image).registry] = config.registry_ca
     _reconcile_trust(unit.id, trusted)
 
-    work = unit.work
     source = _choose_source(workload, desired)
     image = obtain(engine, source, desired.report)
-    if problem := workload.explain_image(image) or _explain_volumes(workload, image):
+    if problem := workload.explain_image(image):
         return f"{source.title}: {problem}"
     try:
         plan = make_plan(workload, desired, engine, image)
     except ValueError as error:
         return str(error)
     job, spec = plan.job, plan.spec
+    work = WorkDirectory(unit.work.path, job.user)
+    if problem := _explain_volumes(workload, job, image):
+        return f"{source.title}: {problem}"
     if problem := job.explain(work):
         return problem
     if config.network and not engine.has_network(config.network):
@@ -245,6 +247,8 @@ def _advance(workload: Workload[C, D], desired: Desired[C], engine: Engine) -> s
             f"option network: Docker has no network {config.network} on this machine; "
             "the charm fan makes one named fan"
         )
+    if work.belongs_to_another():
+        engine.stop(spec.name)
     work.make()
     if not job.is_current(work):
         # It reads them when it starts, and may overwrite them until it ends.
@@ -308,9 +312,7 @@ def _find_share(desired: Desired[Any], version: int) -> Share:
     return Share(tuple(cores), threads)
 
 
-def _specify(
-    workload: Workload[C, Any], desired: Desired[C], image: Image, job: Job, parent: Parent
-) -> ContainerSpec:
+def _specify(desired: Desired[Any], image: Image, job: Job, parent: Parent) -> ContainerSpec:
     """Return a unit's container: no privileges, one writable directory, and no network but what
     the job needs, or one that the operator names.
     """
@@ -320,8 +322,8 @@ def _specify(
         image=image.id,
         command=job.command,
         environment=job.environment,
-        user=f"{OWNER}:{OWNER}",
-        mounts=(Mount(str(unit.work.path), workload.inside),),
+        user=":".join(map(str, job.user)),
+        mounts=(Mount(str(unit.work.path), job.inside),),
         network=config.network or job.network,
         memory=config.memory_limit or job.memory,
         pids_limit=64,
@@ -345,10 +347,10 @@ def _reconcile_trust(owner: str, trusted: dict[str, str]) -> None:
         dockerhost.trust_registry(registry, certificate, owner=owner)
 
 
-def _explain_volumes(workload: Workload[Any, Any], image: Image) -> str:
+def _explain_volumes(workload: Workload[Any, Any], job: Job, image: Image) -> str:
     """Return where a container of an image could write besides its work directory."""
     paths = [make_printable(path, 100) for path in image.volumes]
-    writable = [path for path in paths if posixpath.normpath(path) != workload.inside]
+    writable = [path for path in paths if posixpath.normpath(path) != job.inside]
     if not writable:
         return ""
     return (

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from dockerhost import Container, Image, Proxies
 from harvest.options import C
 from harvest.unit import Unit
-from harvest.workdir import WorkDirectory
+from harvest.workdir import OWNER, WorkDirectory
 
 D = TypeVar("D")
 
@@ -70,11 +70,14 @@ class Job:
         program: what messages call it.
         memory: bytes that the container may use, where the option memory-limit tells none.
         command: arguments to the image's entry point; empty leaves the image's own.
-        environment: the program's variables, besides those of the image.
+        environment: the program's variables, besides those of the image. They may be secret, and
+            stay out of every text that is made of this.
+        user: the numbers of its user and group, who own its work directory.
+        inside: where it finds that directory.
         network: the Docker network, where the option network names none.
         restart: the engine's restart policy that keeps the program at work: on-failure for one
             that ends with 0 when it is done, unless-stopped for one that does not end.
-        stop_signal: what ends it.
+        stop_signal: what ends it; empty leaves the image's own.
         stop_timeout: seconds that it gets to save its work then.
         labels: of the container, such as tell `Workload.read` about its options.
         failure: what a line of its output looks like that tells of a failure.
@@ -83,7 +86,9 @@ class Job:
     program: str
     memory: int
     command: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    user: tuple[int, int] = OWNER
+    inside: str = "/work"
     network: str = "none"
     restart: str = "on-failure"
     stop_signal: str = "SIGTERM"
@@ -112,7 +117,7 @@ class Job:
         """Return what a program that has ended has left to do, in a word or two; empty if that is
         unknown; None if it is done, and is not to be started again.
         """
-        return None if exit_code == 0 else ""
+        return None if exit_code == 0 and self.restart == "on-failure" else ""
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,8 @@ class Report(Generic[D]):
         version: the program's; may be empty.
         paused: what an operator who paused it should know, in one line.
         busy: whether it should run, as it has work left or asks for some.
+        waiting: why it does not run although it should, in one line; empty leaves it at its state
+            and its last words.
         unsaved: why it can't save its work; empty if it can.
         savefiles: what the names of the files look like that it saves its work in; None if there
             is nothing to save.
@@ -138,6 +145,7 @@ class Report(Generic[D]):
     version: str = ""
     paused: str = "the action resume goes on"
     busy: bool = True
+    waiting: str = ""
     unsaved: str = ""
     savefiles: re.Pattern[str] | None = None
     failure: re.Pattern[str] = FAILURE
@@ -154,7 +162,6 @@ class Workload(Generic[C, D]):
         files: kinds of files that belong to the work, but are out of its container's reach; see
             `Unit.find_file`.
         stage: a label that its Dockerfiles give their first stages, which the engine would keep.
-        inside: where the container finds its work directory.
     """
 
     name: str
@@ -162,7 +169,6 @@ class Workload(Generic[C, D]):
     noun: str = "work"
     files: tuple[str, ...] = ()
     stage: str = ""
-    inside: str = "/work"
 
     def choose_recipes(self, work: WorkDirectory) -> Sequence[str]:
         """Return the folders in the charm's `images` to build an image from where the operator

@@ -102,7 +102,7 @@ def reconcile(
         dockerhost.install(desired.report)
         dockerhost.hide_proxies()
         engine = Engine()
-        if worker := find_worker(engine, unit):
+        if worker := find_worker(engine, unit, apart=workload.apart):
             _give_way(unit, engine)
             return Observed(worker=worker)
         unit.end_trial(engine)
@@ -326,7 +326,7 @@ def _specify(desired: Desired[Any], image: Image, job: Job, parent: Parent) -> C
         mounts=(Mount(str(unit.work.path), job.inside),),
         network=config.network or job.network,
         memory=config.memory_limit or job.memory,
-        pids_limit=64,
+        pids_limit=job.pids,
         oom_score_adj=1000,  # if the machine runs out of memory, this goes first
         cpus=config.cpus,
         # Programs lay out their threads when they start: another set takes another container.

@@ -74,6 +74,7 @@ class Job:
             stay out of every text that is made of this.
         user: the numbers of its user and group, who own its work directory.
         inside: where it finds that directory.
+        pids: processes and threads that it may have.
         network: the Docker network, where the option network names none.
         restart: the engine's restart policy that keeps the program at work: on-failure for one
             that ends with 0 when it is done, unless-stopped for one that does not end.
@@ -89,6 +90,7 @@ class Job:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     user: tuple[int, int] = OWNER
     inside: str = "/work"
+    pids: int = 64
     network: str = "none"
     restart: str = "on-failure"
     stop_signal: str = "SIGTERM"
@@ -161,6 +163,8 @@ class Workload(Generic[C, D]):
         options: the charm's options.
         files: kinds of files that belong to the work, but are out of its container's reach; see
             `Unit.find_file`.
+        apart: whether each application of the charm works on a machine that several are attached
+            to; otherwise one unit does, and all others stand by.
         stage: a label that its Dockerfiles give their first stages, which the engine would keep.
     """
 
@@ -168,6 +172,7 @@ class Workload(Generic[C, D]):
     options: type[C]
     noun: str = "work"
     files: tuple[str, ...] = ()
+    apart: bool = False
     stage: str = ""
 
     def choose_recipes(self, work: WorkDirectory) -> Sequence[str]:

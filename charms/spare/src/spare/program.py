@@ -14,6 +14,7 @@ from hostkit.text import make_printable
 from spare.config import Config
 
 _MEMORY = 1024**3  # bytes, where the option memory-limit says nothing
+_PIDS = 1024  # some for each core of a great machine
 _LINE = 120  # characters of the last line that a status shows
 _NAME_LABEL = "spare.program"  # on the container: what messages call its program
 
@@ -23,6 +24,7 @@ class Program(Workload[Config, None]):
 
     name = "spare"
     noun = "program"
+    apart = True
     options = Config
 
     def choose_recipes(self, work: WorkDirectory) -> Sequence[str]:
@@ -41,6 +43,7 @@ class Program(Workload[Config, None]):
         return Job(
             name,
             memory=_MEMORY,
+            pids=_PIDS,
             command=config.command,
             environment={**config.environment, **secret},
             user=config.user,

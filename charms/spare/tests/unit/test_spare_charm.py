@@ -95,20 +95,6 @@ def test_each_option_is_in_the_containers_specification(
     host.networks.add("fan")
     state = run(
         command="--name 'two words' \"\" $HOME",
-        environment="A=1\n# none\n\nB = 'x=y' \n",
-        work_path="/var/lib/job",
-        user="1000:100",
-        restart="on-failure",
-        stop_signal="SIGINT",
-        stop_timeout=60,
-        network="fan",
-        cpus=0.5,
-        memory_limit="256M",
-        cpuset="0-1",
-    )
-    assert state.unit_status.name == "blocked"  # B␠ is no name
-    state = run(
-        command="--name 'two words' \"\" $HOME",
         environment="A=1\n# none\n\nB='x=y' \n",
         work_path="/var/lib/job",
         user="1000:100",
@@ -141,6 +127,27 @@ def test_another_user_gets_the_work_once_the_container_has_ended(
     assert host.did == ["stop", "replaced"]
     assert owners[-1] == (1000, 1000)
     assert spec(host).user == "1000:1000"
+
+
+def test_units_of_one_application_stand_by_for_each_other(host: Host, run: Run) -> None:
+    host.let_work("spare/7")
+    assert run().unit_status == testing.ActiveStatus("standby: spare/7 works on this machine")
+    assert set(host.containers) == {"spare-7"}
+
+
+def test_another_application_of_the_charm_runs_its_own_image_beside_it(
+    host: Host, run: Run
+) -> None:
+    host.let_work("boinc/0")
+    assert run().unit_status == testing.ActiveStatus("running")
+    assert set(host.containers) == {"boinc-0", "spare-0"}
+
+
+def test_what_a_unit_of_another_application_left_is_cleared_away(host: Host, run: Run) -> None:
+    host.let_work("boinc/0")
+    (host.agents / "unit-boinc-0").rmdir()
+    run()
+    assert set(host.containers) == {"spare-0"}
 
 
 SAID = ["starting", "step 1", "step 2 \x1b[2J", ""]

@@ -272,7 +272,8 @@ def _run(engine: Engine, plan: Plan, work: WorkDirectory) -> str:
     there = engine.inspect(spec.name)
     same = there is not None and there.spec_digest == spec.digest
     problem = ""
-    if there and same and there.state == "exited" and there.restart != "no":
+    # What an operator held, or what ended when it was to be started again always, is not done.
+    if there and same and there.state == "exited" and there.restart == job.restart:
         left = job.find_left(work, there.exit_code)
         if left is None:
             return ""

@@ -171,17 +171,14 @@ def test_bad_values_are_blocked_by_name_and_the_program_goes_on(machine: jubilan
         "stop-signal": ("SIGKILL", "is not one of: SIGHUP, SIGINT"),
         "stop-timeout": (600, "600 is out of range; give 1 to 60 seconds"),
     }
-    before = machine.config("spare")
-    status, message = configure(machine, **{name: value for name, (value, _) in bad.items()})
-    assert status == "blocked"
-    for name, (_, words) in bad.items():
-        configure(machine, **{name: bad[name][0]})
-        reset = {other: before[other] for other in bad if other != name}
-        status, message = configure(machine, **reset)
-        assert status == "blocked"
-        assert message.startswith(f"option {name}: ")
+    good = machine.config("spare")
+    mended: dict[str, Any] = {}
+    for name, (value, words) in bad.items():
+        status, message = configure(machine, **mended, **{name: value})
+        assert (status, message.startswith(f"option {name}: ")) == ("blocked", True)
         assert words in message
-    configure(machine, **{name: before[name] for name in bad})
+        mended = {name: good[name]}
+    configure(machine, **mended)
     count_steps(machine)
     assert inspect(machine)["Id"] == container
 
@@ -285,6 +282,23 @@ def test_two_charms_of_this_kind_live_beside_each_other(
     machine.cli("remove-relation", "apache2:juju-info", "counter:juju-info")
     machine.wait(lambda status: "counter/0" not in subordinates(status), successes=1)
     assert count_steps(machine) > steps
+
+
+def test_another_application_of_the_charm_works_beside_it(
+    machine: jubilant.Juju, charms: dict[str, Path]
+) -> None:
+    options = {"image": "tell:1", "command": "another", "metrics-port": 9638}
+    machine.deploy(charms["spare"], "other", config=options)
+    machine.integrate("apache2:juju-info", "other:juju-info")
+    machine.wait(lambda status: "other/0" in subordinates(status), successes=1)
+    machine.wait(jubilant.all_agents_idle, successes=1)
+    wait_for(machine, r"active running: step \d+", "other/0")
+    count_steps(machine)
+    told = sudo(machine, "cat", "/var/lib/spare/other-0/told", machine=0).stdout
+    assert told.startswith("word another\n")
+    machine.cli("remove-relation", "apache2:juju-info", "other:juju-info")
+    machine.wait(lambda status: "other/0" not in subordinates(status), successes=1)
+    count_steps(machine)
 
 
 def test_options_that_are_reset_are_the_defaults_again(machine: jubilant.Juju) -> None:

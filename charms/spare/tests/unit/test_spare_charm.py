@@ -205,12 +205,17 @@ def test_a_program_that_somebody_stopped_is_started_again(
     assert host.did == ["started"]
 
 
-def test_a_service_is_told_from_a_batch_job_without_a_new_container(host: Host, run: Run) -> None:
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_service_that_becomes_a_batch_job_is_started_once_more(
+    host: Host, run: Run, code: int
+) -> None:
     run()
-    host.end(exit_code=1)
+    host.end(exit_code=code)
     host.did.clear()
     run(restart="on-failure")
     assert host.did == ["started"]
+    host.end()
+    assert run(restart="on-failure").unit_status == testing.ActiveStatus("done")
 
 
 def test_a_secrets_values_are_the_programs_variables_and_nowhere_else(

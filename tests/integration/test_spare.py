@@ -101,11 +101,12 @@ def wait_told(juju: jubilant.Juju) -> list[str]:
 
 def is_idle(juju: jubilant.Juju, group: str) -> bool:
     """Whether a group of the machine is in the kernel's idle class, or has the least weight."""
-    find = f"find /sys/fs/cgroup -path '*/{group}*/cpu.%s' -prune -exec cat {{}} ';' | head -n 1"
-    idle, shares = (
-        sudo(juju, find % file, machine=0).stdout.strip() for file in ("idle", "shares")
-    )
-    return idle == "1" or (not idle and shares == "2")
+    files = rf".*/{group}\(\.slice\)?/cpu\.\(idle\|shares\|weight\)"
+    found = sudo(juju, f"find /sys/fs/cgroup -regex '{files}' -exec grep -H . {{}} +", machine=0)
+    values = dict(line.rpartition("/")[2].split(":") for line in found.stdout.split())
+    if "cpu.idle" in values:
+        return values["cpu.idle"] == "1"
+    return (values.get("cpu.shares"), values.get("cpu.weight")) in [("2", None), (None, "1")]
 
 
 def test_without_an_image_it_is_blocked_and_says_what_to_do(machine: jubilant.Juju) -> None:

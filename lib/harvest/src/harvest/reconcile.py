@@ -237,8 +237,11 @@ def _advance(workload: Workload[C, D], desired: Desired[C], engine: Engine) -> s
         return str(error)
     job, spec = plan.job, plan.spec
     work = WorkDirectory(unit.work.path, job.user)
-    if problem := _explain_volumes(workload, job, image):
-        return f"{source.title}: {problem}"
+    if writable := _find_volumes(image, job.inside):
+        return (
+            f"{source.title}: it has a VOLUME {writable[0]}, where the {workload.noun} could "
+            "write, too; give an image without it"
+        )
     if problem := job.explain(work):
         return problem
     if config.network and not engine.has_network(config.network):
@@ -348,16 +351,10 @@ def _reconcile_trust(owner: str, trusted: dict[str, str]) -> None:
         dockerhost.trust_registry(registry, certificate, owner=owner)
 
 
-def _explain_volumes(workload: Workload[Any, Any], job: Job, image: Image) -> str:
+def _find_volumes(image: Image, inside: str) -> list[str]:
     """Return where a container of an image could write besides its work directory."""
     paths = [make_printable(path, 100) for path in image.volumes]
-    writable = [path for path in paths if posixpath.normpath(path) != job.inside]
-    if not writable:
-        return ""
-    return (
-        f"it has a VOLUME {writable[0]}, where the {workload.noun} could write, too; "
-        "give an image without it"
-    )
+    return [path for path in paths if posixpath.normpath(path) != inside]
 
 
 def _choose_words(log: Sequence[str], failure: Pattern[str]) -> str:

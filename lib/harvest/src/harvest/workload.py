@@ -77,7 +77,8 @@ class Job:
         pids: processes and threads that it may have.
         network: the Docker network, where the option network names none.
         restart: the engine's restart policy that keeps the program at work: on-failure for one
-            that ends with 0 when it is done, unless-stopped for one that does not end.
+            that ends with 0 when it is done, and not where it is told to stop; unless-stopped for
+            one that is never done.
         stop_signal: what ends it; empty leaves the image's own.
         stop_timeout: seconds that it gets to save its work then.
         labels: of the container, such as tell `Workload.read` about its options.

@@ -42,11 +42,13 @@ class ContainerSpec:
     Attributes:
         image: an image's id, so that a moved tag counts as a difference.
         command: arguments to the image's entry point, or what it runs; empty leaves the image's.
-        environment: the program's variables, besides those of the image.
+        environment: the program's variables, besides those of the image. They may be secret, and
+            stay out of every text that is made of this.
         user: UID:GID; empty leaves the image's own.
         memory: bytes; 0 is unlimited. Swap is never added to it.
         pids_limit: processes and threads.
         restart: the engine's restart policy: no, on-failure, always or unless-stopped.
+        stop_signal: what lets it end; empty leaves the image's own.
         stop_timeout: seconds between the stop signal and the kill.
         cpus: how many processors' time it may use, at most; 0 is unlimited.
         cpuset: the processors that it may use, such as 0-1,3; empty for all.
@@ -60,7 +62,7 @@ class ContainerSpec:
     name: str
     image: str
     command: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     user: str = ""
     mounts: tuple[Mount, ...] = ()
     network: str = "none"

@@ -246,5 +246,6 @@ def _choose_status(
     if report.unsaved:
         return ops.BlockedStatus(f"{report.program} can't save its work: {report.unsaved}")
     if report.busy and state != "running":
-        return ops.WaitingStatus(f"{report.program} is {state}: {seen.last_words}")
+        said = report.waiting or f"{report.program} is {state}: {seen.last_words}"
+        return ops.WaitingStatus(said)
     return ops.ActiveStatus(texts.describe(seen))

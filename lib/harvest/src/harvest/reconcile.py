@@ -26,7 +26,7 @@ from harvest.neighbours import find_worker
 from harvest.policy import NotInForceError, Parent, remove_parent
 from harvest.unit import Unit
 from harvest.untrusted import read_log
-from harvest.workdir import OWNER, WorkDirectory
+from harvest.workdir import WorkDirectory
 from harvest.workload import C, D, Desired, Job, Report, Share, Workload
 from hostkit import files, orphans
 from hostkit.text import make_printable
@@ -102,7 +102,7 @@ def reconcile(
         dockerhost.install(desired.report)
         dockerhost.hide_proxies()
         engine = Engine()
-        if worker := find_worker(engine, unit):
+        if worker := find_worker(engine, unit, apart=workload.apart):
             _give_way(unit, engine)
             return Observed(worker=worker)
         unit.end_trial(engine)
@@ -227,7 +227,6 @@ def _advance(workload: Workload[C, D], desired: Desired[C], engine: Engine) -> s
         trusted[dockerhost.parse_reference(config.image).registry] = config.registry_ca
     _reconcile_trust(unit.id, trusted)
 
-    work = unit.work
     source = _choose_source(workload, desired)
     image = obtain(engine, source, desired.report)
     if problem := workload.explain_image(image):
@@ -237,6 +236,7 @@ def _advance(workload: Workload[C, D], desired: Desired[C], engine: Engine) -> s
     except ValueError as error:
         return str(error)
     job, spec = plan.job, plan.spec
+    work = WorkDirectory(unit.work.path, job.user)
     if writable := _find_volumes(image, job.inside):
         return (
             f"{source.title}: it has a VOLUME {writable[0]}, where the {workload.noun} could "
@@ -250,6 +250,8 @@ def _advance(workload: Workload[C, D], desired: Desired[C], engine: Engine) -> s
             f"option network: Docker has no network {config.network} on this machine; "
             "the charm fan makes one named fan"
         )
+    if work.belongs_to_another():
+        engine.stop(spec.name)
     work.make()
     if not job.is_current(work):
         # It reads them when it starts, and may overwrite them until it ends.
@@ -273,7 +275,8 @@ def _run(engine: Engine, plan: Plan, work: WorkDirectory) -> str:
     there = engine.inspect(spec.name)
     same = there is not None and there.spec_digest == spec.digest
     problem = ""
-    if there and same and there.state == "exited" and there.restart != "no":
+    # What an operator held, or what ended when it was to be started again always, is not done.
+    if there and same and there.state == "exited" and there.restart == job.restart:
         left = job.find_left(work, there.exit_code)
         if left is None:
             return ""
@@ -323,11 +326,11 @@ def _specify(desired: Desired[Any], image: Image, job: Job, parent: Parent) -> C
         image=image.id,
         command=job.command,
         environment=job.environment,
-        user=f"{OWNER}:{OWNER}",
+        user=":".join(map(str, job.user)),
         mounts=(Mount(str(unit.work.path), job.inside),),
         network=config.network or job.network,
         memory=config.memory_limit or job.memory,
-        pids_limit=64,
+        pids_limit=job.pids,
         oom_score_adj=1000,  # if the machine runs out of memory, this goes first
         cpus=config.cpus,
         # Programs lay out their threads when they start: another set takes another container.

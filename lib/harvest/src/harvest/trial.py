@@ -33,7 +33,7 @@ def trying(desired: Desired[Any], engine: Engine, plan: Plan) -> Generator[Trial
         OSError: a file or a control group can't be written.
     """
     unit = desired.unit
-    directory = unit.trial_work
+    directory = WorkDirectory(unit.trial_work.path, plan.job.user)
     (mount,) = plan.spec.mounts
     spec = replace(
         plan.spec,

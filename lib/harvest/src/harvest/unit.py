@@ -26,6 +26,11 @@ class Unit:
     name: str
 
     @property
+    def application(self) -> str:
+        """The application's name, such as mprime for mprime/0, whatever its charm is called."""
+        return self.name.partition("/")[0]
+
+    @property
     def id(self) -> str:
         """The unit's name as containers and files have it: mprime-0 for mprime/0."""
         return self.name.replace("/", "-")

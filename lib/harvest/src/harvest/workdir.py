@@ -18,7 +18,7 @@ from pathlib import Path
 from hostkit import files
 from hostkit.trees import remove_tree
 
-OWNER = 65532  # user and group of the containers; no account of the host has this number
+OWNER = (65532, 65532)  # usual user and group of the containers; no account has these numbers
 _LIMIT = 256 * 1024  # bytes
 # Of a list that grows for years, such as the results: some ten thousand.
 LONG = 4 * 1024 * 1024  # bytes
@@ -48,19 +48,46 @@ def read_file(path: Path, limit: int = _LIMIT) -> str:
 
 
 class WorkDirectory:
-    """The files of one container. Every method may raise OSError."""
+    """The files of one container. Every method may raise OSError.
 
-    def __init__(self, path: Path):
+    Args:
+        path: where it is.
+        owner: user and group of the container.
+    """
+
+    def __init__(self, path: Path, owner: tuple[int, int] = OWNER):
         self.path = path
+        self._owner = owner
 
     def make(self) -> None:
-        """Create the directory for the container's user alone; repair owner and mode."""
+        """Create the directory for the container's user alone; repair owner and mode.
+
+        What the user owned whose the directory was goes to its new one. No program may run in it
+        then that could make more.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        there = self.path.lstat()
-        if (there.st_uid, there.st_gid) != (OWNER, OWNER):
-            os.chown(self.path, OWNER, OWNER, follow_symlinks=False)
-        if stat.S_IMODE(there.st_mode) != 0o700:
+        former = _read_owner(self.path)
+        if former != self._owner:
+            self._give_away(former[0])
+            # Last, so that it is done again if it is killed.
+            os.chown(self.path, *self._owner, follow_symlinks=False)
+        if stat.S_IMODE(self.path.lstat().st_mode) != 0o700:
             self.path.chmod(0o700)
+
+    def belongs_to_another(self) -> bool:
+        """Return whether the directory is there, and has not the container's owner."""
+        return self.path.exists() and _read_owner(self.path) != self._owner
+
+    def _give_away(self, former: int) -> None:
+        """Give what a user owns in the directory to its owner; links are not followed.
+
+        What others own stays theirs: it may be a link to a file elsewhere that an account of the
+        host with the container's number made.
+        """
+        for _, folders, names, folder in os.fwalk(self.path):
+            for name in (*folders, *names):
+                if os.lstat(name, dir_fd=folder).st_uid == former:
+                    os.chown(name, *self._owner, dir_fd=folder, follow_symlinks=False)
 
     def remove(self) -> None:
         """Remove the directory with all that is in it; links are not followed."""
@@ -130,7 +157,7 @@ class WorkDirectory:
 
     def write(self, name: str, text: str) -> None:
         """Write a file whole, for the container's user alone, in the place of what is there."""
-        files.write(self.path / name, text, mode=0o600, owner=(OWNER, OWNER))
+        files.write(self.path / name, text, mode=0o600, owner=self._owner)
 
     def add(self, name: str, text: str) -> bool:
         """Write a file whole, unless there is one; return whether it was written."""
@@ -150,12 +177,17 @@ class WorkDirectory:
             there = os.fstat(handle)
             if not stat.S_ISREG(there.st_mode):
                 raise OSError(errno.EINVAL, "is not a regular file", str(self.path / name))
-            if there.st_uid != OWNER:
-                os.fchown(handle, OWNER, OWNER)
+            if there.st_uid != self._owner[0]:
+                os.fchown(handle, *self._owner)
             size = there.st_size
             begun = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
             file.write(f"{chr(10) * begun}{lines}".encode())
             os.fsync(handle)
+
+
+def _read_owner(path: Path) -> tuple[int, int]:
+    there = path.lstat()
+    return there.st_uid, there.st_gid
 
 
 def _is_read_only(path: Path) -> bool:

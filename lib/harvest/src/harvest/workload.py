@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from dockerhost import Container, Image, Proxies
 from harvest.options import C
 from harvest.unit import Unit
-from harvest.workdir import WorkDirectory
+from harvest.workdir import OWNER, WorkDirectory
 
 D = TypeVar("D")
 
@@ -70,13 +70,16 @@ class Job:
         program: what messages call it.
         memory: bytes that the container may use, where the option memory-limit tells none.
         command: arguments to the image's entry point; empty leaves the image's own.
-        inside: where the container finds its work directory.
-        environment: the program's variables, besides those of the image.
+        environment: the program's variables, besides those of the image. They may be secret, and
+            stay out of every text that is made of this.
+        user: the numbers of its user and group, who own its work directory.
+        inside: where it finds that directory.
+        pids: processes and threads that it may have.
         network: the Docker network, where the option network names none.
         restart: the engine's restart policy that keeps the program at work: on-failure for one
             that ends with 0 when it is done, and not where it is told to stop; unless-stopped for
             one that is never done.
-        stop_signal: what ends it.
+        stop_signal: what ends it; empty leaves the image's own.
         stop_timeout: seconds that it gets to save its work then.
         labels: of the container, such as tell `Workload.read` about its options.
         failure: what a line of its output looks like that tells of a failure.
@@ -85,8 +88,10 @@ class Job:
     program: str
     memory: int
     command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    user: tuple[int, int] = OWNER
     inside: str = "/work"
-    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    pids: int = 64
     network: str = "none"
     restart: str = "on-failure"
     stop_signal: str = "SIGTERM"
@@ -129,6 +134,8 @@ class Report(Generic[D]):
         version: the program's; may be empty.
         paused: what an operator who paused it should know, in one line.
         busy: whether it should run, as it has work left or asks for some.
+        waiting: why it does not run although it should, in one line; empty leaves it at its state
+            and its last words.
         unsaved: why it can't save its work; empty if it can.
         savefiles: what the names of the files look like that it saves its work in; None if there
             is nothing to save.
@@ -141,6 +148,7 @@ class Report(Generic[D]):
     version: str = ""
     paused: str = "the action resume goes on"
     busy: bool = True
+    waiting: str = ""
     unsaved: str = ""
     savefiles: re.Pattern[str] | None = None
     failure: re.Pattern[str] = FAILURE
@@ -156,6 +164,8 @@ class Workload(Generic[C, D]):
         options: the charm's options.
         files: kinds of files that belong to the work, but are out of its container's reach; see
             `Unit.find_file`.
+        apart: whether each application of the charm works on a machine that several are attached
+            to; otherwise one unit does, and all others stand by.
         stage: a label that its Dockerfiles give their first stages, which the engine would keep.
     """
 
@@ -163,6 +173,7 @@ class Workload(Generic[C, D]):
     options: type[C]
     noun: str = "work"
     files: tuple[str, ...] = ()
+    apart: bool = False
     stage: str = ""
 
     def choose_recipes(self, work: WorkDirectory) -> Sequence[str]:

@@ -28,12 +28,19 @@ def untraced(monkeypatch: pytest.MonkeyPatch) -> None:
 def owners(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Stands in for giving files away, which only root can."""
     given: list[tuple[int, int]] = []
+    now: dict[str, tuple[int, int]] = {}
 
-    def give(_: object, uid: int, gid: int, **__: object) -> None:
+    def give(path: object, uid: int, gid: int, **_: object) -> None:
         given.append((uid, gid))
+        now[str(path)] = uid, gid
+
+    def read(path: Path) -> tuple[int, int]:
+        there = path.lstat()
+        return now.get(str(path), (there.st_uid, there.st_gid))
 
     monkeypatch.setattr(os, "chown", give)
     monkeypatch.setattr(os, "fchown", give)
+    monkeypatch.setattr("harvest.workdir._read_owner", read)
     return given
 
 

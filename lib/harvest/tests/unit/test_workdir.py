@@ -106,3 +106,52 @@ def test_a_disk_that_became_read_only_has_no_space(
     )
     monkeypatch.setattr("harvest.workdir._MOUNTS", mounts)
     assert (work.measure_space() > 0) == has_space
+
+
+def test_another_user_gets_what_the_former_one_owned(
+    work: WorkDirectory, owners: list[tuple[int, int]]
+) -> None:
+    (work.path / "folder").mkdir()
+    (work.path / "folder" / "file").write_text("saved")
+    owners.clear()
+    taken = WorkDirectory(work.path, (1000, 100))
+    assert taken.belongs_to_another()
+    taken.make()
+    # As this account has made the files, and not the former user, they are left alone.
+    assert owners == [(1000, 100)]
+    assert not taken.belongs_to_another()
+
+
+def test_a_directory_that_is_not_there_is_nobodys(tmp_path: Path) -> None:
+    assert not WorkDirectory(tmp_path / "none", (1000, 100)).belongs_to_another()
+
+
+def test_of_a_directory_that_changes_hands_links_are_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, bool] = {}
+
+    def give(path: object, uid: int, gid: int, *, follow_symlinks: bool, **_: object) -> None:
+        assert (uid, gid) == (1000, 100)
+        given[Path(str(path)).name] = follow_symlinks
+
+    monkeypatch.setattr(os, "chown", give)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("secret")
+    work = tmp_path / "work"
+    (work / "folder").mkdir(parents=True)
+    (work / "folder" / "file").write_text("saved")
+    (work / "link").symlink_to(outside)
+    WorkDirectory(work, (1000, 100)).make()
+    assert given == {"folder": False, "file": False, "link": False, "work": False}
+
+
+def test_what_is_written_has_the_containers_owner(
+    tmp_path: Path, owners: list[tuple[int, int]]
+) -> None:
+    work = WorkDirectory(tmp_path / "work", (1000, 100))
+    work.make()
+    work.write("a", "text")
+    work.append("b", "line")
+    assert owners == [(1000, 100)] * 3

@@ -99,6 +99,16 @@ def test_it_is_paused_resumed_and_removed_as_every_such_charm(
     assert host.directory.exists()
 
 
+def test_it_goes_on_after_somebody_stopped_its_container(
+    host: Host, status: Callable[[], Any]
+) -> None:
+    status()
+    host.end(exit_code=0)  # as it ends when a signal tells it to
+    host.did.clear()
+    assert status() == testing.ActiveStatus("at 0")
+    assert host.did == ["started"]
+
+
 def test_it_has_the_metrics_of_every_such_charm_and_its_own(
     host: Host, status: Callable[[], Any]
 ) -> None:

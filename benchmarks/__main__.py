@@ -8,21 +8,19 @@ import importlib
 import json
 import pkgutil
 import random
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import jubilant
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 import benchmarks
-from benchmarks.figures import Figure, MeasureError, Outcome, show
+from benchmarks.figures import MeasureError, Outcome, Report
 from benchmarks.plot import draw
 from tools.image import ImageError
 from tools.pack import ROOT, PackError
@@ -33,17 +31,6 @@ FOUND = ROOT / ".cache" / "bench"
 LEAST_ROUNDS = 5
 # Counts instead of measuring, in rounds that chance decides.
 ENDURANCE = "endurance"
-
-
-class Report(Protocol):
-    """Shows what goes on.
-
-    Args:
-        what: in words.
-        part: how much is done, between 0 and 1, where a round has ended; None where none has.
-    """
-
-    def __call__(self, what: str, part: float | None = None) -> None: ...
 
 
 def main() -> int:
@@ -71,7 +58,8 @@ def main() -> int:
     ) as error:
         print(f"run bench: {error}", file=sys.stderr)
         return 1
-    Console().print(make_table(outcome.figures))
+    for figure in outcome.figures:
+        print(figure.summarize())
     FOUND.mkdir(parents=True, exist_ok=True)
     file = arguments.json or FOUND / f"{name}.json"
     file.write_text(json.dumps(outcome.document(), indent=2) + "\n")
@@ -168,17 +156,6 @@ def parse_plot(text: str) -> Path:
 
 def to_module(name: str) -> str:
     return name.replace("-", "_")
-
-
-def make_table(figures: tuple[Figure, ...]) -> Table:
-    """Return the figures as a table for a terminal."""
-    table = Table("what", "median", "least", "most", "runs", "bar", "met")
-    for figure in figures:
-        values = (statistics.median(figure.values), min(figure.values), max(figure.values))
-        shown = [f"{show(value)} {figure.unit}" for value in values]
-        met = ("yes" if figure.is_met else "NO") if figure.bar else ""
-        table.add_row(figure.name, *shown, str(len(figure.values)), figure.bar, met)
-    return table
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from math import isqrt
@@ -23,7 +23,7 @@ from typing import Any
 import jubilant
 
 from benchmarks.faults import KINDS, Fault, draw_faults
-from benchmarks.figures import Figure, Outcome
+from benchmarks.figures import TROUBLE, Figure, Outcome, Report, explain
 from benchmarks.probes.searches import CHARM
 from benchmarks.probes.stream import PATIENCE
 from benchmarks.probes.witness import NEIGHBOUR, Start
@@ -45,7 +45,6 @@ EXPONENT, ROUNDS_EACH = 216091, 10
 # Each restarts the search, and both are short enough for the shortest interval that Mlucas has.
 CHECKPOINT_MINUTES = (0.01, 0.012)
 BOOT_TIMEOUT = 120.0  # seconds
-TROUBLE = (jubilant.CLIError, jubilant.TaskError, jubilant.WaitError, TimeoutError)
 
 # An image of nothing: its containers run the machine's own Python.
 IMAGE = "tar --create --files-from /dev/null | docker import - empty"
@@ -245,7 +244,7 @@ def count_lost(before: dict[str, Any], after: dict[str, Any]) -> int:
     return lost or int(is_gone or went_back)
 
 
-def measure(rounds: int, report: Callable[..., None], seed: int) -> Outcome:
+def measure(rounds: int, report: Report, seed: int) -> Outcome:
     """Measure in a local model of its own.
 
     Args:
@@ -293,7 +292,7 @@ def list_exponents(number: int) -> list[int]:
     return list(itertools.islice(primes, number))
 
 
-def measure_on(ground: Ground, faults: Sequence[Fault], report: Callable[..., None]) -> Outcome:
+def measure_on(ground: Ground, faults: Sequence[Fault], report: Report) -> Outcome:
     """Measure on machines that are there; what was measured before a failure is kept."""
     report("starting containers and datagrams")
     ground.prepare()
@@ -323,12 +322,6 @@ def measure_on(ground: Ground, faults: Sequence[Fault], report: Callable[..., No
         "leftovers": leftovers,
     }
     return Outcome(judge(rounds, stream, leftovers), details, failure=failure)
-
-
-def explain(error: BaseException) -> str:
-    """Return what went wrong, in one line."""
-    said = getattr(error, "stderr", "") or str(error) or type(error).__name__
-    return " ".join(said.split())
 
 
 def judge(

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import fan_host
@@ -22,7 +22,7 @@ from benchmarks.fan_ways import (
     make_ways,
     run_on,
 )
-from benchmarks.figures import Figure, Outcome, Panel
+from benchmarks.figures import Figure, Outcome, Panel, Report, end_round
 from tools.instance import own_instance
 
 # What one stream must have of what other ways have.
@@ -34,7 +34,7 @@ MOST_NOISE = 0.1
 Rounds = list[dict[str, dict[str, list[float]]]]
 
 
-def measure(rounds: int, report: Callable[[str], None]) -> Outcome:
+def measure(rounds: int, report: Report) -> Outcome:
     """Measure in a local model of its own, and in network namespaces; in 15 minutes or so."""
     report("making a local model")
     with own_instance("localmodel-bench"), make_ways(report) as ways:
@@ -43,9 +43,7 @@ def measure(rounds: int, report: Callable[[str], None]) -> Outcome:
     return judge(samples, circumstances, rounds, report)
 
 
-def judge(
-    samples: Rounds, circumstances: dict[str, Any], rounds: int, report: Callable[[str], None]
-) -> Outcome:
+def judge(samples: Rounds, circumstances: dict[str, Any], rounds: int, report: Report) -> Outcome:
     """Measure what a host has of it, now that the machines are gone, and judge all."""
     memory = fan_host.measure_memory(rounds, report)
     seconds = fan_host.time_fanctl(4 * rounds, report)
@@ -68,7 +66,7 @@ def judge(
     return Outcome(figures, details, (*make_panels(samples), fan_host.make_scale_panel(scale)))
 
 
-def measure_rounds(ways: Ways, rounds: int, report: Callable[[str], None]) -> Iterator[Any]:
+def measure_rounds(ways: Ways, rounds: int, report: Report) -> Iterator[Any]:
     """Measure every way in each round, each time beginning with another, and the fan twice.
 
     What is compared is measured within seconds, since a machine changes from minute to minute.
@@ -88,6 +86,7 @@ def measure_rounds(ways: Ways, rounds: int, report: Callable[[str], None]) -> It
                 values = ways.measure([FAN if n == AGAIN else n for n in names], metric)
                 for name, value in zip(names, values, strict=True):
                     found[name].setdefault(key, []).append(value)
+        end_round(report, "between machines", number, rounds)
         yield found
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Address, IPv4Network
 from itertools import count
@@ -17,7 +17,7 @@ from pathlib import Path
 from pyroute2 import netns
 
 import fannet
-from benchmarks.figures import Figure, MeasureError, Panel
+from benchmarks.figures import Figure, MeasureError, Panel, Report, end_round
 from fannet import programs
 
 IP, BRIDGE, NFT = "/usr/sbin/ip", "/usr/sbin/bridge", "/usr/sbin/nft"
@@ -145,7 +145,7 @@ def join_vxlan(name: str, hosts: int) -> tuple[float, int]:
         return took, count_objects() - before
 
 
-def measure_scale(rounds: int, report: Callable[[str], None]) -> Joined:
+def measure_scale(rounds: int, report: Report) -> Joined:
     """Return the seconds and objects of each join, by way and number of hosts."""
     found: Joined = {
         "fan": {hosts: [] for hosts in NETWORKS},
@@ -160,12 +160,12 @@ def measure_scale(rounds: int, report: Callable[[str], None]) -> Joined:
                     report(f"joining a network: round {number + 1} of {rounds}, {hosts:,} hosts")
                     host = make_host(next(numbers), choose_prefix(hosts))
                     found[way][hosts].append(join(stack.enter_context(host), hosts))
+            end_round(report, "joining a network", number, rounds)
     return found
 
 
-def time_fanctl(runs: int, report: Callable[[str], None]) -> list[float]:
+def time_fanctl(runs: int, report: Report) -> list[float]:
     """Return the seconds that `fanctl up` takes from its start to its end, run after run."""
-    report("fanctl up")
     found = []
     with make_host(0, 16) as name, entered(name), tempfile.TemporaryDirectory() as compiled:
         # As on a host that has it installed: this repository's own tools leave no byte code.
@@ -181,17 +181,17 @@ def time_fanctl(runs: int, report: Callable[[str], None]) -> list[float]:
             run(*fanctl, "up", OVERLAY, "eth0/16")
             found.append(time.monotonic() - began)
             run(*fanctl, "down", OVERLAY)
+    report(f"fanctl up: {runs} runs are done", 1)
     return found[1:]  # the first compiles
 
 
-def measure_memory(rounds: int, report: Callable[[str], None]) -> list[float]:
+def measure_memory(rounds: int, report: Report) -> list[float]:
     """Return the bytes that one fan takes of the kernel's memory, round after round."""
     fan = make_fan(MANY)
     found = []
     with ExitStack() as stack:
         names = [stack.enter_context(make_host(number, 16)) for number in range(FANS)]
         for number in range(rounds):
-            report(f"memory: round {number + 1} of {rounds}")
             before = read_memory(Path("/proc/meminfo").read_text())
             for name in names:
                 with entered(name):
@@ -201,6 +201,7 @@ def measure_memory(rounds: int, report: Callable[[str], None]) -> list[float]:
             for name in names:
                 with entered(name):
                     fannet.down(fan.overlay)
+            end_round(report, "memory", number, rounds)
     return found
 
 

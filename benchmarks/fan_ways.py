@@ -17,7 +17,7 @@ from typing import Any
 import jubilant
 
 import fannet
-from benchmarks.figures import MeasureError
+from benchmarks.figures import MeasureError, Report
 from tools.instance import sudo
 
 # What a way is called here, and in tables and plots.
@@ -198,7 +198,7 @@ def run_on(juju: jubilant.Juju, machine: int, *command: str) -> str:
 
 
 @contextmanager
-def make_ways(report: Callable[[str], None]) -> Iterator[Ways]:
+def make_ways(report: Report) -> Iterator[Ways]:
     """Two machines with all ways between them, for as long as the block runs."""
     with jubilant.temp_model() as juju:
         juju.wait_timeout = 600

@@ -5,11 +5,38 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
+
+import jubilant
+
+#: What a command or a probe on a machine ends a benchmark with.
+TROUBLE = (jubilant.CLIError, jubilant.TaskError, jubilant.WaitError, TimeoutError)
 
 
 class MeasureError(Exception):
     """Nothing sound could be measured; the text says why."""
+
+
+class Report(Protocol):
+    """Shows what goes on.
+
+    Args:
+        what: in words.
+        part: how much is done, between 0 and 1, where a round has ended; None where none has.
+    """
+
+    def __call__(self, what: str, part: float | None = None) -> None: ...
+
+
+def end_round(report: Report, what: str, number: int, rounds: int) -> None:
+    """Report that a round has ended, the first one being number 0."""
+    report(f"{what}: round {number + 1} of {rounds} is done", (number + 1) / rounds)
+
+
+def explain(error: BaseException) -> str:
+    """Return what went wrong, in one line."""
+    said = getattr(error, "stderr", "") or str(error) or type(error).__name__
+    return " ".join(said.split())
 
 
 def show(value: float) -> str:
@@ -54,6 +81,13 @@ class Figure:
         if self.at_most is not None:
             words.append(f"at most {self.at_most:g} {self.unit}")
         return ", ".join(words)
+
+    def summarize(self) -> str:
+        """Return all that was found, in one line."""
+        least, most = show(min(self.values)), show(max(self.values))
+        spread = f" ({least} to {most}, {len(self.values)} runs)" if len(self.values) > 1 else ""
+        bar = f"; {self.bar}: {'met' if self.is_met else 'MISSED'}" if self.bar else ""
+        return f"{self.name}: {show(self.median)} {self.unit}{spread}{bar}"
 
     def explain_miss(self) -> str:
         """Return what was measured and what should have been, in one line."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import jubilant
 
-from benchmarks.figures import Figure, Outcome
+from benchmarks.figures import Figure, Outcome, Report, end_round
 from tools import pack
 from tools.instance import localmodel, own_instance, private_registry, publish, sudo
 
@@ -36,7 +36,7 @@ opened-ports --format=json
 """
 
 
-def measure(rounds: int, report: Callable[[str], None]) -> Outcome:
+def measure(rounds: int, report: Report) -> Outcome:
     """Measure in a local model of its own; about three minutes."""
     charms = pack.pack(["apache2", "mprime", "registry"])
     report("making a local model of its own")
@@ -69,20 +69,20 @@ def new_model() -> Iterator[jubilant.Juju]:
         yield juju
 
 
-def measure_first_hook(charm: Path, rounds: int, report: Callable[[str], None]) -> Figure:
+def measure_first_hook(charm: Path, rounds: int, report: Report) -> Figure:
     """From asking for a machine until the first line of its first hook."""
     values = []
     for run in range(rounds):
-        report(f"first hook: run {run + 1} of {rounds}")
         with new_model() as juju:
             began = time.time()
             juju.deploy(charm)
             log = sudo(juju, "head", "-n1", "/var/log/dispatched", machine=0).stdout
             values.append(float(log) - began)
+            end_round(report, "first hook", run, rounds)
     return Figure("add-machine to its first hook", "s", tuple(values), 15.0)
 
 
-def measure_dispatch(charm: Path, rounds: int, report: Callable[[str], None]) -> Figure:
+def measure_dispatch(charm: Path, rounds: int, report: Report) -> Figure:
     """One more dispatch of a charm that only calls hook tools: many units' less one unit's."""
     values = []
     with new_model() as one, new_model() as many:
@@ -90,9 +90,9 @@ def measure_dispatch(charm: Path, rounds: int, report: Callable[[str], None]) ->
         many.deploy(charm)
         many.add_unit("tools-only", num_units=MANY - 1, to=["0"] * (MANY - 1))
         for run in range(rounds):
-            report(f"dispatch: run {run + 1} of {rounds}")
             extra = time_tick(many) - time_tick(one)
             values.append(extra / (MANY - 1) * 1000)
+            end_round(report, "dispatch", run, rounds)
     return Figure("own cost of one dispatch", "ms", tuple(values), 100.0)
 
 
@@ -103,14 +103,13 @@ def time_tick(juju: jubilant.Juju) -> float:
     return time.monotonic() - began
 
 
-def measure_deploy(charms: dict[str, Path], rounds: int, report: Callable[[str], None]) -> Figure:
+def measure_deploy(charms: dict[str, Path], rounds: int, report: Report) -> Figure:
     """Two machines with apache2, each with a search beside it that runs."""
     values = []
     with private_registry(charms["registry"]) as registry:
         published = publish(registry, "mlucas")
         options = {"image": published.image, "registry-ca": published.authority}
         for run in range(rounds):
-            report(f"deploy: run {run + 1} of {rounds}")
             with new_model() as juju:
                 began = time.monotonic()
                 juju.deploy(charms["apache2"], num_units=2)
@@ -118,6 +117,7 @@ def measure_deploy(charms: dict[str, Path], rounds: int, report: Callable[[str],
                 juju.integrate("apache2", "mprime")
                 juju.wait(is_complete, successes=1)
                 values.append(time.monotonic() - began)
+            end_round(report, "deploy", run, rounds)
     return Figure("2 machines with 2 subordinates", "s", tuple(values), 120.0)
 
 

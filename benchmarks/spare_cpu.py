@@ -12,7 +12,7 @@ import platform
 import re
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +20,16 @@ from typing import Any
 
 import jubilant
 
-from benchmarks.figures import Figure, MeasureError, Outcome, Panel
+from benchmarks.figures import (
+    TROUBLE,
+    Figure,
+    MeasureError,
+    Outcome,
+    Panel,
+    Report,
+    end_round,
+    explain,
+)
 from tools import pack
 from tools.instance import own_instance, private_registry, publish, sudo
 
@@ -102,7 +111,8 @@ class Ground:
     def probe(self, machine: int, name: str, *words: object) -> str:
         """Run a probe as root and return what it printed."""
         command = ["/usr/bin/python3", f"{FOLDER}/{name}", *map(str, words)]
-        return self.juju.ssh(machine, "sudo", *command)
+        with naming(" ".join(["the probe", name, *map(str, words)])):
+            return self.juju.ssh(machine, "sudo", *command)
 
     def switch(self, search: str) -> None:
         """Let one search work, or none."""
@@ -118,13 +128,15 @@ class Ground:
     def saturate(self, seconds: float) -> float:
         """Return the most requests per second that apache2 answers."""
         options = f"--threads 1 --connections {CONNECTIONS} --duration {seconds:.0f}s --latency"
-        said = self.juju.ssh(1, f"taskset -c {self.load_core} wrk {options} {self.url}")
+        with naming("the load by wrk"):
+            said = self.juju.ssh(1, f"taskset -c {self.load_core} wrk {options} {self.url}")
         return read_wrk(said)
 
     def pace(self, rate: float, seconds: float) -> list[float]:
         """Return each answer's latency, in seconds, at so many requests per second."""
         client = f"/usr/bin/python3 {FOLDER}/paced.py {self.url} {rate:.0f} {seconds:.0f}"
-        said = self.juju.ssh(1, f"taskset -c {self.load_core} {client}")
+        with naming("the load by paced.py"):
+            said = self.juju.ssh(1, f"taskset -c {self.load_core} {client}")
         return [latency / 1e6 for latency in json.loads(said)]
 
     def measure_saturated(self, search: str) -> dict[str, float]:
@@ -165,11 +177,13 @@ class Ground:
     def run_hook(self, what: str) -> Any:
         """Let the charm handle an update-status under the eyes of probes/hook.py."""
         words = ("/usr/bin/python3", f"{FOLDER}/hook.py", what)
+        with naming(f"the probe hook.py {what}"):
+            said = self.juju.exec(*words, unit="mprime/0").stdout
         # Its first line is the probe's; nothing follows it.
-        return json.loads(self.juju.exec(*words, unit="mprime/0").stdout.splitlines()[-1])
+        return json.loads(said.splitlines()[-1])
 
 
-def measure(rounds: int, report: Callable[[str], None]) -> Outcome:
+def measure(rounds: int, report: Report) -> Outcome:
     """Measure in a local model of its own; about twenty minutes with five rounds."""
     report("packing")
     charms = pack.pack(["apache2", "mprime", "registry"])
@@ -178,28 +192,38 @@ def measure(rounds: int, report: Callable[[str], None]) -> Outcome:
         return measure_on(Ground(juju), rounds, report)
 
 
-def measure_on(ground: Ground, rounds: int, report: Callable[[str], None]) -> Outcome:
-    """Measure everything on machines that are there."""
+def measure_on(ground: Ground, rounds: int, report: Report) -> Outcome:
+    """Measure on machines that are there; what was measured before a failure is kept."""
     report("making the searches, and waiting until each works")
     ground.prepare()
     ground.switch(ALONE)
     rate = PACED_PART * ground.saturate(SATURATED)
-    samples = list(measure_rounds(ground, rate, rounds, report))
-    harvests = list(measure_harvest(ground, rounds, report))
-    report("a hook that has nothing to change")
-    ground.switch(CHARM)
-    ground.run_hook("time")  # the first after a while reads its files from the disk
-    hooks = [ground.run_hook("time") for _ in range(rounds)]
-    changes = ground.run_hook("changes")
-    details = {
-        "circumstances": describe(ground, rate),
-        "rounds": samples,
-        "harvests": harvests,
-        "hooks": hooks,
-        "hook-changes": changes,
-    }
-    figures = judge_load(samples) + judge_harvest(harvests) + judge_hook(hooks, changes)
-    return Outcome(figures, details, make_panels(samples))
+    details: dict[str, Any] = {"circumstances": describe(ground, rate)}
+    found = details | {"rounds": [], "harvests": [], "hooks": [], "hook-changes": None}
+    failure = ""
+    try:
+        for sample in measure_rounds(ground, rate, rounds, report):
+            found["rounds"].append(sample)
+        for harvest in measure_harvest(ground, rounds, report):
+            found["harvests"].append(harvest)
+        ground.switch(CHARM)
+        ground.run_hook("time")  # the first after a while reads its files from the disk
+        for number in range(rounds):
+            found["hooks"].append(ground.run_hook("time"))
+            end_round(report, "a hook that has nothing to change", number, rounds)
+        found["hook-changes"] = ground.run_hook("changes")
+    except MeasureError as error:
+        failure = str(error)
+    return Outcome(judge(found), found, make_panels(found["rounds"]), failure)
+
+
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """Say what it was that failed. Raises MeasureError in place of what the block raises."""
+    try:
+        yield
+    except TROUBLE as error:
+        raise MeasureError(f"{what}: {explain(error)}") from error
 
 
 @contextmanager
@@ -219,7 +243,7 @@ def deploy(charms: dict[str, Path]) -> Iterator[jubilant.Juju]:
 
 
 def measure_rounds(
-    ground: Ground, rate: float, rounds: int, report: Callable[[str], None]
+    ground: Ground, rate: float, rounds: int, report: Report
 ) -> Iterator[dict[str, dict[str, float]]]:
     """Measure every setting in each round, each time beginning with another."""
     names = list(SETTINGS)
@@ -231,11 +255,12 @@ def measure_rounds(
             saturated[name] = ground.measure_saturated(name)
         report(f"apache2 at a paced load: round {number + 1} of {rounds}, settings in turn")
         paced = ground.measure_paced(rate)
+        end_round(report, "apache2", number, rounds)
         yield {name: saturated[name] | paced[name] for name in names}
 
 
 def measure_harvest(
-    ground: Ground, rounds: int, report: Callable[[str], None]
+    ground: Ground, rounds: int, report: Report
 ) -> Iterator[dict[str, dict[str, float]]]:
     """Measure the search and the bare program on the idle machine, in turn."""
     for number in range(rounds):
@@ -244,7 +269,17 @@ def measure_harvest(
             report(f"idle machine: round {number + 1} of {rounds}, {name}")
             ground.probe(0, "searches.py", "restart", name)
             found[name] = ground.watch(name, HARVEST, reports=3)
+        end_round(report, "idle machine", number, rounds)
         yield found
+
+
+def judge(found: dict[str, Any]) -> tuple[Figure, ...]:
+    """Return the figures of all that was measured, which may be only a part."""
+    load = judge_load(found["rounds"]) if found["rounds"] else ()
+    harvest = judge_harvest(found["harvests"]) if found["harvests"] else ()
+    hook = judge_hook(found["hooks"]) if found["hooks"] else ()
+    changes = found["hook-changes"]
+    return load + harvest + hook + (judge_changes(changes) if changes is not None else ())
 
 
 def judge_load(samples: list[dict[str, dict[str, float]]]) -> tuple[Figure, ...]:
@@ -300,11 +335,17 @@ def judge_harvest(harvests: list[dict[str, dict[str, float]]]) -> tuple[Figure, 
     )
 
 
-def judge_hook(hooks: list[dict[str, float]], changes: list[str]) -> tuple[Figure, ...]:
+def judge_hook(hooks: list[dict[str, float]]) -> tuple[Figure, ...]:
     """Return what a hook takes that has nothing to change."""
     return (
         Figure("hook, nothing to change", "s", tuple(h["seconds"] for h in hooks), at_most=1.0),
         Figure("its memory", "MB", tuple(h["bytes"] / 1e6 for h in hooks), at_most=80.0),
+    )
+
+
+def judge_changes(changes: list[str]) -> tuple[Figure, ...]:
+    """Return what a hook changes that has nothing to change."""
+    return (
         Figure(
             "what it changes",
             "things",
@@ -316,7 +357,9 @@ def judge_hook(hooks: list[dict[str, float]], changes: list[str]) -> tuple[Figur
 
 
 def make_panels(samples: list[dict[str, dict[str, float]]]) -> tuple[Panel, ...]:
-    """Return the plot of what apache2 and the searches had."""
+    """Return the plot of what apache2 and the searches had; none without a round."""
+    if not samples:
+        return ()
 
     def collect(key: str, factor: float = 1.0) -> dict[str, tuple[float, ...]]:
         return {

@@ -183,7 +183,8 @@ def watch(name: str, seconds: float = 0, reports: int = 0, margin: float = 0) ->
     moments: list[float] = []
     while (lasted := time.monotonic() - began) < seconds or len(moments) < reports:
         if lasted > max(seconds, TIMEOUT):
-            raise RuntimeError(f"the search {name} reported nothing in {lasted:.0f} s")
+            made = f"made {len(moments)} of {reports} reports in {lasted:.0f} s"
+            raise RuntimeError(f"the search {name} {made}; {describe(name)}")
         time.sleep(0.02 if reports else seconds)
         if reports and (count := count_reports(report)) > seen:
             seen = count
@@ -193,6 +194,17 @@ def watch(name: str, seconds: float = 0, reports: int = 0, margin: float = 0) ->
     if reports:
         found["iterations"] = ITERATIONS * (len(moments) - 1) / (moments[-1] - moments[0])
     return found
+
+
+def describe(name: str) -> str:
+    """Return whether a search runs, and what its program wrote last."""
+    if name == BARE:
+        state = ("/usr/bin/systemctl", "show", "--property=ActiveState,SubState,Result", BARE)
+        words = ("/usr/bin/journalctl", f"--unit={BARE}", "--lines=5", "--output=cat")
+    else:
+        state = ("/usr/bin/docker", "inspect", "--format={{json .State}}", name)
+        words = ("/usr/bin/docker", "logs", "--tail=5", name)
+    return f"its state: {' '.join(run(*state).split())}; its last words: {run(*words)}"
 
 
 def count_reports(file: Path) -> int:

@@ -1,7 +1,7 @@
 """Root file systems of the releases that users have, for what does not need their kernels.
 
-Only unpacked, so that it takes seconds; they are kept in `.cache/roots`. They come from the mirror
-that this host's apt has, where the archives of Debian and Ubuntu are beside each other.
+They are kept in `.cache/roots`, and come from the mirror that this host's apt has, where the
+archives of Debian and Ubuntu are beside each other.
 """
 
 from __future__ import annotations
@@ -33,25 +33,52 @@ class Release(NamedTuple):
 def build_root(release: Release, *packages: str) -> Path:
     """Return a root file system with some packages and what they depend on.
 
+    They are only unpacked, which takes seconds.
+
     Raises:
         LocalModelError: the mirror does not have them.
     """
-    recipe = hashlib.sha256(repr((release, packages)).encode()).hexdigest()[:12]
+    return _build(release, "extract", packages)
+
+
+def build_minimal_root(release: Release) -> Path:
+    """Return a release's root file system with apt and what no machine can do without, set up.
+
+    Raises:
+        LocalModelError: the mirror does not have them.
+    """
+    # Ubuntu 22.04's own installer puts programs where all later releases have them.
+    return _build(release, "minbase", ("usrmerge",) if release.name == "jammy" else ())
+
+
+def list_archives(release: Release) -> str:
+    """Return what a release's own apt has as its sources: the release and its updates."""
+    archive = f"{_find_mirror()}/{release.distribution}"
+    suites = (release.name, f"{release.name}-updates")
+    parts = COMPONENTS[release.distribution]
+    return "".join(f"deb {archive} {suite} {parts}\n" for suite in suites)
+
+
+def _build(release: Release, variant: str, packages: tuple[str, ...]) -> Path:
+    recipe = hashlib.sha256(repr((release, variant, packages)).encode()).hexdigest()[:12]
     root = CACHE / f"{release.name}-{recipe}"
     with hold(CACHE / "lock"):
         if not root.exists():
             keys = _find_keys(release)
-            _unpack(root, release, f"signed-by={keys}", packages)
+            _make(root, release, variant, f"signed-by={keys}", packages)
     return root
 
 
-def _unpack(root: Path, release: Release, option: str, packages: tuple[str, ...]) -> None:
+def _make(
+    root: Path, release: Release, variant: str, option: str, packages: tuple[str, ...]
+) -> None:
     draft = root.with_suffix(".partial")
     shutil.rmtree(draft, ignore_errors=True)
     archive = f"{_find_mirror()}/{release.distribution}"
     run(
-        *("/usr/bin/mmdebstrap", "--quiet", "--mode=root", "--variant=extract"),
-        *(f"--include={','.join(packages)}", release.name, draft),
+        *("/usr/bin/mmdebstrap", "--quiet", "--mode=root", f"--variant={variant}"),
+        *([f"--include={','.join(packages)}"] if packages else []),
+        *(release.name, draft),
         f"deb [{option}] {archive} {release.name} {COMPONENTS[release.distribution]}",
     )
     draft.rename(root)
@@ -72,7 +99,8 @@ def _find_keys(release: Release) -> Path:
     root = CACHE / "ubuntu-keyring"
     if not root.exists():
         # What comes with nothing to tell by whom it was signed is compared with what is known.
-        _unpack(root, Release("ubuntu", "jammy"), "trusted=yes", ("ubuntu-keyring",))
+        jammy = Release("ubuntu", "jammy")
+        _make(root, jammy, "extract", "trusted=yes", ("ubuntu-keyring",))
     keys = root / KEYRINGS.relative_to("/") / name
     found = hashlib.sha256(keys.read_bytes()).hexdigest()
     assert found == UBUNTU_KEYS, f"{keys} has the SHA-256 {found}; remove it and try again"

@@ -60,7 +60,9 @@ def find(figures: tuple[Figure, ...], name: str, unit: str = "") -> Figure:
 def measured() -> Measured:
     """Five rounds, and what was measured for them."""
     fake = FakeWays()
-    return list(fan.measure_rounds(cast("Ways", fake), 5, lambda _: None)), fake.measured
+    return list(
+        fan.measure_rounds(cast("Ways", fake), 5, lambda what, part=None: None)
+    ), fake.measured
 
 
 def test_every_round_measures_all_ways_in_every_turn_and_the_fan_twice(

@@ -43,6 +43,15 @@ def test_a_miss_names_figure_value_bar_and_what_it_means() -> None:
     assert MISSED.explain_miss() == expected
 
 
+def test_a_figure_is_one_line_with_its_spread_and_bar() -> None:
+    assert (
+        MET.summarize()
+        == "ratio: 0.96 of alone (0.9 to 0.97, 3 runs); at least 0.95 of alone: met"
+    )
+    assert MISSED.summarize() == "latency: 2 ms (1 to 3, 3 runs); at most 1.5 ms: MISSED"
+    assert Figure("count", "things", (4.0,)).summarize() == "count: 4 things"
+
+
 def run_bench(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, outcome: Outcome, *words: str
 ) -> int:
@@ -57,6 +66,7 @@ def test_a_missed_bar_is_named_and_makes_the_command_fail(
 ) -> None:
     assert run_bench(monkeypatch, tmp_path, Outcome((MET, MISSED))) == 1
     said = capsys.readouterr().out
+    assert MET.summarize() in said
     assert MISSED.explain_miss() in said
     assert "missed: ratio" not in said
 

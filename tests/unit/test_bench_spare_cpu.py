@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -7,7 +8,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import jubilant
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -224,6 +228,60 @@ def test_a_machine_that_others_work_on_is_told() -> None:
 
 
 def test_a_change_made_by_a_hook_is_named() -> None:
-    *_, changes = spare_cpu.judge_hook([{"seconds": 0.5, "bytes": 5e7}], ["/etc/docker/x"])
+    (changes,) = spare_cpu.judge_changes(["/etc/docker/x"])
     assert not changes.is_met
     assert "/etc/docker/x" in changes.explain_miss()
+
+
+class Machines:
+    """Answers as machines with a ground of the benchmark do, until a probe fails."""
+
+    def __init__(self, probes: int):
+        self.probes = probes
+
+    def cli(self, *words: object) -> str:
+        self.probes -= 1
+        if self.probes < 0:
+            raise jubilant.CLIError(1, ["juju"], "", "the search bare is gone\n")
+        if "paced.py" in str(words):
+            return json.dumps([1000.0] * 4)
+        if "wrk" in str(words):
+            return "  900 requests in 1.00s\nRequests/sec:    900.0\n"
+        if "docker info" in str(words):
+            return "{}"
+        return json.dumps({"cpu": 0.5, "iterations": 100.0}) if "watch" in words else "0"
+
+    def status(self) -> Any:
+        machine = SimpleNamespace(ip_addresses=["172.30.0.2"])
+        return SimpleNamespace(machines={"0": machine})
+
+    def ssh(self, _: int, *words: object) -> str:
+        return self.cli(*words)
+
+    def scp(self, *words: object) -> None:
+        self.cli(*words)
+
+    def exec(self, *words: object, **_: object) -> Any:
+        answer = json.dumps({"seconds": 0.4, "bytes": 5e7}) if "time" in words else "[]"
+        self.cli(*words)
+        return SimpleNamespace(stdout=answer)
+
+
+@pytest.mark.parametrize("probes", [120, 356, 100_000])
+def test_what_was_measured_before_a_probe_failed_is_kept(
+    probes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spare_cpu.time, "sleep", lambda seconds: None)
+    machines: Any = Machines(probes)
+    outcome = spare_cpu.measure_on(spare_cpu.Ground(machines), 5, lambda what, part=None: None)
+    names = [figure.name for figure in outcome.figures]
+    rounds = outcome.details["rounds"]
+    assert bool(outcome.failure) == (probes < 100_000)
+    if outcome.failure:
+        assert outcome.failure.endswith(": the search bare is gone")
+        assert 0 < len(rounds) <= 5
+        assert len(outcome.figures[0].values) == len(rounds)
+        assert "what it changes" not in names
+    else:
+        assert len(rounds) == 5
+        assert names[-1] == "what it changes"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from scapy.layers.inet import IP, UDP, fragment
@@ -16,7 +17,7 @@ from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 
 from fannet import rules
-from lib.fannet.tests.integration.kit import Container, Host, Lab, Sniffer, send
+from lib.fannet.tests.integration.kit import Container, Host, Lab, Sniffer, send, wait_for
 
 HERE, THERE, EVIL = "172.30.0.28", "172.30.0.27", "172.30.0.66"
 OTHER_PORT = 14789  # of another fan
@@ -51,7 +52,9 @@ class Ground:
     Attributes:
         plain: a container of the first host that has nothing to do with the fan.
         evil: a host on the underlay.
+        lab: what it is made of, unless it is made of whole machines.
         several: whether the hosts have other fans, too.
+        numbers: which numbers hosts have here, where they are not those that forgeries name.
     """
 
     here: Host
@@ -60,8 +63,14 @@ class Ground:
     victim: Container
     plain: Container
     evil: Host
-    lab: Lab
-    several: bool
+    lab: Lab | None = None
+    several: bool = False
+    numbers: dict[str, str] = field(default_factory=dict)
+
+    def place(self, address: str) -> str:
+        """Return an address that a forgery names as it is here."""
+        number = r"\b((?:172\.30|250|99)\.0)\.(\d+)"
+        return re.sub(number, lambda m: f"{m[1]}.{self.numbers.get(m[2], m[2])}", address)
 
     @property
     def forgeries(self) -> dict[str, Forgery]:
@@ -98,10 +107,12 @@ def forward(sender: str, source: str, target: str, *, pieces: bool = False) -> A
     def act(ground: Ground, marker: bytes) -> None:
         container = getattr(ground, sender)
         victim = ground.victim if target == THERE else ground.container
-        payload = tunnelled(marker, "250.0.66.5", str(victim.address.ip), victim.mac())
+        inner = ground.place("250.0.66.5")
+        payload = tunnelled(marker, inner, str(victim.address.ip), victim.mac())
         ether = Ether(src=container.mac(), dst=ground.gateway_mac(container))
         # Pieces that wait for others of theirs are not to meet those of the next attempt.
-        ip = IP(src=source, dst=target, id=zlib.crc32(marker) % 65536)
+        addresses = {"src": ground.place(source), "dst": ground.place(target)}
+        ip = IP(**addresses, id=zlib.crc32(marker) % 65536)
         whole = ether / ip / UDP(sport=40000, dport=8472) / payload
         send(container, *(fragment(whole, fragsize=48) if pieces else [whole]))
 
@@ -114,8 +125,10 @@ def send_plainly(
     """Send a tunnel's payload by an ordinary socket, without any capability."""
 
     def act(ground: Ground, marker: bytes) -> None:
-        payload = tunnelled(marker, "250.0.28.1", "250.0.27.5", ground.victim.mac())
-        command = ("/usr/bin/python3", "-c", SEND, source, target, "8472", bytes(payload).hex())
+        inner = ground.place("250.0.28.1"), ground.place("250.0.27.5")
+        payload = tunnelled(marker, *inner, ground.victim.mac())
+        outer = ground.place(source), ground.place(target)
+        command = ("/usr/bin/python3", "-c", SEND, *outer, "8472", bytes(payload).hex())
         getattr(ground, place).run(*who, *command)
 
     return act
@@ -129,7 +142,8 @@ def bare(place: str, source: str, target: str, *, through: str = "there") -> Any
         by = getattr(ground, through)
         mac = by.mac() if sender is ground.evil else ground.gateway_mac(sender)
         ether = Ether(src=sender.mac(), dst=mac)
-        send(sender, ether / IP(src=source, dst=target) / UDP(sport=1, dport=9) / Raw(marker))
+        ip = IP(src=ground.place(source), dst=ground.place(target))
+        send(sender, ether / ip / UDP(sport=1, dport=9) / Raw(marker))
 
     return act
 
@@ -287,12 +301,17 @@ def make_ground(stack: ExitStack, kind: Kind) -> Ground:
         if kind.several:
             host.up(host.fan("99.0.0.0/8"))
             host.up(host.fan("100.0.0.0/8", port=OTHER_PORT))
-        bridged = f"net.bridge.bridge-nf-call-iptables={kind.br_netfilter:d}"
-        host.run("sysctl", "-qw", bridged)
-        links = json.loads(host.run("ip", "-j", "link"))
-        devices = ("all", "default", *(link["ifname"] for link in links))
-        host.run("sysctl", "-qw", *(f"net.ipv4.conf.{x}.rp_filter=0" for x in devices))
+        open_up(host, br_netfilter=kind.br_netfilter)
     return Ground(near, far, one, other, lone, evil, lab, kind.several)
+
+
+def open_up(host: Host, *, br_netfilter: bool) -> None:
+    """Let the fan's rules alone decide what comes in by which device."""
+    bridged = f"net.bridge.bridge-nf-call-iptables={br_netfilter:d}"
+    host.run("sysctl", "-qw", bridged)
+    links = json.loads(host.run("ip", "-j", "link"))
+    devices = ("all", "default", *(link["ifname"] for link in links))
+    host.run("sysctl", "-qw", *(f"net.ipv4.conf.{x}.rp_filter=0" for x in devices))
 
 
 @contextmanager
@@ -321,3 +340,14 @@ def listening(target: Container | Host) -> Iterator[Callable[[bytes], bool]]:
 
 def count_drops(host: Host, reason: str) -> int:
     return host.drops().get(reason, 0)
+
+
+def check_stopped(ground: Ground, name: str) -> None:
+    """See that what is forged arrives nowhere, and is counted."""
+    forgery, marker = ground.forgeries[name], f"forged: {name}".encode()
+    host, reason = forgery.counted(ground), forgery.reason
+    before = count_drops(host, reason)
+    with listening(forgery.target(ground)) as has:
+        forgery.send(ground, marker)
+        wait_for(lambda: count_drops(host, reason) > before, f"{name}: {reason} is counted")
+        assert not has(marker)

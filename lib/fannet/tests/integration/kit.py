@@ -28,7 +28,13 @@ _OUTGOING = 4  # PACKET_OUTGOING of <linux/if_packet.h>
 
 
 class Namespace:
-    """A network namespace with `eth0`."""
+    """A network namespace.
+
+    Attributes:
+        device: what it is joined to others by.
+    """
+
+    device = "eth0"
 
     def __init__(self, name: str):
         self.name = f"fannet-{os.getpid()}-{next(_numbers)}-{name}"
@@ -66,16 +72,17 @@ class Namespace:
         finally:
             netns.popns()
 
-    def raw_socket(self, device: str = "eth0") -> socket.socket:
+    def raw_socket(self, device: str = "") -> socket.socket:
         """Return a socket that sends frames as they are, and sees all that pass the device."""
         with self.entered():
             raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
-            raw.bind((device, 0))
+            raw.bind((device or self.device, 0))
         raw.setblocking(False)
         return raw
 
-    def mac(self, device: str = "eth0") -> str:
-        return json.loads(self.run("ip", "-j", "link", "show", device))[0]["address"]
+    def mac(self, device: str = "") -> str:
+        shown = self.run("ip", "-j", "link", "show", device or self.device)
+        return json.loads(shown)[0]["address"]
 
     def remove(self) -> None:
         subprocess.run(["/usr/sbin/ip", "netns", "delete", self.name], check=True)

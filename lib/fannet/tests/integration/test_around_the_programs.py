@@ -25,6 +25,7 @@ from lib.fannet.tests.integration.around import (
     KINDS,
     THERE,
     Ground,
+    check_stopped,
     count_drops,
     forward,
     listening,
@@ -58,16 +59,6 @@ def test_what_goes_around_the_programs_is_dropped_and_counted(ground: Ground, na
 @pytest.mark.parametrize("ground", SEVERAL, indirect=True)
 def test_no_fan_lets_in_what_pretends_to_be_another_fans(ground: Ground, name: str) -> None:
     check_stopped(ground, name)
-
-
-def check_stopped(ground: Ground, name: str) -> None:
-    forgery, marker = ground.forgeries[name], f"forged: {name}".encode()
-    host, reason = forgery.counted(ground), forgery.reason
-    before = count_drops(host, reason)
-    with listening(forgery.target(ground)) as has:
-        forgery.send(ground, marker)
-        wait_for(lambda: count_drops(host, reason) > before, f"{reason} is counted")
-        assert not has(marker)
 
 
 def test_what_is_legitimate_goes_on_and_is_counted_nowhere(ground: Ground) -> None:
@@ -145,16 +136,17 @@ def test_a_virtual_machine_with_an_address_of_its_own_is_a_host_of_the_fan(
     ground: Ground, way: str
 ) -> None:
     """Its tunnel's packets, which its own host forwards, are as good as any other's."""
-    near, name = ground.here, f"vm-{way}"
+    near, lab, name = ground.here, ground.lab, f"vm-{way}"
+    assert lab
     address = {"routed": "172.30.0.98", "bridged": "172.30.0.99"}[way]
     near.configure(f"link add {name} type bridge", f"link set {name} up")
-    guest = ground.lab.host(f"{address}/16", behind=near, bridge=name)
+    guest = lab.host(f"{address}/16", behind=near, bridge=name)
     if way == "routed":
         near.configure(f"route add {address} dev {name}")
         near.run("sysctl", "-qw", *(f"net.ipv4.conf.{x}.proxy_arp=1" for x in ("eth0", name)))
     else:  # on another wire than its host, which has no address there
         wire = f"link add second type veth peer name eth1 netns {near.name}"
-        ground.lab.switch.configure(wire, "link set second master switch up")
+        lab.switch.configure(wire, "link set second master switch up")
         near.configure(f"link set eth1 master {name} up")
         near.run("sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=1")
     guest.up()

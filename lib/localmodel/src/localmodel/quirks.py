@@ -31,6 +31,14 @@ def sees_beyond_its_container(unit: Unit, other: Application) -> bool:
     return unit.principal is not None and not other.subordinate
 
 
+def forgets_application(kind: str, other: Application | None) -> bool:
+    """Whether a hook is not told which application it is about.
+
+    `relation-broken` sometimes comes without; here, where the other application is removed.
+    """
+    return kind == "relation-broken" and (other is None or other.life == "dying")
+
+
 def misses_reset(values: Mapping[str, object], reset: Sequence[str]) -> bool:
     """Whether no unit is told of a change of options.
 

@@ -60,7 +60,7 @@ def next_hook(model: Model, unit: Unit, meta: Meta, now: float) -> Hook | None:
         return Hook("upgrade-charm", "upgrade-charm")
     for relation in _in_order(model.relations_seen_by(unit)):
         if relation.life == "alive" and relation.id not in local.relations:
-            return _relation_hook(relation, unit, "relation-created")
+            return _relation_hook(model, relation, unit, "relation-created")
     if app.leader == unit.name and not local.leader:
         return Hook("leader-elected", "leader-elected")
     if local.config != config_digest(model, unit, meta):
@@ -153,15 +153,16 @@ def _is_implicit(relation: Relation, unit: Unit) -> bool:
 
 
 def _relation_hook(
-    relation: Relation, unit: Unit, kind: str, remote: str = "", departing: str = ""
+    model: Model, relation: Relation, unit: Unit, kind: str, remote: str = "", departing: str = ""
 ) -> Hook:
     endpoint = relation.endpoint_of(unit.app)
+    other = relation.other_app(unit.app)
     return Hook(
         name=f"{endpoint.name}-{kind}",
         kind=kind,
         relation=relation.id,
         remote_unit=remote,
-        remote_app=relation.other_app(unit.app),
+        remote_app="" if quirks.forgets_application(kind, model.apps.get(other)) else other,
         departing=departing,
     )
 
@@ -172,41 +173,41 @@ def _next_in_relation(model: Model, unit: Unit, relation: Relation) -> Hook | No
         return None
     if relation.life == "dying":
         return _next_when_leaving(model, unit, relation, view)
-    if hook := _owed_change(relation, unit, view):
+    if hook := _owed_change(model, relation, unit, view):
         return hook
     present = model.remote_units(relation, unit)
     for name in sorted(set(view.units) - set(present)):
-        return _relation_hook(relation, unit, "relation-departed", name, departing=name)
+        return _relation_hook(model, relation, unit, "relation-departed", name, departing=name)
     other = relation.other_app(unit.app)
     # A unit is told of its own application's settings too, in a peer relation.
     if relation.version(other) > view.apps.get(other, 0):
-        return _relation_hook(relation, unit, "relation-changed")
+        return _relation_hook(model, relation, unit, "relation-changed")
     for name, version in view.units.items():
         if relation.version(name) != version:
-            return _relation_hook(relation, unit, "relation-changed", name)
+            return _relation_hook(model, relation, unit, "relation-changed", name)
     for name in present:
         if name not in view.units:
-            return _relation_hook(relation, unit, "relation-joined", name)
+            return _relation_hook(model, relation, unit, "relation-joined", name)
     return None
 
 
-def _owed_change(relation: Relation, unit: Unit, view: RelationView) -> Hook | None:
+def _owed_change(model: Model, relation: Relation, unit: Unit, view: RelationView) -> Hook | None:
     """A join is followed by its change before anything else, even where all of it is dying."""
     for name, version in view.units.items():
         if version == UNTOLD:
-            return _relation_hook(relation, unit, "relation-changed", name)
+            return _relation_hook(model, relation, unit, "relation-changed", name)
     return None
 
 
 def _next_when_leaving(
     model: Model, unit: Unit, relation: Relation, view: RelationView
 ) -> Hook | None:
-    if hook := _owed_change(relation, unit, view):
+    if hook := _owed_change(model, relation, unit, view):
         return hook
     for name in sorted(view.units):
         departing = unit.name if unit.life == "dying" else name
-        return _relation_hook(relation, unit, "relation-departed", name, departing)
-    return None if relation.peer else _relation_hook(relation, unit, "relation-broken")
+        return _relation_hook(model, relation, unit, "relation-departed", name, departing)
+    return None if relation.peer else _relation_hook(model, relation, unit, "relation-broken")
 
 
 def _next_when_dying(model: Model, unit: Unit) -> Hook | None:

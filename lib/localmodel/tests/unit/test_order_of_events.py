@@ -106,6 +106,28 @@ def test_a_principal_gets_no_hook_for_the_implicit_endpoint(world: World) -> Non
     assert [e for e in of(events, "web/0") if "juju-info" in e] == []
 
 
+def test_broken_names_the_other_application_unless_it_is_being_removed(world: World) -> None:
+    world.deploy("web")
+    world.deploy("db")
+    world.deploy("search")
+    world.integrate("web", "search:juju-info")
+    world.integrate("db", "search:juju-info")
+    world.settle()
+    told: list[str] = []
+
+    def note(model: Model, unit: Unit, hook: Hook) -> None:
+        if hook.kind == "relation-broken" and unit.name == "search/1":
+            told.append(hook.remote_app)
+
+    world.charm = note
+    world.unrelate("web", "search:juju-info")
+    world.settle()
+    assert told == ["web"]
+    world.remove("db")
+    world.settle()
+    assert told == ["web", ""]
+
+
 def test_a_subordinate_sees_every_principal_and_all_its_peers(pair: World) -> None:
     unit = pair.model.units["search/1"]
     relations = {r.endpoint_of("search").name: r for r in pair.model.relations_seen_by(unit)}

@@ -47,6 +47,7 @@ struct packet {
 /* The UDP ports of all fans of this host, also of those on other tunnels. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC); /* no program adds to it */
 	__uint(max_entries, PORTS);
 	__type(key, __u32);
 	__type(value, __u32);

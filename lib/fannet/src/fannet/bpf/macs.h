@@ -16,9 +16,10 @@
 #include "frames.h"
 #include "mapping.h"
 
-#define LOCALS 4096
-#define REMOTES 16384
-#define HOSTS 4096
+/* All of an LRU map is allocated at once; these three take nearly half of a fan's memory. */
+#define LOCALS 1024 /* as many as a bridge has ports */
+#define REMOTES 4096
+#define HOSTS 512
 #define MACS 1024 /* that a host may use in AGEING; a bridge, such as its own, has no more ports */
 #define AGEING 300000000000ULL /* ns, as bridges have it unless told otherwise */
 

@@ -16,7 +16,7 @@
 
 #define PATHS 1024
 #define VETHS 1024
-#define FLOWS 4096
+#define FLOWS 1024
 #define LIFETIME 10000000000ULL /* ns, of paths and flows; well below a bridge's ageing time, 300 s */
 
 /* Two Ethernet addresses that talked, the local one first. */
@@ -84,6 +84,7 @@ struct {
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC); /* no program adds to it */
 	__uint(max_entries, VETHS);
 	__type(key, __u32);
 	__type(value, __u32);

@@ -245,7 +245,7 @@ def _advance(workload: Workload[C, D], desired: Desired[C], engine: Engine) -> s
             f"option network: Docker has no network {config.network} on this machine; "
             "the charm fan makes one named fan"
         )
-    work.make()
+    work.make(job.mode)
     if not job.is_current(work):
         # It reads them when it starts, and may overwrite them until it ends.
         engine.stop(spec.name)

@@ -75,6 +75,11 @@ class Trial:
         """Whether the program has. Raises TaskError if somebody removed the container."""
         return self._inspect().state != "running"
 
+    @property
+    def exit_code(self) -> int:
+        """What the program ended with. Raises TaskError if somebody removed the container."""
+        return self._inspect().exit_code
+
     def wait(self, left: float) -> None:
         """Let a moment pass, of as many seconds as are left at most."""
         time.sleep(max(min(_POLL, left), 0))

@@ -29,9 +29,9 @@ _PATIENCE = 5.0  # seconds
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
-def read_file(path: Path, limit: int = _LIMIT) -> str:
-    """Return the end of a file, as many bytes as the limit allows; empty if there is no ordinary
-    file. Raises OSError.
+def read_file(path: Path, limit: int = _LIMIT, start: int | None = None) -> str:
+    """Return a file from a byte on, or else its end, as many bytes as the limit allows; empty if
+    there is no ordinary file. Raises OSError.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -43,7 +43,7 @@ def read_file(path: Path, limit: int = _LIMIT) -> str:
         there = os.fstat(handle)
         if not stat.S_ISREG(there.st_mode):
             return ""
-        file.seek(max(there.st_size - limit, 0))
+        file.seek(max(there.st_size - limit, 0) if start is None else start)
         return file.read(limit).decode(errors="replace")
 
 
@@ -53,14 +53,14 @@ class WorkDirectory:
     def __init__(self, path: Path):
         self.path = path
 
-    def make(self) -> None:
-        """Create the directory for the container's user alone; repair owner and mode."""
+    def make(self, mode: int = 0o700) -> None:
+        """Create the directory for the container's user; repair owner and mode."""
         self.path.mkdir(parents=True, exist_ok=True)
         there = self.path.lstat()
         if (there.st_uid, there.st_gid) != (OWNER, OWNER):
             os.chown(self.path, OWNER, OWNER, follow_symlinks=False)
-        if stat.S_IMODE(there.st_mode) != 0o700:
-            self.path.chmod(0o700)
+        if stat.S_IMODE(there.st_mode) != mode:
+            self.path.chmod(mode)
 
     def remove(self) -> None:
         """Remove the directory with all that is in it; links are not followed."""
@@ -119,14 +119,29 @@ class WorkDirectory:
                 return
             yield name, self.read(name, limit)
 
-    def read(self, name: str, limit: int = _LIMIT) -> str:
-        """Return the end of a file; empty if there is not a regular file.
+    def read(self, name: str, limit: int = _LIMIT, start: int | None = None) -> str:
+        """Return a part of a file; empty if there is not a regular file.
 
         Args:
             name: the file's.
             limit: bytes, at most.
+            start: the part's first byte, counted from 0; without it, the part is the file's end.
         """
-        return read_file(self.path / name, limit)
+        return read_file(self.path / name, limit, start)
+
+    def measure_file(self, name: str) -> int:
+        """Return how many bytes a file has; 0 if there is not a regular file."""
+        try:
+            there = (self.path / name).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
+        return there.st_size if stat.S_ISREG(there.st_mode) else 0
+
+    def link(self, name: str, source: WorkDirectory) -> None:
+        """Give a file of another directory on the same disk its name here, too: the same bytes,
+        without a copy.
+        """
+        os.link(source.path / name, self.path / name, follow_symlinks=False)
 
     def write(self, name: str, text: str) -> None:
         """Write a file whole, for the container's user alone, in the place of what is there."""

@@ -77,6 +77,7 @@ class Job:
         stop_signal: what ends it.
         stop_timeout: seconds that it gets to save its work then.
         labels: of the container, such as tell `Workload.read` about its options.
+        mode: of its work directory, such as 0o755 where others may read what is there.
         failure: what a line of its output looks like that tells of a failure.
     """
 
@@ -89,6 +90,7 @@ class Job:
     stop_signal: str = "SIGTERM"
     stop_timeout: int = 10
     labels: Mapping[str, str] = field(default_factory=dict)
+    mode: int = 0o700
     failure: re.Pattern[str] = FAILURE
 
     def explain(self, work: WorkDirectory) -> str:
@@ -127,6 +129,7 @@ class Report(Generic[D]):
         paused: what an operator who paused it should know, in one line.
         busy: whether it should run, as it has work left or asks for some.
         unsaved: why it can't save its work; empty if it can.
+        refused: why it does not do what the options ask for, in one line; empty if it does.
         savefiles: what the names of the files look like that it saves its work in; None if there
             is nothing to save.
         failure: what a line of its output looks like that tells of a failure.
@@ -139,6 +142,7 @@ class Report(Generic[D]):
     paused: str = "the action resume goes on"
     busy: bool = True
     unsaved: str = ""
+    refused: str = ""
     savefiles: re.Pattern[str] | None = None
     failure: re.Pattern[str] = FAILURE
 

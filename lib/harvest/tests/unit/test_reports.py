@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from dockerhost import Container, Image, Mount
 from harvest.charm import HarvestCharm
 from harvest.options import Options
 from harvest.reconcile import make_plan
+from harvest.tasks import TaskError
 from harvest.trial import trying
 from harvest.unit import Unit
 from harvest.workdir import WorkDirectory
@@ -79,8 +81,9 @@ def test_a_job_says_who_may_read_its_work_directory(
 
 
 def test_a_trial_runs_other_words_and_tells_what_they_ended_with(
-    host: Host, tmp_path: Path
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    told: list[str] = []
     host.images["small"] = SMALL
     config = Options(metrics_port=9650)
     desired = Desired(Unit("digits", "digits/0"), config, tmp_path)
@@ -91,9 +94,14 @@ def test_a_trial_runs_other_words_and_tells_what_they_ended_with(
         spec = host.specs["digits-0.trial"]
         assert spec.command == ("verify",)
         assert spec.mounts == (Mount(str(trial.work.path), "/work"),)
-        assert not trial.has_ended
+        with pytest.raises(TaskError, match="did not end within 0 s; try again later"):
+            trial.await_end(0, told.clear)
         there = host.containers["digits-0.trial"]
-        host.containers["digits-0.trial"] = replace(there, state="exited", exit_code=4)
-        assert trial.has_ended
-        assert trial.exit_code == 4
+        ended = replace(there, state="exited", exit_code=4)
+        monkeypatch.setattr(
+            time, "sleep", lambda _: host.containers.update({"digits-0.trial": ended})
+        )
+        monkeypatch.setattr(trial, "is_due", lambda: True)
+        assert trial.await_end(60, lambda: told.append("waiting")) == 4
+    assert told == ["waiting"]
     assert not trial.work.path.exists()

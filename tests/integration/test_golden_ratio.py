@@ -8,6 +8,7 @@ import os
 import random
 import re
 import signal
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -160,8 +161,12 @@ def run_until(golden: Golden, words: str, **variables: object) -> str:
 
 
 @examples
-@given(at=st.integers(0, 999_999), change=st.integers(1, 9))
-def test_one_wrong_digit_anywhere_is_found(million: Golden, at: int, change: int) -> None:
+@given(
+    at=st.integers(0, 999_999), change=st.integers(1, 9), kind=st.sampled_from(["fast", "full"])
+)
+def test_one_wrong_digit_anywhere_is_found_by_each_formula(
+    million: Golden, at: int, change: int, kind: str
+) -> None:
     with million.digits_file.open("r+b") as file:
         file.seek(2 + at)
         right = file.read(1)
@@ -169,12 +174,13 @@ def test_one_wrong_digit_anywhere_is_found(million: Golden, at: int, change: int
         file.write(b"%d" % ((int(right) + change) % 10))
         file.flush()
         try:
-            done = million.run("verify")
+            done = million.run("verify", VERIFY=kind)
         finally:
             file.seek(2 + at)
             file.write(right)
     assert done.returncode == 4
-    assert done.stderr == "golden-ratio: phi.txt, 1,000,000 digits: a digit is wrong\n"
+    what = "a digit is wrong" if kind == "fast" else "a digit is wrong, by both formulas"
+    assert done.stderr == f"golden-ratio: phi.txt, 1,000,000 digits: {what}\n"
 
 
 def test_the_right_digits_are_found_right_by_both_formulas(million: Golden) -> None:
@@ -248,6 +254,29 @@ def test_a_saved_step_that_is_damaged_is_set_aside_and_told(
     assert re.search(r"^the file step .*\nstep is set aside as step\.bad$", said, re.MULTILINE)
     assert "going on" not in said
     assert (golden.work / "step.bad").read_bytes() == damaged
+
+
+def sign_step(step: bytes) -> bytes:
+    """Put the right checksum into a saved step: the header's last word."""
+    header, limbs = step[:48] + bytes(8), step[56:]
+    total = 1
+    for (word,) in struct.iter_unpack("<Q", header + limbs):
+        total = (total ^ word) * 0x9E3779B97F4A7C15 % 2**64
+        total ^= total >> 32
+    return step[:48] + struct.pack("<Q", total) + limbs
+
+
+def test_a_step_that_was_saved_wrong_is_noticed_and_computed_again(
+    golden: Golden, million: Golden, half_done: bytes
+) -> None:
+    assert sign_step(half_done) == half_done
+    wrong = half_done[:-8] + struct.pack("<Q", struct.unpack("<Q", half_done[-8:])[0] + 1)
+    (golden.work / "step").write_bytes(sign_step(wrong))
+    done = golden.run(DIGITS=1_000_000)
+    assert done.returncode == 1
+    assert re.fullmatch(r"golden-ratio: step \d+ is wrong, so the next run .*\n", done.stderr)
+    golden.compute(1_000_000)
+    assert golden.decimals() == million.decimals()
 
 
 def test_a_saved_step_of_other_digits_is_set_aside_and_told(
@@ -335,6 +364,7 @@ def test_a_second_run_in_the_same_directory_is_refused(golden: Golden) -> None:
         ({"DIGITS": -5}, "DIGITS is '-5'; it must"),
         ({"THREADS": 0}, "THREADS is '0'; it must be a number between 1 and 256"),
         ({"VERIFY": "no"}, "VERIFY is 'no'; it must be fast or full"),
+        ({"VERIFY": "\n\x1b[1m"}, "VERIFY is '??[1m'; it must be fast or full"),
     ],
 )
 def test_a_bad_value_is_told_with_what_is_allowed(

@@ -1,6 +1,6 @@
 #include "check.h"
 
-#include <string.h>
+#include <stdbool.h>
 #include <sys/random.h>
 
 #include <flint/fmpz.h>
@@ -12,7 +12,6 @@
 #include "transform.h"
 
 enum { RANDOM_PRIMES = 4 };
-static const char not_digits[] = "it is not 1. with digits alone and the end of a line";
 
 // The numbers are a's limbs and then zeros, or the like; what the tasks share that reduce them.
 typedef struct {
@@ -97,11 +96,11 @@ static int compare_with_double(const ulong *a, const ulong *x, size_t size)
     return rest > 0;
 }
 
-const char *check_digits(size_t digits)
+verdict check_root(size_t digits)
 {
     ulong *read = read_digits(digits);
     if (!read) {
-        return not_digits;
+        return NO_DIGITS;
     }
     // x = 10^n + 2·decimals, or one more: 2φ - 1 is √5, and φ was cut. One limb more has room.
     size_t size = (digits - 1) / LIMB_DIGITS + 2;
@@ -137,8 +136,7 @@ const char *check_digits(size_t digits)
     }
     bool right = small && holds_modulo(x, r, size, digits);
     flint_free(x);
-    release_products();
-    return right ? NULL : "a digit is wrong";
+    return right ? RIGHT : WRONG_DIGIT;
 }
 
 // Sets f and next to F(k) and F(k+1), by doubling.
@@ -165,13 +163,13 @@ static void find_fibonacci(fmpz_t f, fmpz_t next, ulong k)
     fmpz_clear(other);
 }
 
-const char *check_ratio(size_t digits)
+verdict check_ratio(size_t digits)
 {
     char *text = flint_malloc(digits + 2);
     fmpz_t phi, power, f, next;
     if (!copy_digits(text, digits)) {
         flint_free(text);
-        return not_digits;
+        return NO_DIGITS;
     }
     fmpz_init(phi);
     fmpz_init(power);
@@ -189,5 +187,5 @@ const char *check_ratio(size_t digits)
     fmpz_clear(phi);
     fmpz_clear(f);
     fmpz_clear(next);
-    return right ? NULL : "the second formula gives other digits";
+    return right ? RIGHT : WRONG_DIGIT;
 }

@@ -54,6 +54,11 @@ static ulong *get_space(size_t words)
     return space;
 }
 
+void reserve_products(size_t size)
+{
+    get_space(2 * PRIMES * size);
+}
+
 void release_products(void)
 {
     if (space) {

@@ -13,6 +13,9 @@ enum { LIMB_DIGITS = 14 };
 // comes from `find_size`. The result is overwritten by the next product.
 ulong *multiply_cyclic(size_t size, const ulong *a, size_t a_size, const ulong *b, size_t b_size);
 
+// Takes the memory for products of up to this size, which spares taking more and more of it.
+void reserve_products(size_t size);
+
 // Gives back the memory that products were made in.
 void release_products(void);
 

@@ -111,6 +111,9 @@ void set_aside(const char *name)
     char aside[64];
     snprintf(aside, sizeof aside, "%s.bad", name);
     if (rename(name, aside)) {
+        if (errno == ENOENT) {
+            return;
+        }
         fail_on(name);
     }
     say("%s is set aside as %s", name, aside);
@@ -163,14 +166,17 @@ static const char *read_limbs(int file, size_t digits, header *head, ulong **lim
         return "is not a saved step";
     }
     size_t size = (size_t)found.st_size - sizeof *head;
-    if (size % sizeof **limbs || head->size != size / sizeof **limbs) {
+    if (head->digits != digits) {
+        return "belongs to another number of digits";
+    }
+    if (size % sizeof **limbs || head->size != size / sizeof **limbs || head->size > digits) {
         return "is cut, or damaged";
     }
     *limbs = head->size ? flint_malloc(size) : NULL;
     if (!read_all(file, *limbs, size, sizeof *head) || head->check != sum_step(head, *limbs)) {
         return "is damaged: its checksum is wrong";
     }
-    return head->digits == digits ? NULL : "belongs to another number of digits";
+    return NULL;
 }
 
 ulong *read_step(size_t digits, step *saved)

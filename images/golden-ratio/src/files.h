@@ -28,7 +28,7 @@ void enter_directory(const char *name, bool alone);
 // Replaces a file by a few bytes; returns false where that fails.
 bool replace_file(const char *name, const void *bytes, size_t size);
 
-// Puts a file that is damaged or wrong under another name, out of the way.
+// Puts a file that is damaged or wrong, where there is one, under another name, out of the way.
 void set_aside(const char *name);
 
 // Saves a step with its limbs.

@@ -75,10 +75,19 @@ static void check_memory(size_t digits, bool full)
     }
 }
 
+// Returns what is wrong with the digits in the file, or NULL.
 static const char *check(size_t digits, bool full)
 {
-    const char *wrong = check_digits(digits);
-    return !wrong && full ? check_ratio(digits) : wrong;
+    verdict first = check_root(digits);
+    release_products();
+    verdict second = full && first != NO_DIGITS ? check_ratio(digits) : first;
+    if (first == NO_DIGITS) {
+        return "it is not 1. with digits alone and the end of a line";
+    }
+    if (first != second) {
+        return "one formula finds a wrong digit, and the other none";
+    }
+    return first == RIGHT ? NULL : full ? "a digit is wrong, by both formulas" : "a digit is wrong";
 }
 
 static void save(const state *now, size_t size, const ulong *limbs)
@@ -87,17 +96,39 @@ static void save(const state *now, size_t size, const ulong *limbs)
     write_step(&saved, limbs);
 }
 
+// Returns the limbs of the step that was saved, or NULL.
+static ulong *take_root(size_t digits, step *saved)
+{
+    ulong *root = read_step(digits, saved);
+    if (root && saved->size != find_limbs(digits, saved->step)) {
+        say("the file %s is of another version of this program", STEP_FILE);
+        set_aside(STEP_FILE);
+        flint_free(root);
+        *saved = (step){0};
+        return NULL;
+    }
+    return root;
+}
+
 // Takes the steps that are left, and writes the digits.
 static void compute(state *now, ulong *root)
 {
+    now->phase = "computing";
+    show_state(now);
     reserve_digits(now->digits);
     if (!root) {
         root = begin_root(find_limbs(now->digits, 0));
     }
+    reserve_products(find_product_size(now->digits));
     size_t size = find_limbs(now->digits, now->step);
     while (now->step < now->steps) {
         size_t wanted = find_limbs(now->digits, now->step + 1);
         root = improve_root(root, size, wanted);
+        if (!root) {
+            set_aside(STEP_FILE);
+            fail(BROKEN, "step %zu is wrong, so the next run begins anew; this machine may be broken",
+                 now->step);
+        }
         size = wanted;
         now->step++;
         if (size >= SAVED_LIMBS && now->step < now->steps) {
@@ -107,7 +138,6 @@ static void compute(state *now, ulong *root)
                 group(size * LIMB_DIGITS), get_seconds());
         }
     }
-    release_products();
     now->phase = "writing";
     show_state(now);
     make_golden(root, size);
@@ -133,6 +163,18 @@ static bool take_over(state *now, bool full)
         set_aside(DIGITS_FILE);
     }
     return !wrong;
+}
+
+// Verifies what this run has written.
+static void verify_own(state *now, bool full)
+{
+    now->phase = "verifying";
+    show_state(now);
+    const char *wrong = check(now->digits, full);
+    if (wrong) {
+        set_aside(DIGITS_FILE);
+        fail(WRONG, "%s: %s; this machine may be broken", DIGITS_FILE, wrong);
+    }
 }
 
 static void finish(state *now)
@@ -165,7 +207,7 @@ static void run(size_t digits, int threads, bool full)
     say("%s digits of the golden ratio, %d threads", group(digits), threads);
 
     step saved;
-    ulong *root = read_step(digits, &saved);
+    ulong *root = take_root(digits, &saved);
     set_seconds(saved.seconds);
     now.step = saved.step;
     if (take_over(&now, full)) {
@@ -178,17 +220,10 @@ static void run(size_t digits, int threads, bool full)
             say("going on after step %zu of %zu", now.step, now.steps);
         } else {
             now.step = 0;
+            set_seconds(0);
         }
-        now.phase = "computing";
-        show_state(&now);
         compute(&now, root);
-        now.phase = "verifying";
-        show_state(&now);
-        const char *wrong = check(digits, full);
-        if (wrong) {
-            set_aside(DIGITS_FILE);
-            fail(WRONG, "%s: %s; this machine may be broken", DIGITS_FILE, wrong);
-        }
+        verify_own(&now, full);
         now.timed = true;
     }
     finish(&now);

@@ -3,12 +3,12 @@
 
 #include "newton.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include <flint/fmpz.h>
 
 #include "decimal.h"
-#include "report.h"
 #include "transform.h"
 
 // Limbs of the first root; and those beyond the wanted digits, for what rounding costs.
@@ -37,6 +37,12 @@ size_t find_limbs(size_t digits, size_t step)
     return size;
 }
 
+size_t find_product_size(size_t digits)
+{
+    size_t steps = count_steps(digits);
+    return find_size(2 * find_limbs(digits, steps - 1) + 1);
+}
+
 ulong *begin_root(size_t size)
 {
     fmpz_t root;
@@ -54,7 +60,8 @@ ulong *begin_root(size_t size)
     return limbs;
 }
 
-// Returns |BASE^(2·size) - 5·root²| in size + 1 limbs, and its sign.
+// Returns |BASE^(2·size) - 5·root²| in size + 1 limbs, and its sign; NULL where that is not as small
+// as it must be.
 static ulong *find_rest(const ulong *root, size_t size, int *sign)
 {
     size_t cycle = find_size(size + 2);
@@ -71,7 +78,7 @@ static ulong *find_rest(const ulong *root, size_t size, int *sign)
         small = small && rest[i] == 0;
     }
     if (!small) {
-        fail(BROKEN, "a step of %zu limbs went wrong; this machine may be broken", size);
+        return NULL;
     }
     ulong *copy = flint_malloc((size + 1) * sizeof *copy);
     return memcpy(copy, rest, (size + 1) * sizeof *copy);
@@ -82,6 +89,10 @@ ulong *improve_root(ulong *root, size_t size, size_t wanted)
     int sign;
     prepare_transforms(find_size(2 * size + 1));
     ulong *rest = find_rest(root, size, &sign);
+    if (!rest) {
+        flint_free(root);
+        return NULL;
+    }
     ulong *change = multiply_cyclic(find_size(2 * size + 1), root, size, rest, size + 1);
     flint_free(rest);
     change += 3 * size - wanted;

@@ -12,11 +12,14 @@ size_t count_steps(size_t digits);
 // Returns how many limbs the number has after a step; 0 is before the first one.
 size_t find_limbs(size_t digits, size_t step);
 
+// Returns the size of the largest product on the way to so many digits.
+size_t find_product_size(size_t digits);
+
 // Returns 1/√5·BASE^size, rounded, for a size of up to 32 limbs: what the steps begin from.
 ulong *begin_root(size_t size);
 
 // Returns 1/√5·BASE^wanted from 1/√5·BASE^size, each wrong by at most 2; wanted is 2·size - 1 or
-// less. Frees what it is given.
+// less. Returns NULL where what it is given is something else. Frees that.
 ulong *improve_root(ulong *root, size_t size, size_t wanted);
 
 // Makes (φ - 1)·BASE^size from 1/√5·BASE^size, wrong by at most 6.

@@ -131,6 +131,9 @@ void fail(int code, const char *format, ...)
     va_start(words, format);
     vsnprintf(message, sizeof message, format, words);
     va_end(words);
+    for (char *at = message; *at; at++) {
+        *at = (unsigned char)*at < ' ' || *at == 127 ? '?' : *at; // it is one line, whatever it quotes
+    }
     pthread_mutex_lock(&lock);
     current.phase = "failed";
     current.verified = false;

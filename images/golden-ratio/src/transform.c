@@ -328,9 +328,29 @@ static void multiply_values(slong task, void *data)
     }
 }
 
+// Tasks that are left, for whichever thread is free: others may work on this machine.
+typedef struct {
+    void (*task)(slong, void *);
+    void *data;
+    slong next, count;
+} queue;
+
+static void take_tasks(slong thread, void *data)
+{
+    (void)thread;
+    queue *q = data;
+    slong i;
+    while ((i = __atomic_fetch_add(&q->next, 1, __ATOMIC_RELAXED)) < q->count) {
+        q->task(i, q->data);
+    }
+}
+
 void run_tasks(void (*task)(slong, void *), void *data, slong count)
 {
-    flint_parallel_do(task, data, count, -1, FLINT_PARALLEL_UNIFORM);
+    queue all = {.task = task, .data = data, .count = count};
+    slong threads = flint_get_num_threads();
+    flint_parallel_do(take_tasks, &all, threads < count ? threads : count, -1,
+                      FLINT_PARALLEL_UNIFORM);
 }
 
 static void run_phase(void (*task)(slong, void *), work *w, size_t parts)

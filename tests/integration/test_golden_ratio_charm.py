@@ -159,7 +159,6 @@ def test_a_program_that_is_killed_at_random_moments_ends_with_the_right_digits(
     sudo(golden, f"for moment in {moments}; do {kill}; done", machine=0)
     restarts = run_program(golden, "inspect --format '{{.RestartCount}}' " + NAME)
     assert int(restarts) > 0
-    assert golden.run(UNIT, "verify").results["message"].endswith(" digits, verified")
     golden.config("golden-ratio", reset=["cpus"])
     await_digits(golden, MILLION)
     assert golden.run(UNIT, "digits").results["digits"].endswith(MILLIONTH)

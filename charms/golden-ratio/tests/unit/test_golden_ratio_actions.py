@@ -181,6 +181,20 @@ def test_digits_are_verified_again_beside_what_is_finished(
     assert (finished.directory / "phi.txt").read_text() == f"1.{DECIMALS}\n"
 
 
+def test_digits_from_before_are_verified_while_a_computation_is_frozen(
+    finished: Host, act: Act, end_trial: Callable[..., None]
+) -> None:
+    there = finished.containers["golden-ratio-0"]
+    finished.containers["golden-ratio-0"] = replace(there, state="running", pid=7)
+    end_trial(0, "1,000 digits, verified")
+    assert act("verify") == {"message": "1,000 digits, verified"}
+    assert finished.did == ["freeze", "created", "remove", "thaw"]
+    end_trial(4, WRONG)
+    with pytest.raises(testing.ActionFailed, match="a digit is wrong"):
+        act("verify")
+    assert finished.containers["golden-ratio-0"].state == "running"
+
+
 def test_a_wrong_digit_fails_the_action_and_is_computed_again(
     finished: Host, act: Act, end_trial: Callable[..., None]
 ) -> None:

@@ -1,7 +1,7 @@
 """The demo: the suite deployed for real on this machine, until a Mersenne prime is found.
 
 It does what a user would do, with the same commands, and shows each of them. The second part, the
-fan, is in fan_demo.
+fan, is in fan_demo, and the third, digits of the golden ratio, in phi_demo.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from tools import fan_demo
+from tools import fan_demo, phi_demo
 from tools.image import ImageError, build_base, build_image
 from tools.pack import ROOT, PackError, pack
 from tools.stage import (
@@ -47,7 +47,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="run demo",
         description="Deploy apache2 with mprime on this machine and find a Mersenne prime; then "
-        "let containers on two machines reach each other through the fan.",
+        "let containers on two machines reach each other through the fan, and compute digits of "
+        "the golden ratio.",
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write what it saw to a file")
     arguments = parser.parse_args()
@@ -66,14 +67,16 @@ def show_demo() -> dict[str, Any]:
     began = time.monotonic()
     step("Pack the charms")
     with progress_bar() as progress:
-        pack(["apache2", "fan", "mprime", "registry"], progress)
+        pack(["apache2", "fan", "golden-ratio", "mprime", "registry"], progress)
     step("Start the local model: root file system, network")
     run_program(str(SHIM / "localmodel"), "up")
     seen = show_search()
     seen["fan"] = fan_demo.show_fan()
+    seen["golden-ratio"] = phi_demo.show_digits(MODEL, make_image("golden-ratio"))
     seen["seconds"] = round(time.monotonic() - began, 1)
     console.print(LEFT_UP)
     print(fan_demo.summarize(seen["fan"]))
+    print(phi_demo.summarize(seen["golden-ratio"]))
     exponent = json.loads(seen["results"]["json"])["primes"][0]
     print(f"mprime/0 on apache2/0's machine: M{exponent} is prime")
     return seen
@@ -119,13 +122,16 @@ def publish_image() -> dict[str, str]:
     with progress_bar() as progress:
         progress.add_task("base system from Debian's or Ubuntu's packages", total=None)
         build_base()
-    with progress_bar() as progress:
-        progress.add_task("images/mlucas", total=None)
-        archive = build_image(
-            "mlucas", "registry/0", lambda *words: juju(*words, model=REGISTRY_MODEL)
-        )
+    archive = make_image("mlucas")
     juju("attach-resource", "registry", f"image={archive}", model=REGISTRY_MODEL)
     return run_action(REGISTRY_MODEL, "registry/0", "publish", "name=mlucas")
+
+
+def make_image(name: str) -> Path:
+    """Build an image on the registry's machine; return its archive."""
+    with progress_bar() as progress:
+        progress.add_task(f"images/{name}", total=None)
+        return build_image(name, "registry/0", lambda *words: juju(*words, model=REGISTRY_MODEL))
 
 
 def deploy(published: dict[str, str]) -> None:

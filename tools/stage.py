@@ -1,4 +1,4 @@
-"""What both parts of the demo are shown with: steps, progress bars, the local model's commands."""
+"""What all parts of the demo are shown with: steps, progress bars, the local model's commands."""
 
 from __future__ import annotations
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from tools.pack import ROOT
+
+# The last 50 of 10,000,000 decimals of the golden ratio, by GMP's mpz_sqrt and mpz_get_str.
+LAST = "45860505383757681216879489473562100044014825797564"
 
 
 def test_the_demo_ends_with_a_prime_and_writes_down_what_it_saw(
@@ -26,3 +30,8 @@ def test_the_demo_ends_with_a_prime_and_writes_down_what_it_saw(
     assert "@sha256:" in seen["image"]
     assert seen["fan"]["show"].splitlines()[1].split()[:2] == ["fan-250", "250.0.0.0/8"]
     assert seen["fan"]["address"].startswith("250.0.")
+    assert re.fullmatch(
+        r"10,000,000 digits, verified; [\d,]+ digits/s", seen["golden-ratio"]["message"]
+    )
+    assert seen["golden-ratio"]["digits"] == LAST
+    assert LAST in done.stdout

@@ -245,6 +245,8 @@ def _choose_status(
         return ops.MaintenanceStatus(texts.describe_pause(seen))
     if report.unsaved:
         return ops.BlockedStatus(f"{report.program} can't save its work: {report.unsaved}")
+    if report.refused:
+        return ops.BlockedStatus(report.refused)
     if report.busy and state != "running":
         said = report.waiting or f"{report.program} is {state}: {seen.last_words}"
         return ops.WaitingStatus(said)

@@ -252,7 +252,7 @@ def _advance(workload: Workload[C, D], desired: Desired[C], engine: Engine) -> s
         )
     if work.belongs_to_another():
         engine.stop(spec.name)
-    work.make()
+    work.make(job.mode)
     if not job.is_current(work):
         # It reads them when it starts, and may overwrite them until it ends.
         engine.stop(spec.name)

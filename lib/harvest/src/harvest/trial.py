@@ -75,6 +75,26 @@ class Trial:
         """Whether the program has. Raises TaskError if somebody removed the container."""
         return self._inspect().state != "running"
 
+    def await_end(self, seconds: float, report: Callable[[], None]) -> int:
+        """Wait until the program has ended, and return its exit code.
+
+        Args:
+            seconds: how long, at most.
+            report: called when it is time to tell how it goes.
+
+        Raises:
+            TaskError: it has not ended, or somebody removed the container.
+        """
+        deadline = time.monotonic() + seconds
+        while (there := self._inspect()).state == "running":
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TaskError(f"it did not end within {seconds:.0f} s; try again later")
+            self.wait(left)
+            if self.is_due():
+                report()
+        return there.exit_code
+
     def wait(self, left: float) -> None:
         """Let a moment pass, of as many seconds as are left at most."""
         time.sleep(max(min(_POLL, left), 0))

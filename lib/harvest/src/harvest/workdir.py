@@ -29,9 +29,9 @@ _PATIENCE = 5.0  # seconds
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
-def read_file(path: Path, limit: int = _LIMIT) -> str:
-    """Return the end of a file, as many bytes as the limit allows; empty if there is no ordinary
-    file. Raises OSError.
+def read_file(path: Path, limit: int = _LIMIT, start: int | None = None) -> str:
+    """Return a file from a byte on, or else its end, as many bytes as the limit allows; empty if
+    there is no ordinary file. Raises OSError.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -43,7 +43,7 @@ def read_file(path: Path, limit: int = _LIMIT) -> str:
         there = os.fstat(handle)
         if not stat.S_ISREG(there.st_mode):
             return ""
-        file.seek(max(there.st_size - limit, 0))
+        file.seek(max(there.st_size - limit, 0) if start is None else start)
         return file.read(limit).decode(errors="replace")
 
 
@@ -59,8 +59,8 @@ class WorkDirectory:
         self.path = path
         self._owner = owner
 
-    def make(self) -> None:
-        """Create the directory for the container's user alone; repair owner and mode.
+    def make(self, mode: int = 0o700) -> None:
+        """Create the directory for the container's user; repair owner and mode.
 
         What the user owned whose the directory was goes to its new one. No program may run in it
         then that could make more.
@@ -71,8 +71,8 @@ class WorkDirectory:
             self._give_away(former[0])
             # Last, so that it is done again if it is killed.
             os.chown(self.path, *self._owner, follow_symlinks=False)
-        if stat.S_IMODE(self.path.lstat().st_mode) != 0o700:
-            self.path.chmod(0o700)
+        if stat.S_IMODE(self.path.lstat().st_mode) != mode:
+            self.path.chmod(mode)
 
     def belongs_to_another(self) -> bool:
         """Return whether the directory is there, and has not the container's owner."""
@@ -146,14 +146,29 @@ class WorkDirectory:
                 return
             yield name, self.read(name, limit)
 
-    def read(self, name: str, limit: int = _LIMIT) -> str:
-        """Return the end of a file; empty if there is not a regular file.
+    def read(self, name: str, limit: int = _LIMIT, start: int | None = None) -> str:
+        """Return a part of a file; empty if there is not a regular file.
 
         Args:
             name: the file's.
             limit: bytes, at most.
+            start: the part's first byte, counted from 0; without it, the part is the file's end.
         """
-        return read_file(self.path / name, limit)
+        return read_file(self.path / name, limit, start)
+
+    def measure_file(self, name: str) -> int:
+        """Return how many bytes a file has; 0 if there is not a regular file."""
+        try:
+            there = (self.path / name).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
+        return there.st_size if stat.S_ISREG(there.st_mode) else 0
+
+    def link(self, name: str, source: WorkDirectory) -> None:
+        """Give a file of another directory on the same disk its name here, too: the same bytes,
+        without a copy.
+        """
+        os.link(source.path / name, self.path / name, follow_symlinks=False)
 
     def write(self, name: str, text: str) -> None:
         """Write a file whole, for the container's user alone, in the place of what is there."""

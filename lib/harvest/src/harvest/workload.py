@@ -82,6 +82,7 @@ class Job:
         stop_signal: what ends it; empty leaves the image's own.
         stop_timeout: seconds that it gets to save its work then.
         labels: of the container, such as tell `Workload.read` about its options.
+        mode: of its work directory, such as 0o755 where others may read what is there.
         failure: what a line of its output looks like that tells of a failure.
     """
 
@@ -97,6 +98,7 @@ class Job:
     stop_signal: str = "SIGTERM"
     stop_timeout: int = 10
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    mode: int = 0o700
     failure: re.Pattern[str] = FAILURE
 
     def explain(self, work: WorkDirectory) -> str:
@@ -137,6 +139,7 @@ class Report(Generic[D]):
         waiting: why it does not run although it should, in one line; empty leaves it at its state
             and its last words.
         unsaved: why it can't save its work; empty if it can.
+        refused: why it does not do what the options ask for, in one line; empty if it does.
         savefiles: what the names of the files look like that it saves its work in; None if there
             is nothing to save.
         failure: what a line of its output looks like that tells of a failure.
@@ -150,6 +153,7 @@ class Report(Generic[D]):
     busy: bool = True
     waiting: str = ""
     unsaved: str = ""
+    refused: str = ""
     savefiles: re.Pattern[str] | None = None
     failure: re.Pattern[str] = FAILURE
 

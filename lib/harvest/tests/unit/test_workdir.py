@@ -55,6 +55,48 @@ def test_of_a_huge_file_the_end_is_read(work: WorkDirectory) -> None:
     assert work.read("a").endswith("end")
 
 
+def test_a_directory_may_be_open_to_others(
+    work: WorkDirectory, owners: list[tuple[int, int]]
+) -> None:
+    work.make(0o755)
+    assert work.path.stat().st_mode & 0o777 == 0o755
+    work.make()
+    assert work.path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_part_of_a_file_is_read_where_it_begins(work: WorkDirectory) -> None:
+    work.add("a", "0123456789")
+    assert work.read("a", 3, 4) == "456"
+    assert work.read("a", 3, 9) == "9"
+    assert work.read("a", 3, 10) == ""
+
+
+def test_only_a_regular_file_has_a_size(work: WorkDirectory) -> None:
+    work.add("a", "0123456789")
+    (work.path / "link").symlink_to(work.path / "a")
+    assert work.measure_file("a") == 10
+    assert work.measure_file("link") == 0
+    assert work.measure_file("none") == 0
+    assert WorkDirectory(work.path / "a").measure_file("b") == 0
+
+
+def test_a_file_is_shared_with_another_directory_without_a_copy(
+    work: WorkDirectory, tmp_path: Path
+) -> None:
+    other = WorkDirectory(tmp_path / "mprime-0.trial")
+    other.make()
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    work.add("a", "text")
+    (work.path / "b").symlink_to(secret)
+    for name in ("a", "b"):
+        other.link(name, work)
+    assert (other.path / "a").samefile(work.path / "a")
+    assert (other.path / "b").is_symlink()
+    other.remove()
+    assert work.read("a") == "text"
+
+
 def test_what_is_not_there_reads_as_empty(tmp_path: Path) -> None:
     work = WorkDirectory(tmp_path / "none")
     assert work.names() == []

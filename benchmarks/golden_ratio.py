@@ -12,7 +12,7 @@ import platform
 import statistics
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol, TypedDict
+from typing import Literal, Protocol, TypedDict
 
 import jubilant
 
@@ -54,9 +54,10 @@ RUN gcc -O3 -static -o /golden-gmp /golden_gmp.c -lgmp
 
 
 class Run(TypedDict):
-    """One computation: its seconds, the most memory it had, and its digits' digest."""
+    """One computation: its seconds, those of a processor, its most memory, its digits' digest."""
 
     seconds: float
+    processor: float
     bytes: int
     digest: str
 
@@ -138,9 +139,16 @@ def measure_rounds(ground: Ground, rounds: int, report: Callable[[str], None]) -
         yield found
 
 
-def find_seconds(found: Round, digits: int, way: str) -> float:
+def find_median(
+    found: Round, digits: int, way: str, key: Literal["seconds", "processor"]
+) -> float:
     """Return a round's median."""
-    return statistics.median(run["seconds"] for run in found[digits][way])
+    return statistics.median(run[key] for run in found[digits][way])
+
+
+def find_seconds(found: Round, digits: int, way: str) -> float:
+    """Return a round's median of the seconds."""
+    return find_median(found, digits, way, "seconds")
 
 
 def list_speeds(rounds: list[Round], digits: int, way: str) -> tuple[float, ...]:
@@ -178,6 +186,26 @@ def judge(rounds: list[Round]) -> tuple[Figure, ...]:
         figures.append(
             Figure(f"in a container, {digits:,} digits", "x the bare time", cost, at_most=most)
         )
+    for digits in TURNS:
+        parts = tuple(
+            find_median(found, digits, BARE, "processor")
+            / find_median(found, digits, GMP, "processor")
+            for found in rounds
+        )
+        figures.append(Figure(f"{digits:,} digits", "of GMP's processor time", parts))
+    shares = tuple(
+        find_median(found, LARGEST, GMP, "processor") / find_seconds(found, LARGEST, GMP)
+        for found in rounds
+    )
+    figures.append(
+        Figure(
+            f"{WAYS[GMP]}, {LARGEST:,} digits",
+            "of a core",
+            shares,
+            at_least=0.9,
+            consequence="others work on this machine, so no speed here tells much",
+        )
+    )
     peaks = tuple(max(run["bytes"] for run in found[LARGEST][BARE]) / LARGEST for found in rounds)
     figures.append(Figure(f"memory, {LARGEST:,} digits", "bytes a digit", peaks, at_most=12.0))
     return tuple(figures)

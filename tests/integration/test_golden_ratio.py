@@ -300,6 +300,9 @@ def test_more_digits_than_fit_into_memory_are_refused_with_the_number_that_fits(
     )
     assert found, done.stderr
     assert 10_000_000 < int(found[1].replace(",", "")) < 10_000_000_000
+    state = golden.state()
+    assert (state["phase"], state["verified"]) == ("failed", False)
+    assert f"golden-ratio: {state['message']}\n" == done.stderr
 
 
 def test_a_control_groups_limit_counts(golden: Golden) -> None:

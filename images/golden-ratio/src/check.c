@@ -13,9 +13,9 @@
 
 enum { RANDOM_PRIMES = 4 };
 
-// The numbers are a's limbs and then zeros, or the like; what the tasks share that reduce them.
+// What the tasks share that reduce x and r modulo primes.
 typedef struct {
-    const ulong *number[2]; // x and r
+    const ulong *number[2];
     size_t size;            // of both
     field modulo[RANDOM_PRIMES];
     ulong found[2][RANDOM_PRIMES];

@@ -198,11 +198,11 @@ static void finish(state *now)
 
 static void run(size_t digits, int threads, bool full)
 {
-    check_memory(digits, full);
     state now = {.phase = "computing", .verify = full ? "full" : "fast", .digits = digits};
     now.threads = threads;
     now.steps = count_steps(digits);
     begin_reports(&now);
+    check_memory(digits, full);
     flint_set_num_threads(threads);
     say("%s digits of the golden ratio, %d threads", group(digits), threads);
 

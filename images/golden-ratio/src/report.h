@@ -27,7 +27,7 @@ typedef struct {
     bool timed; // whether it is known what the digits took; the file has digits-per-second then
 } state;
 
-// Begins to tell of a run: `show_state` writes a file from now on, and SIGTERM and SIGINT end it. To be
+// Begins to tell of a run: there is a state file from now on, and SIGTERM and SIGINT end it. To be
 // called before there is any other thread.
 void begin_reports(const state *first);
 

@@ -204,7 +204,7 @@ def make_plan(
     kind = engine.read_cgroups()
     job = workload.make_job(desired, image, _find_share(desired, kind.version))
     parent = Parent(desired.unit.name, kind)
-    return Plan(job, parent, _specify(workload, desired, image, job, parent))
+    return Plan(job, parent, _specify(desired, image, job, parent))
 
 
 def _give_way(unit: Unit, engine: Engine) -> None:
@@ -230,13 +230,18 @@ def _advance(workload: Workload[C, D], desired: Desired[C], engine: Engine) -> s
     work = unit.work
     source = _choose_source(workload, desired)
     image = obtain(engine, source, desired.report)
-    if problem := workload.explain_image(image) or _explain_volumes(workload, image):
+    if problem := workload.explain_image(image):
         return f"{source.title}: {problem}"
     try:
         plan = make_plan(workload, desired, engine, image)
     except ValueError as error:
         return str(error)
     job, spec = plan.job, plan.spec
+    if writable := _find_volumes(image, job.inside):
+        return (
+            f"{source.title}: it has a VOLUME {writable[0]}, where the {workload.noun} could "
+            "write, too; give an image without it"
+        )
     if problem := job.explain(work):
         return problem
     if config.network and not engine.has_network(config.network):
@@ -308,9 +313,7 @@ def _find_share(desired: Desired[Any], version: int) -> Share:
     return Share(tuple(cores), threads)
 
 
-def _specify(
-    workload: Workload[C, Any], desired: Desired[C], image: Image, job: Job, parent: Parent
-) -> ContainerSpec:
+def _specify(desired: Desired[Any], image: Image, job: Job, parent: Parent) -> ContainerSpec:
     """Return a unit's container: no privileges, one writable directory, and no network but what
     the job needs, or one that the operator names.
     """
@@ -321,7 +324,7 @@ def _specify(
         command=job.command,
         environment=job.environment,
         user=f"{OWNER}:{OWNER}",
-        mounts=(Mount(str(unit.work.path), workload.inside),),
+        mounts=(Mount(str(unit.work.path), job.inside),),
         network=config.network or job.network,
         memory=config.memory_limit or job.memory,
         pids_limit=64,
@@ -345,16 +348,10 @@ def _reconcile_trust(owner: str, trusted: dict[str, str]) -> None:
         dockerhost.trust_registry(registry, certificate, owner=owner)
 
 
-def _explain_volumes(workload: Workload[Any, Any], image: Image) -> str:
+def _find_volumes(image: Image, inside: str) -> list[str]:
     """Return where a container of an image could write besides its work directory."""
     paths = [make_printable(path, 100) for path in image.volumes]
-    writable = [path for path in paths if posixpath.normpath(path) != workload.inside]
-    if not writable:
-        return ""
-    return (
-        f"it has a VOLUME {writable[0]}, where the {workload.noun} could write, too; "
-        "give an image without it"
-    )
+    return [path for path in paths if posixpath.normpath(path) != inside]
 
 
 def _choose_words(log: Sequence[str], failure: Pattern[str]) -> str:

@@ -70,10 +70,12 @@ class Job:
         program: what messages call it.
         memory: bytes that the container may use, where the option memory-limit tells none.
         command: arguments to the image's entry point; empty leaves the image's own.
+        inside: where the container finds its work directory.
         environment: the program's variables, besides those of the image.
         network: the Docker network, where the option network names none.
         restart: the engine's restart policy that keeps the program at work: on-failure for one
-            that ends with 0 when it is done, unless-stopped for one that does not end.
+            that ends with 0 when it is done, and not where it is told to stop; unless-stopped for
+            one that is never done.
         stop_signal: what ends it.
         stop_timeout: seconds that it gets to save its work then.
         labels: of the container, such as tell `Workload.read` about its options.
@@ -84,6 +86,7 @@ class Job:
     program: str
     memory: int
     command: tuple[str, ...] = ()
+    inside: str = "/work"
     environment: Mapping[str, str] = field(default_factory=dict)
     network: str = "none"
     restart: str = "on-failure"
@@ -114,7 +117,7 @@ class Job:
         """Return what a program that has ended has left to do, in a word or two; empty if that is
         unknown; None if it is done, and is not to be started again.
         """
-        return None if exit_code == 0 else ""
+        return None if exit_code == 0 and self.restart == "on-failure" else ""
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,6 @@ class Workload(Generic[C, D]):
         files: kinds of files that belong to the work, but are out of its container's reach; see
             `Unit.find_file`.
         stage: a label that its Dockerfiles give their first stages, which the engine would keep.
-        inside: where the container finds its work directory.
     """
 
     name: str
@@ -166,7 +168,6 @@ class Workload(Generic[C, D]):
     noun: str = "work"
     files: tuple[str, ...] = ()
     stage: str = ""
-    inside: str = "/work"
 
     def choose_recipes(self, work: WorkDirectory) -> Sequence[str]:
         """Return the folders in the charm's `images` to build an image from where the operator

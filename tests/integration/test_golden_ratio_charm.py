@@ -8,11 +8,13 @@ from pathlib import Path
 
 import jubilant
 import pytest
+import yaml
 
 from tests.integration.kit import reboot_machine, run_hook, subordinates
 from tests.integration.test_golden_ratio import MILLIONTH, find_decimals
-from tools.image import build_image
+from tools.image import build_image, find_archive
 from tools.instance import sudo
+from tools.pack import ROOT
 
 UNIT = "golden-ratio/0"
 NAME = "golden-ratio-0"
@@ -85,6 +87,21 @@ def test_a_million_digits_are_computed_verified_and_shown(golden: jubilant.Juju)
     report = golden.run(UNIT, "report").results
     assert int(report["digits-per-second"]) > 1000
     assert golden.status().apps["golden-ratio"].version == "golden-ratio 1"
+
+
+def test_the_bundle_with_its_overlay_deploys(
+    golden: jubilant.Juju, juju: jubilant.Juju, tmp_path: Path
+) -> None:
+    options = tmp_path / "options.yaml"
+    # Where the first test has had it built.
+    image = {"golden-ratio-image": str(find_archive("golden-ratio"))}
+    change = {"options": {"digits": FEW}, "resources": image}
+    options.write_text(yaml.safe_dump({"applications": {"golden-ratio": change}}))
+    bundles = ROOT / "bundles"
+    overlays = [bundles / "golden-ratio-local.yaml", options]
+    juju.deploy(bundles / "golden-ratio.yaml", overlays=overlays)
+    juju.wait(lambda status: UNIT in subordinates(status), successes=1)
+    await_digits(juju, FEW)
 
 
 def test_any_user_of_the_machine_can_read_the_digits(golden: jubilant.Juju) -> None:

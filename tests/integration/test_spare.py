@@ -35,7 +35,7 @@ rm -r /tmp/base /tmp/tell
 LEFT = """
 docker ps --all --quiet
 find /etc/systemd/system /var/lib/hostkit -name '*spare*'
-find /var/lib/spare -mindepth 1
+find /var/lib/spare -name 'spare-0*'
 find /sys/fs/cgroup -name 'spare_0*'
 docker image ls --quiet 'spare-charm/*/*'
 """

@@ -15,10 +15,11 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from hostkit import files
+from hostkit import files, programs
 from hostkit.trees import remove_tree
 
 OWNER = (65532, 65532)  # usual user and group of the containers; no account has these numbers
+_CHOWN = "/usr/bin/chown"
 _LIMIT = 256 * 1024  # bytes
 # Of a list that grows for years, such as the results: some ten thousand.
 LONG = 4 * 1024 * 1024  # bytes
@@ -68,7 +69,8 @@ class WorkDirectory:
         self.path.mkdir(parents=True, exist_ok=True)
         former = _read_owner(self.path)
         if former != self._owner:
-            self._give_away(former[0])
+            if self.names():
+                self._give_away(former[0])
             # Last, so that it is done again if it is killed.
             os.chown(self.path, *self._owner, follow_symlinks=False)
         if stat.S_IMODE(self.path.lstat().st_mode) != mode:
@@ -82,12 +84,11 @@ class WorkDirectory:
         """Give what a user owns in the directory to its owner; links are not followed.
 
         What others own stays theirs: it may be a link to a file elsewhere that an account of the
-        host with the container's number made.
+        host with the container's number made. The program goes as deep as folders may be.
         """
-        for _, folders, names, folder in os.fwalk(self.path):
-            for name in (*folders, *names):
-                if os.lstat(name, dir_fd=folder).st_uid == former:
-                    os.chown(name, *self._owner, dir_fd=folder, follow_symlinks=False)
+        owner = "+{}:+{}".format(*self._owner)
+        options = ("--recursive", "--no-dereference", f"--from=+{former}")
+        programs.run(_CHOWN, *options, owner, str(self.path))
 
     def remove(self) -> None:
         """Remove the directory with all that is in it; links are not followed."""

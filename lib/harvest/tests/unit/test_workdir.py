@@ -168,25 +168,33 @@ def test_a_directory_that_is_not_there_is_nobodys(tmp_path: Path) -> None:
     assert not WorkDirectory(tmp_path / "none", (1000, 100)).belongs_to_another()
 
 
-def test_of_a_directory_that_changes_hands_links_are_not_followed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_directory_changes_hands_however_deep_it_is_and_links_are_not_followed(
+    tmp_path: Path,
 ) -> None:
-    given: dict[str, bool] = {}
-
-    def give(path: object, uid: int, gid: int, *, follow_symlinks: bool, **_: object) -> None:
-        assert (uid, gid) == (1000, 100)
-        given[Path(str(path)).name] = follow_symlinks
-
-    monkeypatch.setattr(os, "chown", give)
     outside = tmp_path / "outside"
     outside.mkdir()
-    (outside / "secret").write_text("secret")
-    work = tmp_path / "work"
-    (work / "folder").mkdir(parents=True)
-    (work / "folder" / "file").write_text("saved")
-    (work / "link").symlink_to(outside)
-    WorkDirectory(work, (1000, 100)).make()
-    assert given == {"folder": False, "file": False, "link": False, "work": False}
+    os.chown(outside, 1000, 100)
+    work = WorkDirectory(tmp_path / "work", (1000, 100))
+    work.make()
+    (work.path / "link").symlink_to(outside)
+    (work.path / "others").write_text("root's")
+    os.chown(work.path / "link", 1000, 100, follow_symlinks=False)
+    here = os.open(work.path, os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("d", dir_fd=here)
+        os.chown("d", 1000, 100, dir_fd=here)
+        deeper = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = deeper
+    WorkDirectory(work.path, (2000, 200)).make()
+    deepest = os.fstat(here)
+    os.close(here)
+    for there in (work.path.stat(), deepest, (work.path / "link").lstat()):
+        assert (there.st_uid, there.st_gid) == (2000, 200)
+    assert outside.stat().st_uid == 1000
+    assert (work.path / "others").stat().st_uid == 0
+    work.remove()
 
 
 def test_what_is_written_has_the_containers_owner(

@@ -1,4 +1,4 @@
-"""The program of the image golden-ratio, compiled from what Debian trixie has, on this kernel."""
+"""The program of the image golden-ratio, compiled from what a release has, on this kernel."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ PACKAGES = ("base-files", "dash", "gcc", "libc6-dev", "libflint-dev")
 SOURCES = IMAGES / "golden-ratio"
 
 
-def compile_program() -> list[str]:
+TRIXIE, NOBLE = Release("debian", "trixie"), Release("ubuntu", "noble")
+
+
+def compile_program(release: Release = TRIXIE) -> list[str]:
     """Return the words that run the program; it is compiled as its Dockerfile does, once."""
-    root = build_root(Release("debian", "trixie"), *PACKAGES)
+    root = build_root(release, *PACKAGES)
     digest = hashlib.sha256()
     for file in sorted(p for p in SOURCES.rglob("*") if p.suffix in (".c", ".h", "")):
         if file.is_file():

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.golden import Golden, compile_program
+from tests.integration.golden import NOBLE, Golden, compile_program
 
 # OEIS A001622.
 FIRST = "61803398874989484820458683436563811772030917980576"
@@ -331,6 +331,12 @@ def test_a_control_groups_limit_counts(golden: Golden) -> None:
         limited.compute(most)
     finally:
         group.rmdir()
+
+
+def test_it_is_the_same_with_what_ubuntu_has(tmp_path: Path) -> None:
+    golden = Golden(compile_program(NOBLE), tmp_path)
+    golden.compute(10_000, VERIFY="full")
+    assert golden.decimals() == find_decimals(10_000)
 
 
 def test_it_takes_at_most_twelve_bytes_a_digit(golden: Golden) -> None:

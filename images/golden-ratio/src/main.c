@@ -257,7 +257,7 @@ static void show_digits(const char *from_text, const char *count_text)
     print_digits(from, read_number("COUNT", count_text, 1, digits - from + 1));
 }
 
-static void fail_without_memory(void)
+__attribute__((noreturn)) static void fail_without_memory(void)
 {
     fail(OUT_OF_MEMORY, "the memory is used up");
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import tarfile
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,9 +135,14 @@ class Engine:
         """
         if not (context / "Dockerfile").is_file():
             raise ImageError(f"{context} holds no Dockerfile")
-        with translating(ImageError):
+        # Packed here, since the client leaves its own file open where the engine falls silent.
+        with translating(ImageError), tempfile.TemporaryFile() as packed:
+            with tarfile.open(fileobj=packed, mode="w") as archive:
+                archive.add(context, ".")
+            packed.seek(0)
             stream = self._api.build(
-                path=str(context),
+                fileobj=packed,
+                custom_context=True,
                 tag=tag,
                 buildargs=dict(buildargs or {}),
                 rm=True,

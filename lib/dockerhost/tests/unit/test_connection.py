@@ -127,6 +127,7 @@ def test_a_build_that_says_nothing_for_too_long_is_given_up(
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     with pytest.raises(EngineSilentError):
         Engine(url(listener)).build(tmp_path, "tools/one:1")
+    gc.collect()  # a file that was left open would be told
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,19 @@ for folder in (SOURCE, Path(__file__).parent):
 
 from golden_host import GOLDEN, Host  # noqa: E402
 
-from lib.harvest.tests.unit import fake_host, fixtures  # noqa: E402
-from lib.harvest.tests.unit.fake_kernel import Kernel  # noqa: E402
-from lib.harvest.tests.unit.fixtures import kernel, owners, untraced  # noqa: E402
+from lib.harvest.tests.unit import fake_host  # noqa: E402
+from lib.harvest.tests.unit.fixtures import (  # noqa: E402
+    RELATION,
+    MakeHost,
+    context,
+    kernel,
+    make_host,
+    owners,
+    untraced,
+)
 from tests.charms.load import load_module  # noqa: E402
 
-__all__ = ["kernel", "owners", "untraced"]
-
-RELATION = testing.SubordinateRelation("juju-info", remote_app_name="apache2")
+__all__ = ["context", "kernel", "make_host", "owners", "untraced"]
 
 
 @pytest.fixture(scope="session")
@@ -33,31 +38,14 @@ def charm_type() -> type[ops.CharmBase]:
 
 
 @pytest.fixture
-def context(charm_type: type[ops.CharmBase]) -> testing.Context[ops.CharmBase]:
-    return testing.Context(charm_type, unit_id=0, principal_unit="apache2/0")
-
-
-@pytest.fixture
-def host(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    owners: list[tuple[int, int]],
-    kernel: Kernel,
-) -> Host:
-    host = Host(
-        charm="golden-ratio",
-        recipes={"golden-ratio": GOLDEN},
-        registry={"debian:trixie-slim": fake_host.BASE},
-        work=tmp_path / "golden-ratio",
-        certificates=tmp_path / "certs.d",
-        agents=tmp_path / "agents",
-        kernel=kernel,
-    )
+def host(make_host: MakeHost, monkeypatch: pytest.MonkeyPatch) -> Host:
+    recipes, registry = {"golden-ratio": GOLDEN}, {"debian:trixie-slim": fake_host.BASE}
+    host = make_host(Host, "golden-ratio", recipes=recipes, registry=registry)
     # The repository's images are where a packed charm has its own.
     monkeypatch.setattr(ops.CharmBase, "charm_dir", SOURCE.parents[2])
     monkeypatch.setattr("golden_ratio.tasks.Engine", host.connect)
     monkeypatch.setattr("golden_ratio.workload.read_memory", lambda: 2 * 10**9)
-    return fixtures.install(host, monkeypatch)
+    return host
 
 
 Hook = Callable[..., Any]

@@ -21,7 +21,6 @@ from harvest.removal import release
 from tests.charms.load import load_module
 
 CHARM = Path(__file__).parents[2]
-RELATION = testing.SubordinateRelation("juju-info", remote_app_name="apache2")
 Active, Blocked = testing.ActiveStatus, testing.BlockedStatus
 Hook = Callable[..., Any]
 

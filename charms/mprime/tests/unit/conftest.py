@@ -14,15 +14,20 @@ if str(SOURCE) not in sys.path:
     sys.path.append(str(SOURCE))
 
 from charms.mprime.tests.unit.fake_host import MLUCAS, MPRIME, Host  # noqa: E402
-from lib.harvest.tests.unit import fixtures  # noqa: E402
-from lib.harvest.tests.unit.fake_kernel import Kernel  # noqa: E402
-from lib.harvest.tests.unit.fixtures import kernel, owners, untraced  # noqa: E402
+from lib.harvest.tests.unit.fixtures import (  # noqa: E402
+    RELATION,
+    MakeHost,
+    context,
+    kernel,
+    make_host,
+    owners,
+    untraced,
+)
 from tests.charms.load import load_module  # noqa: E402
 
-__all__ = ["kernel", "owners", "untraced"]
+__all__ = ["context", "kernel", "make_host", "owners", "untraced"]
 
 OPS_TRACING = ops.tracing
-RELATION = testing.SubordinateRelation("juju-info", remote_app_name="apache2")
 IMAGE = "172.30.0.3:5000/mlucas:1"
 SEARCH = testing.State(config={"image": IMAGE}, relations={RELATION})
 Act = Callable[..., dict[str, Any]]
@@ -43,11 +48,6 @@ def settled_lists(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def context(charm_type: type[ops.CharmBase]) -> testing.Context[ops.CharmBase]:
-    return testing.Context(charm_type, unit_id=0, principal_unit="apache2/0")
-
-
-@pytest.fixture
 def run(context: testing.Context[ops.CharmBase]) -> Callable[..., testing.State]:
     """Runs an event of mprime/0, with a configuration."""
 
@@ -59,21 +59,8 @@ def run(context: testing.Context[ops.CharmBase]) -> Callable[..., testing.State]
 
 
 @pytest.fixture
-def host(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    owners: list[tuple[int, int]],
-    kernel: Kernel,
-) -> Host:
-    host = Host(
-        charm="mprime",
-        recipes={"mlucas": MLUCAS, "mprime": MPRIME},
-        work=tmp_path / "mprime",
-        certificates=tmp_path / "certs.d",
-        agents=tmp_path / "agents",
-        kernel=kernel,
-    )
-    fixtures.install(host, monkeypatch)
+def host(make_host: MakeHost, monkeypatch: pytest.MonkeyPatch) -> Host:
+    host = make_host(Host, "mprime", recipes={"mlucas": MLUCAS, "mprime": MPRIME})
     monkeypatch.setattr("mprime.tasks.Engine", host.connect)
     return host
 

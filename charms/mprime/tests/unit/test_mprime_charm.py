@@ -13,11 +13,11 @@ from ops import testing
 from charms.mprime.tests.unit.fake_host import DATA, MLUCAS, MPRIME, Host
 from dockerhost import Image
 from lib.harvest.tests.unit.fake_host import BASE
+from lib.harvest.tests.unit.fixtures import RELATION
 
 CA = (DATA / "ca.crt").read_text()
 REGISTRY = "172.30.0.3:5000"
 IMAGE = f"{REGISTRY}/mlucas:1"
-RELATION = testing.SubordinateRelation("juju-info", remote_app_name="apache2")
 EVENTS = ("install", "config_changed", "start", "upgrade_charm", "update_status")
 Run = Callable[..., testing.State]
 

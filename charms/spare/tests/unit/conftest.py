@@ -10,18 +10,23 @@ import pytest
 from ops import testing
 
 from dockerhost import Image
-from lib.harvest.tests.unit import fixtures
 from lib.harvest.tests.unit.fake_host import Host
-from lib.harvest.tests.unit.fake_kernel import Kernel
-from lib.harvest.tests.unit.fixtures import kernel, owners, untraced
+from lib.harvest.tests.unit.fixtures import (
+    RELATION,
+    MakeHost,
+    context,
+    kernel,
+    make_host,
+    owners,
+    untraced,
+)
 from tests.charms.load import load_module
 
-__all__ = ["kernel", "owners", "untraced"]
+__all__ = ["context", "kernel", "make_host", "owners", "untraced"]
 
 CHARM = Path(__file__).parents[2]
 if str(CHARM / "src") not in sys.path:
     sys.path.append(str(CHARM / "src"))
-RELATION = testing.SubordinateRelation("juju-info", remote_app_name="apache2")
 IMAGE = "172.30.0.3:5000/jobs/tell:1"
 Context = testing.Context[ops.CharmBase]
 
@@ -33,28 +38,9 @@ def charm_type() -> type[ops.CharmBase]:
 
 
 @pytest.fixture
-def context(charm_type: type[ops.CharmBase]) -> Context:
-    return testing.Context(charm_type, unit_id=0, principal_unit="apache2/0")
-
-
-@pytest.fixture
-def host(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    owners: list[tuple[int, int]],
-    kernel: Kernel,
-) -> Host:
+def host(make_host: MakeHost) -> Host:
     """A machine, and a registry with an image."""
-    host = Host(
-        charm="spare",
-        recipes={},
-        registry={IMAGE: Image("sha256:1", {})},
-        work=tmp_path / "spare",
-        certificates=tmp_path / "certs.d",
-        agents=tmp_path / "agents",
-        kernel=kernel,
-    )
-    return fixtures.install(host, monkeypatch)
+    return make_host(Host, "spare", recipes={}, registry={IMAGE: Image("sha256:1", {})})
 
 
 @pytest.fixture

@@ -5,16 +5,30 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import ops
 import pytest
+from ops import testing
 
 from dockerhost import Cgroups
 from lib.harvest.tests.unit import fake_kernel
 from lib.harvest.tests.unit.fake_host import Host
 
 H = TypeVar("H", bound=Host)
+RELATION = testing.SubordinateRelation("juju-info", remote_app_name="apache2")
+
+
+class MakeHost(Protocol):
+    """Puts a machine with a charm's unit in the place of this machine.
+
+    Args:
+        kind: what the machine is like.
+        charm: the charm's name.
+        more: what else `kind` takes.
+    """
+
+    def __call__(self, kind: type[H], charm: str, **more: Any) -> H: ...
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +62,32 @@ def owners(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> fake_kernel.Kernel:
     kernel = fake_kernel.Kernel(tmp_path / "kernel", Cgroups("cgroupfs", 1))
     return fake_kernel.install(kernel, monkeypatch)
+
+
+@pytest.fixture
+def make_host(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owners: list[tuple[int, int]],
+    kernel: fake_kernel.Kernel,
+) -> MakeHost:
+    def make(kind: type[H], charm: str, **more: Any) -> H:
+        host = kind(
+            charm=charm,
+            work=tmp_path / charm,
+            certificates=tmp_path / "certs.d",
+            agents=tmp_path / "agents",
+            kernel=kernel,
+            **more,
+        )
+        return install(host, monkeypatch)
+
+    return make
+
+
+@pytest.fixture
+def context(charm_type: type[ops.CharmBase]) -> testing.Context[ops.CharmBase]:
+    return testing.Context(charm_type, unit_id=0, principal_unit="apache2/0")
 
 
 def install(host: H, monkeypatch: pytest.MonkeyPatch) -> H:

@@ -13,15 +13,20 @@ from ops import testing
 from dockerhost import Image
 from harvest.metrics import UnitCollector
 from harvest.policy import Policy
-from lib.harvest.tests.unit import fixtures
 from lib.harvest.tests.unit.fake_host import BASE, Host
-from lib.harvest.tests.unit.fake_kernel import Kernel
-from lib.harvest.tests.unit.fixtures import kernel, owners, untraced
+from lib.harvest.tests.unit.fixtures import (
+    RELATION,
+    MakeHost,
+    context,
+    kernel,
+    make_host,
+    owners,
+    untraced,
+)
 from tests.charms.load import load_charm
 
-__all__ = ["kernel", "owners", "untraced"]
+__all__ = ["context", "kernel", "make_host", "owners", "untraced"]
 CHARM = Path(__file__).parents[2]
-RELATION = testing.SubordinateRelation("juju-info", remote_app_name="apache2")
 STATE = testing.State(relations={RELATION})
 Context = testing.Context[ops.CharmBase]
 
@@ -32,28 +37,10 @@ def charm_type() -> type[ops.CharmBase]:
 
 
 @pytest.fixture
-def context(charm_type: type[ops.CharmBase]) -> Context:
-    return testing.Context(charm_type, unit_id=0, principal_unit="apache2/0")
-
-
-@pytest.fixture
-def host(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    owners: list[tuple[int, int]],
-    kernel: Kernel,
-) -> Host:
-    host = Host(
-        charm="counter",
-        recipes={"counter": Image("sha256:1", {})},
-        registry={"debian:trixie-slim": BASE},
-        work=tmp_path / "counter",
-        certificates=tmp_path / "certs.d",
-        agents=tmp_path / "agents",
-        kernel=kernel,
-    )
+def host(make_host: MakeHost, monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setattr(ops.CharmBase, "charm_dir", CHARM)
-    return fixtures.install(host, monkeypatch)
+    recipes, registry = {"counter": Image("sha256:1", {})}, {"debian:trixie-slim": BASE}
+    return make_host(Host, "counter", recipes=recipes, registry=registry)
 
 
 @pytest.fixture

@@ -53,10 +53,10 @@ class Computation:
             return f"{wanted:,} digits, verified{twice}{speed}"
         if state and state.phase in ("writing", "verifying"):
             return f"{state.phase} {wanted:,} digits"
-        anew = " anew" if there not in (0, wanted) else ""
+        over = " from the start" if there not in (0, wanted) else ""
         step = f": step {state.step} of {state.steps}" if state and state.step else ""
-        until = f"; the {there:,} from before stay until then" if anew else ""
-        return f"computing {wanted:,} digits{anew}{step}{until}"
+        until = f"; the {there:,} from before stay until then" if over else ""
+        return f"computing {wanted:,} digits{over}{step}{until}"
 
 
 def read_computation(work: WorkDirectory, wanted: int, *, running: bool) -> Computation:

@@ -77,7 +77,7 @@ def verify(desired: Desired[Config], report: Callable[[str], None]) -> int:
     """Verify the digits that are there, beside the frozen container, and return how many.
 
     Where one is wrong, a container that had ended starts again: it finds the same, sets the file
-    aside, and computes the digits anew.
+    aside, and computes the digits again.
 
     Raises:
         TaskError: a digit is wrong, or there are none, or they could not be verified.

@@ -286,4 +286,4 @@ def test_the_text_names_what_is_wanted_and_what_is_there(
     text = Computation(wanted, there, state).text
     assert f"{wanted:,} digits" in text
     assert ("verified" in text) == (wanted == there)
-    assert ("anew" in text) == (there not in (0, wanted))
+    assert ("from the start" in text) == (there not in (0, wanted))

@@ -99,16 +99,16 @@ def test_digits_that_somebody_removed_are_computed_again(finished: Host, hook: H
     assert finished.did == ["started"]
 
 
-def test_another_number_of_digits_is_computed_anew_and_the_status_says_so(
+def test_another_number_of_digits_is_computed_from_the_start_and_the_status_says_so(
     finished: Host, hook: Hook
 ) -> None:
-    text = "computing 2,000 digits anew; the 1,000 from before stay until then"
+    text = "computing 2,000 digits from the start; the 1,000 from before stay until then"
     assert hook("config_changed", digits=2000) == Active(text)
     assert finished.did == ["replaced"]
     assert (finished.directory / "phi.txt").exists()
     finished.tell("computing", digits=2000, step=3, steps=8)
     assert hook(digits=2000) == Active(
-        "computing 2,000 digits anew: step 3 of 8; the 1,000 from before stay until then"
+        "computing 2,000 digits from the start: step 3 of 8; the 1,000 from before stay until then"
     )
 
 

@@ -1,6 +1,6 @@
 """Says which hook a unit wants next, by comparing what it was told with what the model says.
 
-The same approach as Juju's uniter: there is no queue of events that could be lost or grow stale.
+The same approach as Juju's uniter: there is no queue of events that could be lost or out of date.
 A hook that was interrupted or failed stays the unit's `pending` one until it has succeeded or has
 been resolved. The order of events is that of facts in Juju's documentation ("Hook", "Lifecycle").
 """

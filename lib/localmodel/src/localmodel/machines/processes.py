@@ -67,27 +67,25 @@ def wait_until(condition: Callable[[], bool], timeout: float) -> bool:
 
 def command_lines() -> Iterator[tuple[int, list[str]]]:
     """Process number and arguments of every process that is alive."""
-    for folder in PROC.iterdir():
-        if folder.name.isdigit():
-            try:
-                line = (folder / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if line:
-                yield int(folder.name), line.rstrip(b"\0").decode(errors="replace").split("\0")
+    for pid, line in _read_all("cmdline"):
+        if line:
+            yield pid, line.rstrip("\0").split("\0")
 
 
 def parents() -> dict[int, int]:
     """Each process's parent (proc_pid_stat(5): the second field after the name)."""
-    found: dict[int, int] = {}
+    return {pid: int(stat.rpartition(")")[2].split()[1]) for pid, stat in _read_all("stat")}
+
+
+def _read_all(name: str) -> Iterator[tuple[int, str]]:
+    """The number of each process, and what a file of its folder says; not of one that ended."""
     for folder in PROC.iterdir():
         if folder.name.isdigit():
             try:
-                stat = (folder / "stat").read_text()
+                text = (folder / name).read_bytes().decode(errors="replace")
             except OSError:
                 continue
-            found[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
-    return found
+            yield int(folder.name), text
 
 
 def tree(pid: int) -> list[int]:

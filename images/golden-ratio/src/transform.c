@@ -273,46 +273,56 @@ static void join_thirds(slong task, void *data)
     }
 }
 
-// The first two levels of a third that is larger than the cache, a chunk of it in each task.
+// What a task works on.
+typedef struct {
+    int prime;
+    ulong *values;
+    size_t size, begin, end, block;
+} share;
+
+// A chunk of the first two levels of a third that is larger than the cache.
+static share find_chunk(slong task, const work *w)
+{
+    size_t number = (size_t)(task % w->parts), size = w->part / 4, chunk = size / CHUNKS;
+    share found = { .prime = (int)(task / w->parts), .size = size };
+    found.values = w->array[found.prime] + number / CHUNKS * w->part;
+    found.begin = number % CHUNKS * chunk;
+    found.end = found.begin + chunk;
+    return found;
+}
+
 static void split_top(slong task, void *data)
 {
-    const work *w = data;
-    int prime = (int)(task / w->parts);
-    size_t number = (size_t)(task % w->parts), chunk = w->part / 4 / CHUNKS;
-    size_t begin = number % CHUNKS * chunk;
-    ulong *a = w->array[prime] + number / CHUNKS * w->part;
-    split(prime, a, w->part / 4, begin, begin + chunk, 0);
+    share own = find_chunk(task, data);
+    split(own.prime, own.values, own.size, own.begin, own.end, 0);
 }
 
 static void join_top(slong task, void *data)
 {
-    const work *w = data;
-    int prime = (int)(task / w->parts);
-    size_t number = (size_t)(task % w->parts), chunk = w->part / 4 / CHUNKS;
-    size_t begin = number % CHUNKS * chunk;
-    ulong *a = w->array[prime] + number / CHUNKS * w->part;
-    join(prime, a, w->part / 4, begin, begin + chunk, 0);
+    share own = find_chunk(task, data);
+    join(own.prime, own.values, own.size, own.begin, own.end, 0);
 }
 
 // A whole third, or a quarter of one where its first levels are done.
+static share find_part(slong task, const work *w)
+{
+    size_t number = (size_t)(task % w->parts), quarters = (size_t)w->parts / w->thirds;
+    share found = { .prime = (int)(task / w->parts), .size = w->part / quarters };
+    found.values = w->array[found.prime] + number * found.size;
+    found.block = number % quarters;
+    return found;
+}
+
 static void transform_part(slong task, void *data)
 {
-    const work *w = data;
-    int prime = (int)(task / w->parts);
-    size_t number = (size_t)(task % w->parts);
-    size_t quarters = (size_t)w->parts / w->thirds;
-    size_t size = w->part / quarters;
-    transform(prime, w->array[prime] + number * size, size, number % quarters);
+    share own = find_part(task, data);
+    transform(own.prime, own.values, own.size, own.block);
 }
 
 static void transform_part_back(slong task, void *data)
 {
-    const work *w = data;
-    int prime = (int)(task / w->parts);
-    size_t number = (size_t)(task % w->parts);
-    size_t quarters = (size_t)w->parts / w->thirds;
-    size_t size = w->part / quarters;
-    transform_back(prime, w->array[prime] + number * size, size, number % quarters);
+    share own = find_part(task, data);
+    transform_back(own.prime, own.values, own.size, own.block);
 }
 
 static void multiply_values(slong task, void *data)

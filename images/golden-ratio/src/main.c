@@ -126,7 +126,7 @@ static void compute(state *now, ulong *root)
         root = improve_root(root, size, wanted);
         if (!root) {
             set_aside(STEP_FILE);
-            fail(BROKEN, "step %zu is wrong, so the next run begins anew; this machine may be broken",
+            fail(BROKEN, "step %zu is wrong, so the next run starts over; this machine may be broken",
                  now->step);
         }
         size = wanted;

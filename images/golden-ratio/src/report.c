@@ -91,7 +91,7 @@ static void *wait_for_signal(void *signals)
     bool saved = current.step > 0;
     current.phase = "stopped";
     write_state("");
-    printf("stopped: the next run %s\n", saved ? "goes on where this one was" : "begins anew");
+    printf("stopped: the next run %s\n", saved ? "goes on where this one was" : "starts over");
     fflush(stdout);
     _exit(STOPPED);
 }

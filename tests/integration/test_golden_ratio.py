@@ -316,12 +316,9 @@ def test_a_control_groups_limit_counts(golden: Golden) -> None:
     version_1 = (root / "memory").is_dir()
     group = root / "memory" / "golden-test" if version_1 else root / "golden-test"
     limit = group / ("memory.limit_in_bytes" if version_1 else "memory.max")
+    group.mkdir()
     try:
-        group.mkdir()
         limit.write_text("100000000")
-    except OSError:
-        pytest.skip("this machine lets nobody make a control group here")
-    try:
         enter = f'echo $$ >{group}/cgroup.procs; exec "$@"'
         limited = Golden(["/bin/sh", "-c", enter, "sh", *golden.program], golden.work)
         done = limited.run(DIGITS=50_000_000)

@@ -178,7 +178,7 @@ def judge(rounds: list[Round]) -> tuple[Figure, ...]:
         for way in WAYS
     ]
     for digits in TURNS:
-        least = 2.0 if digits == LARGEST else None  # the aim is 4
+        least = 4.0 if digits == LARGEST else None
         speeds = compare(rounds, digits, BARE, GMP)
         figures.append(Figure(f"{digits:,} digits", "x GMP's speed", speeds, at_least=least))
     for digits in TURNS:

@@ -19,8 +19,6 @@ from tools.pack import ROOT
 CACHE = ROOT / ".cache" / "roots"
 KEYRINGS = Path("/usr/share/keyrings")
 COMPONENTS = {"debian": "main", "ubuntu": "main universe"}
-# Debian 12 has no package with Ubuntu's keys; that of Ubuntu 22.04 has this file.
-UBUNTU_KEYS = "1a4dd63e5c76728960a2edddae22e2e0fc53df8e8b87806deb971030ac704eb0"
 
 
 class Release(NamedTuple):
@@ -28,6 +26,29 @@ class Release(NamedTuple):
 
     distribution: str
     name: str
+
+
+class Keyring(NamedTuple):
+    """A package with the keys of a distribution's archive, and the SHA-256 of the file in it."""
+
+    package: str
+    release: Release
+    sha256: str
+
+
+# For a host of another distribution. Releases whose own archive changes no more.
+FOREIGN_KEYS = {
+    "debian": Keyring(
+        "debian-archive-keyring",
+        Release("ubuntu", "noble"),
+        "0ae76038c1b1c9dd42647f0d71733523a7633b371d2f2ce9b7ea39b1a95e53ce",
+    ),
+    "ubuntu": Keyring(
+        "ubuntu-keyring",
+        Release("ubuntu", "jammy"),
+        "1a4dd63e5c76728960a2edddae22e2e0fc53df8e8b87806deb971030ac704eb0",
+    ),
+}
 
 
 def build_root(release: Release, *packages: str) -> Path:
@@ -93,15 +114,16 @@ def _find_mirror() -> str:
 
 def _find_keys(release: Release) -> Path:
     """Return the keys that a distribution signs its archive with."""
-    name = f"{release.distribution}-archive-keyring.gpg"
-    if (KEYRINGS / name).exists() or release.distribution != "ubuntu":
+    distribution = release.distribution
+    name = f"{distribution}-archive-keyring.gpg"
+    if distribution == host_release()[0]:
         return KEYRINGS / name
-    root = CACHE / "ubuntu-keyring"
+    keyring = FOREIGN_KEYS[distribution]
+    root = CACHE / keyring.package
     if not root.exists():
         # What comes with nothing to tell by whom it was signed is compared with what is known.
-        jammy = Release("ubuntu", "jammy")
-        _make(root, jammy, "extract", "trusted=yes", ("ubuntu-keyring",))
+        _make(root, keyring.release, "extract", "trusted=yes", (keyring.package,))
     keys = root / KEYRINGS.relative_to("/") / name
     found = hashlib.sha256(keys.read_bytes()).hexdigest()
-    assert found == UBUNTU_KEYS, f"{keys} has the SHA-256 {found}; remove it and try again"
+    assert found == keyring.sha256, f"{keys} has the SHA-256 {found}; remove it and try again"
     return keys

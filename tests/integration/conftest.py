@@ -56,7 +56,8 @@ def shared_juju(ground: None, request: pytest.FixtureRequest) -> Iterator[jubila
 
 def _new_model(request: pytest.FixtureRequest) -> Iterator[jubilant.Juju]:
     before = request.session.testsfailed
-    with jubilant.temp_model() as juju:
+    # As Juju 4 has it, with Docker's bridge among a machine's addresses.
+    with jubilant.temp_model(config={"ignore-machine-addresses": False}) as juju:
         juju.wait_timeout = 300
         yield juju
         if request.session.testsfailed > before:

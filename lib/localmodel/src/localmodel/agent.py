@@ -308,7 +308,7 @@ class Agent:
     def _fail(self, unit: Unit, hook: Hook) -> None:
         unit.pending = replace(hook, context="")
         unit.failures += 1
-        if str(self.model.config.get("automatically-retry-hooks", "true")).lower() == "false":
+        if not self.model.is_set("automatically-retry-hooks"):
             unit.retry_at = NEVER
         else:
             delay = min(FIRST_RETRY * 2 ** (unit.failures - 1), LAST_RETRY)

@@ -289,6 +289,7 @@ class HookContext:
         if binding not in known:
             raise ToolError(f'no network config found for binding "{binding}"')
         address = self.machine.address
+        published = self.model.addresses_of(self.machine.number)
         underlay = self.store.setting("underlay")
         return {
             "bind-addresses": [
@@ -298,6 +299,6 @@ class HookContext:
                     "addresses": [{"hostname": address, "value": address, "cidr": underlay}],
                 }
             ],
-            "egress-subnets": [f"{address}/32"],
-            "ingress-addresses": [address],
+            "egress-subnets": [f"{published[0]}/32"],
+            "ingress-addresses": published,
         }

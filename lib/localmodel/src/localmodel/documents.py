@@ -36,7 +36,7 @@ def unit_document(model: Model, unit: Unit) -> dict[str, Any]:
             "workload-version": app.version,
             "machine": unit.machine,
             "opened-ports": unit.ports,
-            "public-address": model.machines[unit.machine].address,
+            "public-address": model.addresses_of(unit.machine)[0],
             "charm": charm_reference(app),
             "leader": app.leader == unit.name,
             "life": unit.life,

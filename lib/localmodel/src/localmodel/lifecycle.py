@@ -47,7 +47,7 @@ def enter_scope(model: Model, relation: Relation, unit: Unit) -> None:
     if unit.name in relation.scope:
         return
     relation.scope.append(unit.name)
-    address = model.machines[unit.machine].address
+    address = model.addresses_of(unit.machine)[0]
     relation.bag(unit.name).update({"ingress-address": address, "egress-subnets": f"{address}/32"})
 
 

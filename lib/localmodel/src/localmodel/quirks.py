@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from localmodel.charms import Option
-    from localmodel.state import Application, Unit
+    from localmodel.state import Application, Model, Unit
 
 
 def loses_stop(unit: Unit) -> bool:
@@ -37,6 +37,15 @@ def forgets_application(kind: str, other: Application | None) -> bool:
     `relation-broken` sometimes comes without; here, where the other application is removed.
     """
     return kind == "relation-broken" and (other is None or other.life == "dying")
+
+
+def publishes_docker_bridge(model: Model) -> bool:
+    """Whether units are told the address of Docker's bridge as their own.
+
+    Juju 4 does not leave out what a machine's agent finds there
+    (https://github.com/juju/juju/issues/22923), unless it is to leave out all that agents find.
+    """
+    return not model.is_set("ignore-machine-addresses")
 
 
 def misses_reset(values: Mapping[str, object], reset: Sequence[str]) -> bool:

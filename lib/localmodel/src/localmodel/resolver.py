@@ -33,7 +33,7 @@ def config_digest(model: Model, unit: Unit, meta: Meta) -> str:
     body = [
         sorted(effective_config(model, unit, meta).items()),
         app.trust,
-        model.machines[unit.machine].address,
+        model.addresses_of(unit.machine)[0],
     ]
     return hashlib.sha256(msgspec.json.encode(body)).hexdigest()
 

@@ -21,6 +21,9 @@ Life = Literal["alive", "dying"]
 #: The endpoint that every application provides without naming it in its metadata.
 JUJU_INFO = "juju-info"
 
+#: The address of Docker's bridge on every machine.
+DOCKER_BRIDGE = "172.17.0.1"
+
 #: The Juju version that the model claims to be, which charms and clients compare against.
 JUJU_VERSION = "4.0.15"
 
@@ -305,6 +308,15 @@ class Model(Struct):
     next_relation: int = 0
     next_task: int = 1
     next_revision: dict[str, int] = {}
+
+    def is_set(self, key: str) -> bool:
+        """Whether a boolean of the model's configuration is true, as each is by default."""
+        return str(self.config.get(key, True)).lower() == "true"
+
+    def addresses_of(self, machine: str) -> list[str]:
+        """What Juju gives as the addresses of a machine; the first is that of its units."""
+        address = self.machines[machine].address
+        return [DOCKER_BRIDGE, address] if quirks.publishes_docker_bridge(self) else [address]
 
     def app(self, name: str) -> Application:
         """Raises: LocalModelError, as Juju says it, if there is none."""

@@ -63,7 +63,7 @@ def status_of(store: Store, model: Model, patterns: Sequence[str] = ()) -> dict[
             },
         },
         "machines": machine_statuses(
-            store, (m for n, m in model.machines.items() if n in machines)
+            store, model, (m for n, m in model.machines.items() if n in machines)
         ),
         "applications": {
             name: _application_status(store, model, app, units)
@@ -102,15 +102,16 @@ def select(model: Model, patterns: Sequence[str]) -> Selection:
     return machines, apps, units
 
 
-def machine_statuses(store: Store, machines: Iterable[Machine]) -> dict[str, Any]:
+def machine_statuses(store: Store, model: Model, machines: Iterable[Machine]) -> dict[str, Any]:
     """Machines by their numbers, as in `juju status` and `juju machines`."""
     ordered = sorted(machines, key=lambda m: int(m.number))
-    return {machine.number: machine_status(store, machine) for machine in ordered}
+    return {machine.number: machine_status(store, model, machine) for machine in ordered}
 
 
-def machine_status(store: Store, machine: Machine) -> dict[str, Any]:
+def machine_status(store: Store, model: Model, machine: Machine) -> dict[str, Any]:
     """One machine in `juju status` and `juju machines`."""
     network = parse_underlay(store.setting("underlay"))
+    addresses = model.addresses_of(machine.number)
     if machine.boot:
         agent = Status("started", since=machine.status.since)
         state = Status("running", "Running", machine.status.since)
@@ -130,8 +131,8 @@ def machine_status(store: Store, machine: Machine) -> dict[str, Any]:
     return {
         "juju-status": {**_show(agent), "life": machine.life},
         "hostname": machine.name,
-        "dns-name": machine.address,
-        "ip-addresses": [machine.address],
+        "dns-name": addresses[0],
+        "ip-addresses": addresses,
         "instance-id": machine.name,
         "machine-status": {**_show(state), "life": machine.life},
         "modification-status": {},
@@ -178,7 +179,7 @@ def unit_status(model: Model, unit: Unit) -> dict[str, Any]:
     if unit.ports:
         shown["open-ports"] = unit.ports
     if unit.machine in model.machines:
-        shown["public-address"] = model.machines[unit.machine].address
+        shown["public-address"] = model.addresses_of(unit.machine)[0]
     if subordinates := model.subordinates_of(unit.name):
         shown["subordinates"] = {s.name: unit_status(model, s) for s in subordinates}
     return shown

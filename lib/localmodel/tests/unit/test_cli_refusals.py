@@ -185,6 +185,7 @@ CASES = {
     "add-model My_Model": '"My_Model" is not a valid name',
     "add-model n --config nope=1": 'key "nope" not found',
     "add-model n --config update-status-hook-interval=0m": 'interval "0m": give 10s or more',
+    "add-model n --config ignore-machine-addresses=1": '"1": give true or false',
     "destroy-model none --no-prompt": 'model "none" not found',
     "destroy-model m": "give --no-prompt",
     "switch none": 'model "none" not found',

@@ -311,6 +311,16 @@ def test_a_part_of_a_network_can_be_asked_for_alone(leader: Running) -> None:
     assert asked == {"egress-subnets": ["172.30.0.2/32"], "ingress-address": "172.30.0.2"}
 
 
+def test_units_are_told_dockers_bridge_where_the_model_does_not_ignore_it(
+    leader: Running,
+) -> None:
+    leader.world.model.config["ignore-machine-addresses"] = "false"
+    told = leader.json("network-get", "database")
+    assert told["ingress-addresses"] == ["172.17.0.1", "172.30.0.2"]
+    assert told["egress-subnets"] == ["172.17.0.1/32"]
+    assert leader.call("unit-get", "public-address").stdout == "172.17.0.1\n"
+
+
 def test_an_applications_status_is_derived_until_its_charm_sets_one(leader: Running) -> None:
     leader.call("status-set", "blocked", "no disk")
     shown = leader.json("status-get", "--application", "--include-data")["application-status"]

@@ -73,6 +73,18 @@ def test_a_principal_application_shows_its_units_and_relations(shown: dict) -> N
     assert "leader" not in web["units"]["web/1"]
 
 
+def test_a_model_that_does_not_ignore_dockers_bridge_shows_its_address_first(
+    related: World,
+) -> None:
+    related.model.config["ignore-machine-addresses"] = "false"
+    shown = status.status_of(related.store, related.model)
+    machine = shown["machines"]["0"]
+    assert machine["dns-name"] == "172.17.0.1"
+    assert machine["ip-addresses"] == ["172.17.0.1", "172.30.0.2"]
+    unit = shown["applications"]["web"]["units"]["web/0"]
+    assert unit["public-address"] == "172.17.0.1"
+
+
 def test_a_subordinates_units_stand_only_under_their_principals(shown: dict) -> None:
     search = shown["applications"]["search"]
     assert "units" not in search

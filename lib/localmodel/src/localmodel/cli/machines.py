@@ -70,7 +70,7 @@ def show_machine(args: argparse.Namespace) -> None:
 def _show_machines(args: argparse.Namespace, numbers: list[str]) -> None:
     with reading(args.model) as (store, model):
         chosen = [model.machine(number) for number in numbers or model.machines]
-        shown = machine_statuses(store, chosen)
+        shown = machine_statuses(store, model, chosen)
     if args.format == "tabular":
         print(machine_table(shown))
     else:

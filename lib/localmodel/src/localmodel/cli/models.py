@@ -24,6 +24,7 @@ from localmodel.tables import columns
 #: The model settings that mean something here, with their defaults.
 MODEL_DEFAULTS: dict[str, Any] = {
     "automatically-retry-hooks": True,
+    "ignore-machine-addresses": True,
     "juju-ftp-proxy": "",
     "juju-http-proxy": "",
     "juju-https-proxy": "",
@@ -222,6 +223,9 @@ def _check_keys(keys: list[str]) -> None:
 
 def _read_settings(values: dict[str, str]) -> dict[str, Any]:
     _check_keys(list(values))
+    for key, value in values.items():
+        if isinstance(MODEL_DEFAULTS[key], bool) and value.lower() not in ("true", "false"):
+            raise LocalModelError(f'{key} "{value}": give true or false')
     interval = values.get("update-status-hook-interval")
     if interval is not None and not re.match(r"^\d+[smh]$", interval):
         raise LocalModelError(

@@ -49,7 +49,7 @@ def unit_get(context: HookContext, args: argparse.Namespace, stdin: str) -> str:
     if args.setting not in ("private-address", "public-address"):
         unknown = f'unknown setting "{args.setting}"' if args.setting else "no setting specified"
         raise UsageError(unknown)
-    return context.machine.address
+    return context.model.addresses_of(context.machine.number)[0]
 
 
 def _port(words: list[str]) -> str:

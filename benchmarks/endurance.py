@@ -107,7 +107,7 @@ class Ground:
         # How long each victim took when it ran to its end the last time.
         self.seconds = {"mprime": 0.5, "fan": 0.5, "fanctl": 0.1, "command": 1.0, "": 0.0}
 
-    def prepare(self) -> None:
+    def set_up(self) -> None:
         """Start the containers, the datagrams, and see where the search is."""
         for machine in (SENDER, RECEIVER, DISTURBED):
             folder = f"{FOLDER}/benchmarks/probes"
@@ -295,7 +295,7 @@ def list_exponents(number: int) -> list[int]:
 def measure_on(ground: Ground, faults: Sequence[Fault], report: Report) -> Outcome:
     """Measure on machines that are there; what was measured before a failure is kept."""
     report("starting containers and datagrams")
-    ground.prepare()
+    ground.set_up()
     rounds: list[Round] = []
     stream: dict[str, Any] = {}
     leftovers: list[str] = []

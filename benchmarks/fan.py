@@ -19,7 +19,7 @@ from benchmarks.fan_ways import (
     VXLAN,
     WAYS,
     Ways,
-    make_ways,
+    own_ways,
     run_on,
 )
 from benchmarks.figures import Figure, Outcome, Panel, Report, end_round
@@ -37,7 +37,7 @@ Rounds = list[dict[str, dict[str, list[float]]]]
 def measure(rounds: int, report: Report) -> Outcome:
     """Measure in a local model of its own, and in network namespaces; in 15 minutes or so."""
     report("making a local model")
-    with own_instance("localmodel-bench"), make_ways(report) as ways:
+    with own_instance("localmodel-bench"), own_ways(report) as ways:
         circumstances = describe(ways)
         samples = list(measure_rounds(ways, rounds, report))
     return judge(samples, circumstances, rounds, report)

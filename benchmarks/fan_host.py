@@ -45,7 +45,7 @@ VXLAN = (
 
 
 @contextmanager
-def make_host(number: int, prefix: int) -> Iterator[str]:
+def own_host(number: int, prefix: int) -> Iterator[str]:
     """A host in a network of its own, by the name of its namespace; HOST is its address."""
     name = f"bench-fan-{os.getpid()}-{number}"
     run(IP, "netns", "add", name)
@@ -158,7 +158,7 @@ def measure_scale(rounds: int, report: Report) -> Joined:
             for way, join in (("fan", join_fan), ("vxlan", join_vxlan)):
                 for hosts in found[way]:
                     report(f"joining a network: round {number + 1} of {rounds}, {hosts:,} hosts")
-                    host = make_host(next(numbers), choose_prefix(hosts))
+                    host = own_host(next(numbers), choose_prefix(hosts))
                     found[way][hosts].append(join(stack.enter_context(host), hosts))
             end_round(report, "joining a network", number, rounds)
     return found
@@ -167,7 +167,7 @@ def measure_scale(rounds: int, report: Report) -> Joined:
 def time_fanctl(runs: int, report: Report) -> list[float]:
     """Return the seconds that `fanctl up` takes from its start to its end, run after run."""
     found = []
-    with make_host(0, 16) as name, entered(name), tempfile.TemporaryDirectory() as compiled:
+    with own_host(0, 16) as name, entered(name), tempfile.TemporaryDirectory() as compiled:
         # As on a host that has it installed: this repository's own tools leave no byte code.
         python = (
             "/usr/bin/env",
@@ -190,7 +190,7 @@ def measure_memory(rounds: int, report: Report) -> list[float]:
     fan = make_fan(MANY)
     found = []
     with ExitStack() as stack:
-        names = [stack.enter_context(make_host(number, 16)) for number in range(FANS)]
+        names = [stack.enter_context(own_host(number, 16)) for number in range(FANS)]
         for number in range(rounds):
             before = read_memory(Path("/proc/meminfo").read_text())
             for name in names:

@@ -198,7 +198,7 @@ def run_on(juju: jubilant.Juju, machine: int, *command: str) -> str:
 
 
 @contextmanager
-def make_ways(report: Report) -> Iterator[Ways]:
+def own_ways(report: Report) -> Iterator[Ways]:
     """Two machines with all ways between them, for as long as the block runs."""
     with jubilant.temp_model() as juju:
         juju.wait_timeout = 600
@@ -208,7 +208,7 @@ def make_ways(report: Report) -> Iterator[Ways]:
         addresses = find_addresses(juju)
         report("installing what measures")
         for machine in (0, 1):
-            prepare(juju, machine)
+            install_tools(juju, machine)
         report("making the networks")
         for here, there in ((0, 1), (1, 0)):
             join(juju, here, addresses[here], there, addresses[there])
@@ -233,7 +233,7 @@ def name_underlay(own: IPv4Interface) -> str:
     return f"host0/{own.network.prefixlen}"
 
 
-def prepare(juju: jubilant.Juju, machine: int) -> None:
+def install_tools(juju: jubilant.Juju, machine: int) -> None:
     """Install the packages, fannet, ping-pong and the image."""
     install = (
         f"DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends {PACKAGES}"

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import jubilant
 
-#: What a command or a probe on a machine ends a benchmark with.
+# What a command or a probe on a machine ends a benchmark with.
 TROUBLE = (jubilant.CLIError, jubilant.TaskError, jubilant.WaitError, TimeoutError)
 
 

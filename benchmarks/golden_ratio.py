@@ -80,7 +80,7 @@ class Machine:
     def __init__(self, juju: jubilant.Juju):
         self.juju = juju
 
-    def prepare(self) -> None:
+    def set_up(self) -> None:
         """Bring everything there and build it; two minutes."""
         self.juju.ssh(0, f"mkdir -p {FOLDER}/gmp")
         self.juju.scp(build_base(), f"0:{FOLDER}/base.tar")
@@ -88,7 +88,7 @@ class Machine:
         self.juju.scp(PROBES / "golden_gmp.c", f"0:{FOLDER}/gmp/golden_gmp.c")
         self.juju.scp(PROBES / "golden.py", f"0:{FOLDER}/golden.py")
         sudo(self.juju, f"cat >{FOLDER}/gmp/Dockerfile <<'EOF'\n{GMP_IMAGE}EOF", machine=0)
-        sudo(self.juju, "/bin/sh", "-c", PREPARE, "prepare", FOLDER, machine=0)
+        sudo(self.juju, "/bin/sh", "-c", PREPARE, "set_up", FOLDER, machine=0)
 
     def compute(self, way: str, digits: int) -> Run:
         """Compute digits in one way."""
@@ -104,7 +104,7 @@ def measure(rounds: int, report: Report) -> Outcome:
         juju.cli("add-machine")
         juju.wait(lambda status: len(status.machines) == 1, successes=1)
         machine = Machine(juju)
-        machine.prepare()
+        machine.set_up()
         engine = juju.ssh(0, "sudo", "docker", "version", "--format", "{{.Server.Version}}")
         found = list(measure_rounds(machine, rounds, report))
     circumstances = {

@@ -41,7 +41,7 @@ def measure(rounds: int, report: Report) -> Outcome:
     charms = pack.pack(["apache2", "mprime", "registry"])
     report("making a local model of its own")
     with own_instance("localmodel-bench"), tempfile.TemporaryDirectory() as folder:
-        tools_only = make_charm(Path(folder) / "tools-only.charm")
+        tools_only = pack_charm(Path(folder) / "tools-only.charm")
         return Outcome(
             (
                 measure_first_hook(tools_only, rounds, report),
@@ -51,7 +51,7 @@ def measure(rounds: int, report: Report) -> Outcome:
         )
 
 
-def make_charm(path: Path) -> Path:
+def pack_charm(path: Path) -> Path:
     """Pack a charm that is a shell script."""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("metadata.yaml", "name: tools-only\nsummary: calls hook tools\n")
@@ -62,7 +62,7 @@ def make_charm(path: Path) -> Path:
 
 
 @contextmanager
-def new_model() -> Iterator[jubilant.Juju]:
+def own_model() -> Iterator[jubilant.Juju]:
     """A model for one run."""
     with jubilant.temp_model() as juju:
         juju.wait_timeout = 600
@@ -73,7 +73,7 @@ def measure_first_hook(charm: Path, rounds: int, report: Report) -> Figure:
     """From asking for a machine until the first line of its first hook."""
     values = []
     for run in range(rounds):
-        with new_model() as juju:
+        with own_model() as juju:
             began = time.time()
             juju.deploy(charm)
             log = sudo(juju, "head", "-n1", "/var/log/dispatched", machine=0).stdout
@@ -85,7 +85,7 @@ def measure_first_hook(charm: Path, rounds: int, report: Report) -> Figure:
 def measure_dispatch(charm: Path, rounds: int, report: Report) -> Figure:
     """One more dispatch of a charm that only calls hook tools: many units' less one unit's."""
     values = []
-    with new_model() as one, new_model() as many:
+    with own_model() as one, own_model() as many:
         one.deploy(charm)
         many.deploy(charm)
         many.add_unit("tools-only", num_units=MANY - 1, to=["0"] * (MANY - 1))
@@ -110,7 +110,7 @@ def measure_deploy(charms: dict[str, Path], rounds: int, report: Report) -> Figu
         published = publish(registry, "mlucas")
         options = {"image": published.image, "registry-ca": published.authority}
         for run in range(rounds):
-            with new_model() as juju:
+            with own_model() as juju:
                 began = time.monotonic()
                 juju.deploy(charms["apache2"], num_units=2)
                 juju.deploy(charms["mprime"], config=options)

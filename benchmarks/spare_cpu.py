@@ -89,12 +89,12 @@ class Ground:
         self.url = f"http://{juju.status().machines['0'].ip_addresses[0]}/"
         self.core, self.load_core = -1, -1
 
-    def prepare(self) -> None:
+    def set_up(self) -> None:
         """Install the probes, make the searches, and give everything its core."""
         self._install(0, "strace", ("searches.py", "hook.py"))
         self._install(1, "wrk", ("paced.py",))
         # The charm chose it; apache2 is to want the same.
-        self.core = int(self.probe(0, "searches.py", "prepare"))
+        self.core = int(self.probe(0, "searches.py", "start"))
         others = os.sched_getaffinity(0) - {self.core}
         if not others:
             raise MeasureError("the load needs a core of its own: use a machine with two or more")
@@ -195,7 +195,7 @@ def measure(rounds: int, report: Report) -> Outcome:
 def measure_on(ground: Ground, rounds: int, report: Report) -> Outcome:
     """Measure on machines that are there; what was measured before a failure is kept."""
     report("making the searches, and waiting until each works")
-    ground.prepare()
+    ground.set_up()
     ground.switch(ALONE)
     rate = PACED_PART * ground.saturate(SATURATED)
     details: dict[str, Any] = {"circumstances": describe(ground, rate)}

@@ -26,11 +26,11 @@ from tools.stage import (
     console,
     juju,
     list_models,
+    print_step,
     progress_bar,
     renew_model,
     run_action,
     run_program,
-    step,
 )
 
 BUNDLE = ROOT / "bundles" / "prime-time.yaml"
@@ -65,14 +65,14 @@ def main() -> int:
 def show_demo() -> dict[str, Any]:
     """Go through all steps; return what was seen on the way."""
     began = time.monotonic()
-    step("Pack the charms")
+    print_step("Pack the charms")
     with progress_bar() as progress:
         pack(["apache2", "fan", "golden-ratio", "mprime", "registry"], progress)
-    step("Start the local model: root file system, network")
+    print_step("Start the local model: root file system, network")
     run_program(str(SHIM / "localmodel"), "up")
     seen = show_search()
     seen["fan"] = fan_demo.show_fan()
-    seen["golden-ratio"] = phi_demo.show_digits(MODEL, make_image("golden-ratio"))
+    seen["golden-ratio"] = phi_demo.show_digits(MODEL, build_with_progress("golden-ratio"))
     seen["seconds"] = round(time.monotonic() - began, 1)
     console.print(LEFT_UP)
     print(fan_demo.summarize(seen["fan"]))
@@ -87,7 +87,7 @@ def show_search() -> dict[str, Any]:
     published = publish_image()
     deploy(published)
     seen = {"image": published["image"], "page": fetch_page(), "results": await_prime()}
-    step("What there is now")
+    print_step("What there is now")
     # The unit's status is as old as its last hook.
     run_program(str(SHIM / "localmodel"), "tick", "--model", MODEL)
     print(juju("status", model=MODEL))
@@ -113,7 +113,7 @@ To remove all of it: sudo ./run clean
 
 def publish_image() -> dict[str, str]:
     """Build the search's image and push it to a registry of our own; return how to pull it."""
-    step("Build the mlucas image, and push it to a registry with TLS")
+    print_step("Build the mlucas image, and push it to a registry with TLS")
     if REGISTRY_MODEL not in list_models():
         juju("add-model", "--no-switch", REGISTRY_MODEL)
     there = json.loads(juju("status", "--format", "json", model=REGISTRY_MODEL))
@@ -122,12 +122,12 @@ def publish_image() -> dict[str, str]:
     with progress_bar() as progress:
         progress.add_task("base system from Debian's or Ubuntu's packages", total=None)
         build_base()
-    archive = make_image("mlucas")
+    archive = build_with_progress("mlucas")
     juju("attach-resource", "registry", f"image={archive}", model=REGISTRY_MODEL)
     return run_action(REGISTRY_MODEL, "registry/0", "publish", "name=mlucas")
 
 
-def make_image(name: str) -> Path:
+def build_with_progress(name: str) -> Path:
     """Build an image on the registry's machine; return its archive."""
     with progress_bar() as progress:
         progress.add_task(f"images/{name}", total=None)
@@ -137,7 +137,9 @@ def make_image(name: str) -> Path:
 def deploy(published: dict[str, str]) -> None:
     """Deploy the bundle with its overlays on one machine."""
     renew_model(MODEL)
-    step("Deploy apache2 with mprime attached: bundles/prime-time.yaml with bundles/local.yaml")
+    print_step(
+        "Deploy apache2 with mprime attached: bundles/prime-time.yaml with bundles/local.yaml"
+    )
     options = {"image": published["image"], "registry-ca": published["ca"]}
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as overlay:
         yaml.safe_dump({"applications": {"mprime": {"options": options}}}, overlay)
@@ -148,7 +150,7 @@ def deploy(published: dict[str, str]) -> None:
 
 def fetch_page() -> str:
     """Fetch apache2's page over the machines' network."""
-    step("Fetch apache2's page")
+    print_step("Fetch apache2's page")
     status = json.loads(juju("status", "--format", "json", model=MODEL))
     unit = status["applications"]["apache2"]["units"]["apache2/0"]
     address = f"http://{unit['public-address']}/"
@@ -160,7 +162,7 @@ def fetch_page() -> str:
 
 def await_prime() -> dict[str, Any]:
     """Follow the search until it reports its first prime; return its results."""
-    step("Wait for the first prime")
+    print_step("Wait for the first prime")
     deadline = time.monotonic() + PATIENCE
     with progress_bar() as progress:
         bar = progress.add_task("the search begins", total=100)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from tools.pack import ROOT
-from tools.stage import DemoError, console, juju, renew_model, step
+from tools.stage import DemoError, console, juju, print_step, renew_model
 
 MODEL = "demo-fan"
 _PORT = 1234
@@ -27,16 +27,16 @@ rm -r /tmp/box
 def show_fan() -> dict[str, Any]:
     """Deploy two machines with the fan, and let their containers talk; return what was seen."""
     renew_model(MODEL, "--no-switch")  # the first part's stays the current one
-    step("Deploy two apache2 with the fan attached")
+    print_step("Deploy two apache2 with the fan attached")
     juju("deploy", str(ROOT / "dist" / "apache2.charm"), "--num-units", "2", model=MODEL)
     juju("deploy", str(ROOT / "dist" / "fan.charm"), model=MODEL)
     juju("integrate", "apache2:juju-info", "fan:juju-info", model=MODEL)
     units = _find_units()
-    step("Make an image of busybox on both machines")
+    print_step("Make an image of busybox on both machines")
     for machine in units:
         juju("ssh", machine, f"sudo sh -c '{IMAGE}'", model=MODEL, quiet=True)
 
-    step("A container on machine 0 pings one on machine 1, and sends it 16 MB")
+    print_step("A container on machine 0 pings one on machine 1, and sends it 16 MB")
     listen = f'sh -c "nc -l -p {_PORT} | sha256sum"'
     _run("1", f"sudo docker run --detach --interactive --network fan --name db box {listen}")
     address = _run("1", f"sudo docker inspect --format '{_ADDRESS}' db")
@@ -53,7 +53,7 @@ def show_fan() -> dict[str, Any]:
     if sent != received:
         raise DemoError(f"{_BYTES} bytes were sent, and others arrived: {sent}, {received}")
 
-    step("What there is now")
+    print_step("What there is now")
     folder = f"/var/lib/juju/agents/unit-{units['0'].replace('/', '-')}/charm"
     shown = _show("0", f"sudo {folder}/venv/bin/python -m fannet show")
     print(shown)

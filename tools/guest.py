@@ -25,8 +25,8 @@ from typing import IO, Any
 
 from localmodel.errors import LocalModelError
 from localmodel.machines.processes import run
-from localmodel.machines.template import host_release, host_sources
-from tools.locks import hold
+from localmodel.machines.template import read_host_release, read_host_sources
+from tools.locks import hold_lock
 from tools.pack import ROOT
 
 CACHE = ROOT / ".cache" / "guest"
@@ -114,20 +114,20 @@ def build_disk(packages: Iterable[str], *, backports: bool = False) -> Disk:
         GuestError: the distribution's archive is not configured or reachable, or this kind of
             processor is not known.
     """
-    distribution, _, codename = host_release()
+    distribution, _, codename = read_host_release()
     kernel = _name_kernel(distribution)
     if backports:
         kernel += f"/{codename}-backports"
     wanted = sorted({*packages, *_PACKAGES, kernel})
     recipe = repr((codename, platform.machine(), wanted, _BEFORE, _AFTER, _SIZE))
     folder = CACHE / f"{codename}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
-    with hold(CACHE / "lock"):
+    with hold_lock(CACHE / "lock"):
         if not folder.exists():
             draft = folder.with_suffix(".partial")
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir()
             try:
-                sources = host_sources()
+                sources = read_host_sources()
                 if backports:
                     stock, more = f" {codename} ", f" {codename}-backports "
                     sources += [s.replace(stock, more) for s in sources if stock in s]
@@ -253,7 +253,7 @@ class Guest:
 
     def reboot(self) -> None:
         """Shut the guest down and start it again. Raises GuestError."""
-        self._tell("guest-shutdown", {"mode": "powerdown"})
+        self._send("guest-shutdown", {"mode": "powerdown"})
         try:
             self._process.wait(_STOP_TIMEOUT)
         except subprocess.TimeoutExpired as error:
@@ -305,7 +305,7 @@ class Guest:
         self._socket.close()
 
     def _ask(self, command: str, arguments: dict[str, Any]) -> Any:
-        self._tell(command, arguments)
+        self._send(command, arguments)
         try:
             line = self._stream.readline()
         except TimeoutError as error:
@@ -319,7 +319,7 @@ class Guest:
             raise GuestError(f"{command}: {answer['error']['desc']}")
         return answer["return"]
 
-    def _tell(self, command: str, arguments: dict[str, Any]) -> None:
+    def _send(self, command: str, arguments: dict[str, Any]) -> None:
         message = json.dumps({"execute": command, "arguments": arguments}) + "\n"
         with contextlib.suppress(ConnectionError):  # then there is no answer either
             self._socket.sendall(message.encode())

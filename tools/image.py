@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.locks import hold
+from tools.locks import hold_lock
 from tools.pack import ROOT
 
 IMAGES = ROOT / "images"
@@ -61,7 +61,7 @@ def build_base() -> Path:
     """
     uri, suite, components = _choose_source()
     base = CACHE / f"base-{suite}.tar"
-    with hold(base.with_suffix(".lock")):
+    with hold_lock(base.with_suffix(".lock")):
         if not base.exists():
             draft = base.with_suffix(".partial.tar")
             source = f"deb {uri} {suite} {components}"
@@ -78,7 +78,7 @@ def build_image(name: str, unit: str, juju: Juju) -> Path:
         ImageError: it can't be built.
     """
     archive = find_archive(name)
-    with hold(archive.with_suffix(".lock")):
+    with hold_lock(archive.with_suffix(".lock")):
         if not archive.exists():
             _build(name, build_base(), archive, unit, juju)
     return archive

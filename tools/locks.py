@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @contextmanager
-def hold(lock: Path) -> Iterator[None]:
+def hold_lock(lock: Path) -> Iterator[None]:
     """Hold a file as a lock while the block runs; make it, and wait for others, first."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:

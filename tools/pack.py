@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from tools.locks import hold
+from tools.locks import hold_lock
 from tools.pins import UnpinnedError, read_pins, strip_lock
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -158,7 +158,7 @@ def pack(names: Iterable[str] = (), progress: Progress | None = None) -> dict[st
         raise UnknownCharmError(
             f"no charm is called {', '.join(unknown)}; there are: {', '.join(charms) or 'none'}"
         )
-    with hold(WORK / "lock"), ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with hold_lock(WORK / "lock"), ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         packing = {name: pool.submit(_pack_one, charms[name], progress) for name in chosen}
     return {name: future.result() for name, future in packing.items()}
 
@@ -197,7 +197,7 @@ def _pack_one(charm: Path, progress: Progress | None) -> Path:
     packed, stamp = DIST / f"{name}.charm", WORK / f"{name}.stamp"
     wanted = digest_inputs(files)
     # The stamp names the result too, so that it vouches for no other file.
-    if packed.exists() and stamp.exists() and stamp.read_text() == _vouch(wanted, packed):
+    if packed.exists() and stamp.exists() and stamp.read_text() == _make_stamp(wanted, packed):
         if progress and task is not None:
             progress.update(task, description=f"{name}: unchanged", completed=len(STEPS))
         return packed
@@ -230,7 +230,7 @@ def _pack_one(charm: Path, progress: Progress | None) -> Path:
 
     DIST.mkdir(exist_ok=True)
     made[0].replace(packed)
-    stamp.write_text(_vouch(wanted, packed))
+    stamp.write_text(_make_stamp(wanted, packed))
     shutil.rmtree(build)
     show(STEPS[3])
     return packed
@@ -318,7 +318,7 @@ def _run(command: list[str], folder: Path, environment: dict[str, str], name: st
         )
 
 
-def _vouch(inputs: str, packed: Path) -> str:
+def _make_stamp(inputs: str, packed: Path) -> str:
     return f"{inputs} {hashlib.sha256(packed.read_bytes()).hexdigest()}"
 
 

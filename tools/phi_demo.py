@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from tools.pack import ROOT
-from tools.stage import SHIM, DemoError, console, juju, progress_bar, run_action, run_program, step
+from tools.stage import (
+    SHIM,
+    DemoError,
+    console,
+    juju,
+    print_step,
+    progress_bar,
+    run_action,
+    run_program,
+)
 
 UNIT = "golden-ratio/0"
 _DIGITS = 10_000_000
@@ -24,7 +33,7 @@ def show_digits(model: str, image: Path) -> dict[str, Any]:
         image: what docker save wrote.
     """
     began = time.monotonic()
-    step(f"Deploy golden-ratio beside apache2: {_DIGITS:,} digits")
+    print_step(f"Deploy golden-ratio beside apache2: {_DIGITS:,} digits")
     charm = str(ROOT / "dist" / "golden-ratio.charm")
     options = ["--config", f"digits={_DIGITS}", "--resource", f"golden-ratio-image={image}"]
     juju("deploy", charm, *options, model=model)

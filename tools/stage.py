@@ -21,7 +21,7 @@ class DemoError(Exception):
     """A step failed; the text says which and why."""
 
 
-def step(text: str) -> None:
+def print_step(text: str) -> None:
     """Say what comes now."""
     console.print(f"[bold]==> {text}[/bold]")
 
@@ -35,7 +35,7 @@ def progress_bar() -> Progress:
 def renew_model(name: str, *options: str) -> None:
     """Make a model, with options of add-model; one that the last demo left goes first."""
     if name in list_models():
-        step("Remove the last demo")
+        print_step("Remove the last demo")
         juju("destroy-model", "--no-prompt", "--force", name)
     juju("add-model", *options, name)
 

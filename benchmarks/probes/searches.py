@@ -57,7 +57,7 @@ def run(*command: str) -> str:
     return done.stdout.strip()
 
 
-def prepare() -> int:
+def start_all() -> int:
     """Give every search the same long work, and pause each once it works.
 
     Returns:
@@ -132,12 +132,12 @@ def switch(name: str | None = None) -> None:
         state = engine.inspect(container)["State"]
         if state["Paused"] == (container == name):
             verb = "unpause" if state["Paused"] else "pause"
-            insist(engine, f"/containers/{container}/{verb}")
+            ask_until_obeyed(engine, f"/containers/{container}/{verb}")
     signal = "CONT" if name == BARE else "STOP"
     run("/usr/bin/systemctl", "kill", f"--signal={signal}", BARE)
 
 
-def insist(engine: Engine, path: str) -> None:
+def ask_until_obeyed(engine: Engine, path: str) -> None:
     """Ask the engine until it obeys: what gets no time at the moment can't be paused either."""
     ends = time.monotonic() + TIMEOUT
     while True:
@@ -221,8 +221,8 @@ def main() -> None:
     """Do what the arguments say, and print what was found."""
     verb, *words = sys.argv[1:]
     try:
-        if verb == "prepare":
-            print(prepare())
+        if verb == "start":
+            print(start_all())
         elif verb == "switch":
             switch(*words)
         elif verb == "restart":

@@ -176,7 +176,7 @@ def runs(*containers: str) -> bool:
         return False
 
 
-def settle(seconds: dict[str, float], unit: str) -> list[str]:
+def repair(seconds: dict[str, float], unit: str) -> list[str]:
     """Let the hook make good what there is; return what is not as it should be then.
 
     Args:
@@ -243,7 +243,7 @@ def main() -> None:
     seconds: dict[str, float] = {}
     found: dict[str, Any] = {"drift": [], "seconds": seconds}
     if verb != "search":
-        found["drift"] = settle(seconds, verb)
+        found["drift"] = repair(seconds, verb)
     if verb == "fan":
         peer, exponent, iteration = words
         found["drift"] += check_fan(peer, seconds)

@@ -14,7 +14,7 @@ from pathlib import Path
 import jubilant
 import pytest
 
-from tests.integration.kit import REAL
+from tests.integration.steps import REAL
 from tools import pack
 from tools.instance import Published, own_instance, private_registry, publish
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.integration.roots import CACHE, Release, build_root
 from tools.image import IMAGES
-from tools.locks import hold
+from tools.locks import hold_lock
 
 PACKAGES = ("base-files", "dash", "gcc", "libc6-dev", "libflint-dev")
 SOURCES = IMAGES / "golden-ratio"
@@ -30,7 +30,7 @@ def compile_program(release: Release = TRIXIE) -> list[str]:
             digest.update(file.read_bytes())
     name = f"golden-ratio-{digest.hexdigest()[:12]}"
     folder = root / name
-    with hold(CACHE / f"{root.name}.lock"):
+    with hold_lock(CACHE / f"{root.name}.lock"):
         if not (folder / "program").exists():
             shutil.rmtree(folder, ignore_errors=True)
             shutil.copytree(SOURCES, folder)

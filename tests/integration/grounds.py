@@ -20,13 +20,13 @@ from typing import Any
 import jubilant
 import yaml
 
-from localmodel.hooktools import tool_names
-from tests.integration.kit import (
+from localmodel.hooktools import list_tools
+from tests.integration.steps import (
+    list_subordinates,
+    read_search_status,
     reboot_machine,
     reset_options,
     run_hook,
-    search_status,
-    subordinates,
 )
 from tools.guest import Guest, boot, build_disk
 from tools.instance import sudo
@@ -114,7 +114,7 @@ class ModelGround(Ground):
         run_hook(self._juju, name)
 
     def status(self) -> tuple[str, str]:
-        return search_status(self._juju.status())
+        return read_search_status(self._juju.status())
 
     def reboot(self) -> None:
         reboot_machine(self._juju)
@@ -122,7 +122,7 @@ class ModelGround(Ground):
 
     def remove(self) -> None:
         self._juju.remove_relation("apache2", "mprime")
-        self._juju.wait(lambda status: not subordinates(status), successes=1)
+        self._juju.wait(lambda status: not list_subordinates(status), successes=1)
 
 
 class GuestGround(Ground):
@@ -139,7 +139,7 @@ class GuestGround(Ground):
         guest.copy(image, f"{JUJU}/image.tar")
         self.exec("/usr/bin/unzip", "-q", f"{JUJU}/mprime.charm", "-d", CHARM)
         self._write("hook-tool", HOOK_TOOL)
-        links = " ".join(tool_names())
+        links = " ".join(list_tools())
         self.sh(
             f"cd {JUJU}/tools && chmod 755 ../hook-tool && "
             f"for name in {links}; do ln -s ../hook-tool $name; done"

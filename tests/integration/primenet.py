@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 import jubilant
 
-from tests.integration.kit import run_hook, search_status
+from tests.integration.steps import read_search_status, run_hook
 from tools.instance import Published, sudo
 from tools.pack import ROOT
 
@@ -47,7 +47,7 @@ def build_stand_in(
     )
 
 
-def prepare_server(juju: jubilant.Juju) -> None:
+def place_server(juju: jubilant.Juju) -> None:
     """Put what PrimeNet's stand-in needs on machine 0, and make its network."""
     program = (ROOT / "tests/images/fake-primenet/index.cgi").read_bytes()
     sudo(
@@ -104,6 +104,6 @@ def wait_for_message(juju: jubilant.Juju, *words: str) -> None:
 
     def says(_: jubilant.Status) -> bool:
         run_hook(juju, "update-status")
-        return all(each in search_status(juju.status())[1] for each in words)
+        return all(each in read_search_status(juju.status())[1] for each in words)
 
     juju.wait(says, successes=1)

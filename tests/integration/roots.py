@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from localmodel.machines.processes import run
-from localmodel.machines.template import host_release, host_sources
-from tools.locks import hold
+from localmodel.machines.template import read_host_release, read_host_sources
+from tools.locks import hold_lock
 from tools.pack import ROOT
 
 CACHE = ROOT / ".cache" / "roots"
@@ -84,7 +84,7 @@ def list_archives(release: Release) -> str:
 def _build(release: Release, variant: str, packages: tuple[str, ...]) -> Path:
     recipe = hashlib.sha256(repr((release, variant, packages)).encode()).hexdigest()[:12]
     root = CACHE / f"{release.name}-{recipe}"
-    with hold(CACHE / "lock"):
+    with hold_lock(CACHE / "lock"):
         if not root.exists():
             keys = _find_keys(release)
             _make(root, release, variant, f"signed-by={keys}", packages)
@@ -107,8 +107,8 @@ def _make(
 
 def _find_mirror() -> str:
     """Return where the host's own distribution has its archive, but for its last word."""
-    distribution = host_release()[0]
-    addresses = (source.split()[1].rstrip("/") for source in host_sources())
+    distribution = read_host_release()[0]
+    addresses = (source.split()[1].rstrip("/") for source in read_host_sources())
     return next(a for a in addresses if a.endswith(f"/{distribution}")).rpartition("/")[0]
 
 
@@ -116,7 +116,7 @@ def _find_keys(release: Release) -> Path:
     """Return the keys that a distribution signs its archive with."""
     distribution = release.distribution
     name = f"{distribution}-archive-keyring.gpg"
-    if distribution == host_release()[0]:
+    if distribution == read_host_release()[0]:
         return KEYRINGS / name
     keyring = FOREIGN_KEYS[distribution]
     root = CACHE / keyring.package

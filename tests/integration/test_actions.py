@@ -8,7 +8,7 @@ from pathlib import Path
 import jubilant
 import pytest
 
-from tests.integration.kit import deploy_search, inspect_container, run_hook, search_status
+from tests.integration.steps import deploy_search, inspect_container, read_search_status, run_hook
 from tools.instance import Published, sudo
 
 LIST = "/var/lib/mprime/mprime-0/worktodo.ini"
@@ -19,7 +19,7 @@ def search(
     shared_juju: jubilant.Juju, charms: dict[str, Path], published: Published
 ) -> jubilant.Juju:
     deploy_search(shared_juju, charms, published, published.authority, checkpoint_minutes=0.01)
-    shared_juju.wait(lambda status: search_status(status)[0] == "active", successes=1)
+    shared_juju.wait(lambda status: read_search_status(status)[0] == "active", successes=1)
     return shared_juju
 
 
@@ -104,14 +104,14 @@ def test_a_paused_search_stays_so_until_it_is_resumed(search: jubilant.Juju) -> 
     assert said.startswith("paused; the action resume goes on with M")
     for _ in range(2):
         assert inspect_container(search)["State"]["Status"] == "exited"
-        status, message = search_status(search.status())
+        status, message = read_search_status(search.status())
         assert (status, message.startswith("paused; ")) == ("maintenance", True)
         # Neither a hook nor the engine's own start changes that.
         run_hook(search, "update-status")
         sudo(search, "systemctl", "restart", "docker", machine=0)
     search.run("mprime/0", "resume")
     assert inspect_container(search)["State"]["Status"] == "running"
-    search.wait(lambda status: search_status(status)[0] == "active", successes=1)
+    search.wait(lambda status: read_search_status(status)[0] == "active", successes=1)
 
 
 def test_a_benchmark_measures_and_the_search_goes_on(search: jubilant.Juju) -> None:

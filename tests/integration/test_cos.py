@@ -12,13 +12,13 @@ import jubilant
 import pytest
 
 from tests.integration.alerts import write_cases
-from tests.integration.kit import (
+from tests.integration.steps import (
     deploy_search,
+    list_subordinates,
+    read_search_status,
     reboot_machine,
     reset_options,
     run_hook,
-    search_status,
-    subordinates,
 )
 from tools.instance import Published, sudo
 
@@ -83,7 +83,7 @@ def seen(
     shared_juju.deploy(charms["collector"])
     shared_juju.integrate("apache2:juju-info", "collector:juju-info")
     shared_juju.integrate("mprime:cos-agent", "collector:cos-agent")
-    shared_juju.wait(lambda status: "collector/0" in subordinates(status), successes=1)
+    shared_juju.wait(lambda status: "collector/0" in list_subordinates(status), successes=1)
     shared_juju.wait(jubilant.all_active, successes=1)
     wait_for_scrapes(shared_juju)
     return shared_juju
@@ -189,11 +189,11 @@ def test_another_port_is_where_prometheus_looks_next(seen: jubilant.Juju) -> Non
 
 def test_a_port_that_is_taken_blocks_and_says_so(seen: jubilant.Juju) -> None:
     seen.config("mprime", {"metrics-port": 9090})
-    seen.wait(lambda status: search_status(status)[0] == "blocked", successes=1)
-    message = search_status(seen.status())[1]
+    seen.wait(lambda status: read_search_status(status)[0] == "blocked", successes=1)
+    message = read_search_status(seen.status())[1]
     assert message.startswith("option metrics-port: nothing serves metrics on 9090")
     reset_options(seen, "mprime/0", options="metrics-port")
-    seen.wait(lambda status: search_status(status)[0] == "active", successes=1)
+    seen.wait(lambda status: read_search_status(status)[0] == "active", successes=1)
     wait_for_scrapes(seen)
 
 

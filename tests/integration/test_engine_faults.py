@@ -8,8 +8,8 @@ from pathlib import Path
 import jubilant
 import pytest
 
-from tests.integration.fankit import read_status, run_on
-from tests.integration.kit import run_hook, search_status, subordinates
+from tests.integration.fan_steps import read_status, run_on
+from tests.integration.steps import list_subordinates, read_search_status, run_hook
 
 CONFIG = "/etc/docker/daemon.json"
 DROP_INS = "/etc/systemd/system/docker.service.d"
@@ -38,18 +38,18 @@ def machine(shared_juju: jubilant.Juju, charms: dict[str, Path]) -> jubilant.Juj
     shared_juju.deploy(charms["mprime"], config={"image": "127.0.0.1:9/mlucas:1"})
     shared_juju.integrate("apache2:juju-info", "fan:juju-info")
     shared_juju.integrate("apache2:juju-info", "mprime:juju-info")
-    shared_juju.wait(lambda status: len(subordinates(status)) == 2, successes=1)
+    shared_juju.wait(lambda status: len(list_subordinates(status)) == 2, successes=1)
     shared_juju.wait(jubilant.all_agents_idle, successes=1)
     return shared_juju
 
 
-def tell(juju: jubilant.Juju, script: str) -> str:
+def run_script(juju: jubilant.Juju, script: str) -> str:
     return run_on(juju, 0, "sh", "-c", script)
 
 
 def read_starts(juju: jubilant.Juju) -> str:
     """Return what changes when the engine is started again."""
-    return tell(juju, "systemctl show docker --property=ExecMainPID,ExecMainStartTimestamp")
+    return run_script(juju, "systemctl show docker --property=ExecMainPID,ExecMainStartTimestamp")
 
 
 def set_bridge(juju: jubilant.Juju, **options: str | int) -> tuple[str, str]:
@@ -62,8 +62,8 @@ def set_bridge(juju: jubilant.Juju, **options: str | int) -> tuple[str, str]:
 def test_a_setting_that_the_engine_refuses_restarts_it_for_one_hook_only(
     machine: jubilant.Juju,
 ) -> None:
-    tell(machine, "echo 'DOCKER_OPTS=\"--bip=172.27.0.1/16\"' >>/etc/default/docker")
-    tell(machine, "systemctl restart docker")
+    run_script(machine, "echo 'DOCKER_OPTS=\"--bip=172.27.0.1/16\"' >>/etc/default/docker")
+    run_script(machine, "systemctl restart docker")
     refused = set_bridge(machine, docker="default-bridge")
     assert refused[0] == "blocked"
     assert "You specified -b & --bip, mutually exclusive options" in refused[1]
@@ -72,12 +72,12 @@ def test_a_setting_that_the_engine_refuses_restarts_it_for_one_hook_only(
         run_hook(machine, "update-status", unit="fan/0")
         assert read_status(machine, "fan/0") == refused
     assert read_starts(machine) == before
-    assert tell(machine, f"ls {CONFIG} {CONFIG}.fan-250.before 2>/dev/null || true") == ""
+    assert run_script(machine, f"ls {CONFIG} {CONFIG}.fan-250.before 2>/dev/null || true") == ""
 
-    tell(machine, "sed -i /^DOCKER_OPTS/d /etc/default/docker && systemctl restart docker")
+    run_script(machine, "sed -i /^DOCKER_OPTS/d /etc/default/docker && systemctl restart docker")
     run_hook(machine, "update-status", unit="fan/0")
     assert read_status(machine, "fan/0")[0] == "active"
-    assert json.loads(tell(machine, f"cat {CONFIG}"))["bridge"] == "fan-250"
+    assert json.loads(run_script(machine, f"cat {CONFIG}"))["bridge"] == "fan-250"
 
 
 def test_many_changes_of_options_within_a_minute_leave_the_engine_running(
@@ -85,8 +85,8 @@ def test_many_changes_of_options_within_a_minute_leave_the_engine_running(
 ) -> None:
     for mtu in (1400, 1390, 1380, 1370, 1360):
         assert set_bridge(machine, mtu=mtu)[0] == "active"
-        assert json.loads(tell(machine, f"cat {CONFIG}"))["mtu"] == mtu
-    assert tell(machine, "systemctl is-active docker.service docker.socket").split() == [
+        assert json.loads(run_script(machine, f"cat {CONFIG}"))["mtu"] == mtu
+    assert run_script(machine, "systemctl is-active docker.service docker.socket").split() == [
         "active",
         "active",
     ]
@@ -94,7 +94,7 @@ def test_many_changes_of_options_within_a_minute_leave_the_engine_running(
 
 def test_a_linked_file_of_settings_keeps_link_owner_and_mode(machine: jubilant.Juju) -> None:
     set_bridge(machine, docker="network", mtu=0)
-    tell(
+    run_script(
         machine,
         "mkdir -p /srv/docker /etc/docker && "
         "echo '{\"debug\": true}' >/srv/docker/real.json && "
@@ -103,26 +103,26 @@ def test_a_linked_file_of_settings_keeps_link_owner_and_mode(machine: jubilant.J
     )
     rights = f"stat -c '%F' {CONFIG}; stat -L -c '%U %G %a' {CONFIG} {CONFIG}.fan-250.before"
     assert set_bridge(machine, docker="default-bridge")[0] == "active"
-    link, file, copy = tell(machine, rights).splitlines()
+    link, file, copy = run_script(machine, rights).splitlines()
     assert (link, file, copy) == ("symbolic link", "nobody docker 640", "nobody docker 640")
-    assert "fan-250" in tell(machine, "cat /srv/docker/real.json")
+    assert "fan-250" in run_script(machine, "cat /srv/docker/real.json")
     assert set_bridge(machine, docker="network")[0] == "active"
-    assert tell(machine, f"readlink {CONFIG}").strip() == "/srv/docker/real.json"
-    assert tell(machine, "cat /srv/docker/real.json") == '{"debug": true}\n'
-    tell(machine, f"rm {CONFIG}")
+    assert run_script(machine, f"readlink {CONFIG}").strip() == "/srv/docker/real.json"
+    assert run_script(machine, "cat /srv/docker/real.json") == '{"debug": true}\n'
+    run_script(machine, f"rm {CONFIG}")
 
 
 def test_a_file_of_settings_elsewhere_is_the_one_that_is_changed(machine: jubilant.Juju) -> None:
-    tell(machine, "echo '{\"debug\": true}' >/srv/docker/own.json")
-    tell(
+    run_script(machine, "echo '{\"debug\": true}' >/srv/docker/own.json")
+    run_script(
         machine, "echo 'DOCKER_OPTS=\"--config-file=/srv/docker/own.json\"' >>/etc/default/docker"
     )
-    tell(machine, "systemctl restart docker")
+    run_script(machine, "systemctl restart docker")
     assert set_bridge(machine, docker="default-bridge")[0] == "active"
-    assert json.loads(tell(machine, "cat /srv/docker/own.json"))["bridge"] == "fan-250"
+    assert json.loads(run_script(machine, "cat /srv/docker/own.json"))["bridge"] == "fan-250"
     assert set_bridge(machine, docker="network")[0] == "active"
-    assert tell(machine, "cat /srv/docker/own.json") == '{"debug": true}\n'
-    tell(machine, WELL)
+    assert run_script(machine, "cat /srv/docker/own.json") == '{"debug": true}\n'
+    run_script(machine, WELL)
 
 
 @pytest.mark.parametrize(
@@ -137,11 +137,11 @@ def test_a_file_of_settings_elsewhere_is_the_one_that_is_changed(machine: jubila
 def test_a_broken_file_of_settings_is_why_the_engine_does_not_start(
     machine: jubilant.Juju, text: str, fault: str
 ) -> None:
-    tell(machine, f"printf '{text}' >{CONFIG}; systemctl restart docker || true")
+    run_script(machine, f"printf '{text}' >{CONFIG}; systemctl restart docker || true")
     run_hook(machine, "update-status", unit="fan/0")
     status, message = read_status(machine, "fan/0")
     assert (status, f"{CONFIG} {fault}" in message) == ("blocked", True), message
-    tell(machine, WELL)
+    run_script(machine, WELL)
     run_hook(machine, "update-status", unit="fan/0")
     assert read_status(machine, "fan/0")[0] == "active"
 
@@ -149,18 +149,21 @@ def test_a_broken_file_of_settings_is_why_the_engine_does_not_start(
 def test_an_engine_that_accepts_connections_and_never_answers_blocks_soon(
     machine: jubilant.Juju,
 ) -> None:
-    tell(machine, SILENT)
+    run_script(machine, SILENT)
     try:
         for unit in ("fan/0", "mprime/0"):
             # It is killed, and fails, if it takes the minutes that it once took.
             hook = "hooks/update-status"
             words = [f"JUJU_DISPATCH_PATH={hook}", "JUJU_HOOK_NAME=update-status", "./dispatch"]
             machine.exec("timeout", "60", "env", *words, unit=unit)
-        for status, message in (read_status(machine, "fan/0"), search_status(machine.status())):
+        for status, message in (
+            read_status(machine, "fan/0"),
+            read_search_status(machine.status()),
+        ):
             assert status == "blocked"
             assert "accepts connections on its socket and does not answer" in message
     finally:
-        tell(machine, WELL)
+        run_script(machine, WELL)
     run_hook(machine, "update-status", unit="fan/0")
     assert read_status(machine, "fan/0")[0] == "active"
 
@@ -169,22 +172,24 @@ def test_systemd_tells_nobody_the_proxys_password(machine: jubilant.Juju) -> Non
     proxy = "http://me:%68ush1234@127.0.0.1:9"
     escaped = proxy.replace("%", "%%%%")  # for printf, and for systemd
     old = f'[Service]\\nEnvironment="HTTPS_PROXY={escaped}"\\nEnvironment="NO_PROXY=here"\\n'
-    tell(
+    run_script(
         machine,
         f"mkdir -p {DROP_INS} && printf '{old}' >{DROP_INS}/dockerhost-proxy.conf && "
         "systemctl daemon-reload && systemctl restart docker",
     )
     show = "systemctl show docker --property=Environment; systemctl cat docker"
-    assert "ush1234" in tell(machine, show)
+    assert "ush1234" in run_script(machine, show)
     before = read_starts(machine)
     machine.model_config({"juju-https-proxy": proxy, "juju-no-proxy": "here"})
     run_hook(machine, "update-status")
-    assert "ush1234" not in tell(machine, show)
+    assert "ush1234" not in run_script(machine, show)
     assert read_starts(machine) == before
     machine.model_config({"juju-http-proxy": proxy})
     run_hook(machine, "update-status")
     assert read_starts(machine) != before
-    assert "ush1234" not in tell(machine, show)
-    engine = tell(machine, "tr '\\0' '\\n' </proc/$(systemctl show docker -P MainPID)/environ")
+    assert "ush1234" not in run_script(machine, show)
+    engine = run_script(
+        machine, "tr '\\0' '\\n' </proc/$(systemctl show docker -P MainPID)/environ"
+    )
     assert f"HTTP_PROXY={proxy}\nHTTPS_PROXY={proxy}\n" in engine
-    assert tell(machine, f"stat -c '%U %a' {DROP_INS}/dockerhost-proxy.env") == "root 600\n"
+    assert run_script(machine, f"stat -c '%U %a' {DROP_INS}/dockerhost-proxy.env") == "root 600\n"

@@ -11,24 +11,24 @@ from typing import Any
 import jubilant
 import pytest
 
-from tests.integration.fankit import (
+from tests.integration.fan_steps import (
     attach_fan,
+    build_image,
     deploy_fan,
-    inside,
     list_lost,
     list_units,
-    make_image,
     reaches,
     read_address,
     read_network,
     read_status,
+    run_inside,
     run_on,
     send,
     start_container,
     wait_for_fans,
     wait_until_reached,
 )
-from tests.integration.kit import (
+from tests.integration.steps import (
     needs_our_network,
     reboot_machine,
     reset_options,
@@ -64,7 +64,7 @@ def fan(shared_juju: jubilant.Juju, charms: dict[str, Path]) -> jubilant.Juju:
     """A model with the fan on two machines, and a container on each: web on 0, db on 1."""
     deploy_fan(shared_juju, charms)
     for machine, name in enumerate(("web", "db")):
-        make_image(shared_juju, machine)
+        build_image(shared_juju, machine)
         start_container(shared_juju, machine, name, "--network", "fan", "--restart", "always")
     return shared_juju
 
@@ -88,10 +88,10 @@ def test_containers_on_two_machines_reach_each_other(fan: jubilant.Juju) -> None
     assert web.startswith("250.0.")
     assert db.startswith("250.0.")
     assert web.rpartition(".")[0] != db.rpartition(".")[0]
-    assert reaches(fan, 0, inside("web"), db)
-    assert reaches(fan, 1, inside("db"), web)
-    send(fan, (0, inside("web")), (1, inside("db")), db)
-    send(fan, (1, inside("db")), (0, inside("web")), web)
+    assert reaches(fan, 0, run_inside("web"), db)
+    assert reaches(fan, 1, run_inside("db"), web)
+    send(fan, (0, run_inside("web")), (1, run_inside("db")), db)
+    send(fan, (1, run_inside("db")), (0, run_inside("web")), web)
 
 
 def test_peers_are_verified_with_their_names_and_round_trips(
@@ -117,7 +117,9 @@ def test_the_throughput_to_a_peer_is_measured(fan: jubilant.Juju, units: dict[in
     assert over_tcp["method"] == "tcp"
     assert float(over_tcp["mbits-per-second"]) > 0
     # A container gets nothing out of it, and nobody is listened to for longer than was asked.
-    refused = inside("web", "nc", "-w", "2", fan.run(units[1], "show").results["gateway"], "8473")
+    refused = run_inside(
+        "web", "nc", "-w", "2", fan.run(units[1], "show").results["gateway"], "8473"
+    )
     assert not run_on(fan, 0, "sh", "-c", f"echo x | {' '.join(refused)} || true").strip()
     fan.run(units[1], "listen", {"seconds": 1})
     fan.wait(lambda _: "8473" not in run_on(fan, 1, "ss", "-Hltn"), successes=1)
@@ -172,8 +174,8 @@ def test_nothing_forged_goes_around_the_programs_beside_dockers_tables(
     after = count_forged(fan, units[0])
     assert {name: after[name] - before[name] for name in after} == {"rx-forged": 2, "tx-forged": 3}
     run_on(fan, 0, "sysctl", "-q", "-w", "net.bridge.bridge-nf-call-iptables=1")
-    assert reaches(fan, 0, inside("web"), read_address(fan, 1, "db"))
-    assert reaches(fan, 0, inside("web"), str(there.ip))
+    assert reaches(fan, 0, run_inside("web"), read_address(fan, 1, "db"))
+    assert reaches(fan, 0, run_inside("web"), str(there.ip))
 
 
 def test_wrong_options_block_by_name_while_containers_go_on(
@@ -184,12 +186,12 @@ def test_wrong_options_block_by_name_while_containers_go_on(
     message = read_status(fan, units[0])[1]
     assert "option overlay" in message
     assert "option mtu" in message
-    assert reaches(fan, 0, inside("web"), read_address(fan, 1, "db"))
+    assert reaches(fan, 0, run_inside("web"), read_address(fan, 1, "db"))
 
 
 def test_containers_come_back_when_docker_is_restarted(fan: jubilant.Juju) -> None:
     run_on(fan, 0, "systemctl", "restart", "docker")
-    wait_until_reached(fan, 0, inside("web"), read_address(fan, 1, "db"))
+    wait_until_reached(fan, 0, run_inside("web"), read_address(fan, 1, "db"))
 
 
 def test_a_tunnel_that_is_deleted_under_our_feet_comes_back(
@@ -197,9 +199,9 @@ def test_a_tunnel_that_is_deleted_under_our_feet_comes_back(
 ) -> None:
     db = read_address(fan, 1, "db")
     run_on(fan, 0, "ip", "link", "delete", "fan-vx8472")
-    assert not reaches(fan, 0, inside("web"), db)
+    assert not reaches(fan, 0, run_inside("web"), db)
     run_hook(fan, "update-status", unit=units[0])
-    assert reaches(fan, 0, inside("web"), db)
+    assert reaches(fan, 0, run_inside("web"), db)
 
 
 def test_a_bridge_that_is_deleted_comes_back_for_containers_that_restart(
@@ -208,7 +210,7 @@ def test_a_bridge_that_is_deleted_comes_back_for_containers_that_restart(
     run_on(fan, 0, "ip", "link", "delete", "fan-250")
     run_hook(fan, "update-status", unit=units[0])
     run_on(fan, 0, "docker", "restart", "--time", "1", "web")
-    wait_until_reached(fan, 0, inside("web"), read_address(fan, 1, "db"))
+    wait_until_reached(fan, 0, run_inside("web"), read_address(fan, 1, "db"))
 
 
 def test_hooks_that_have_nothing_to_change_change_nothing_and_say_little(
@@ -225,8 +227,8 @@ def test_hooks_that_have_nothing_to_change_change_nothing_and_say_little(
 
 def test_after_a_reboot_containers_are_on_the_fan_again(fan: jubilant.Juju) -> None:
     reboot_machine(fan)
-    wait_until_reached(fan, 0, inside("web"), read_address(fan, 1, "db"))
-    send(fan, (1, inside("db")), (0, inside("web")), read_address(fan, 0, "web"))
+    wait_until_reached(fan, 0, run_inside("web"), read_address(fan, 1, "db"))
+    send(fan, (1, run_inside("db")), (0, run_inside("web")), read_address(fan, 0, "web"))
 
 
 def test_machines_that_join_and_leave_cost_two_others_no_packet(
@@ -243,10 +245,10 @@ def test_machines_that_join_and_leave_cost_two_others_no_packet(
     wait_for_fans(fan, 2)
     run_on(fan, 0, "pkill", "-INT", "-f", "[p]ing -i 0.05")
     fan.wait(
-        lambda _: "transmitted" in run_on(fan, 0, *inside("web", "cat", "/tmp/pings")),
+        lambda _: "transmitted" in run_on(fan, 0, *run_inside("web", "cat", "/tmp/pings")),
         successes=1,
     )
-    report = run_on(fan, 0, *inside("web", "cat", "/tmp/pings"))
+    report = run_on(fan, 0, *run_inside("web", "cat", "/tmp/pings"))
     assert list_lost(report) == []
     assert len(report.splitlines()) > 100
 
@@ -262,11 +264,11 @@ def test_every_container_lands_on_the_fan_with_the_default_bridge_and_back(
     fan.wait(jubilant.all_active, successes=1)
     web, db = (start_container(fan, m, name) for m, name in enumerate(("web", "db")))
     assert web.startswith("250.0.")
-    assert reaches(fan, 0, inside("web"), db)
-    send(fan, (0, inside("web")), (1, inside("db")), db)
+    assert reaches(fan, 0, run_inside("web"), db)
+    send(fan, (0, run_inside("web")), (1, run_inside("db")), db)
     reboot_machine(fan)
     run_on(fan, 0, "docker", "start", "web")
-    assert reaches(fan, 0, inside("web"), db)
+    assert reaches(fan, 0, run_inside("web"), db)
 
     for machine, name in enumerate(("web", "db")):
         run_on(fan, machine, "docker", "rm", "--force", name)
@@ -278,7 +280,7 @@ def test_every_container_lands_on_the_fan_with_the_default_bridge_and_back(
     web, db = (
         start_container(fan, m, name, "--network", "fan") for m, name in enumerate(("web", "db"))
     )
-    assert reaches(fan, 0, inside("web"), db)
+    assert reaches(fan, 0, run_inside("web"), db)
 
 
 @needs_our_network
@@ -318,7 +320,7 @@ def test_a_changed_address_moves_the_slice_and_names_who_is_left_behind(
     run_on(fan, 1, "docker", "network", "connect", "fan", "db")
     db = read_address(fan, 1, "db")
     assert db.startswith("250.9.9.")
-    assert reaches(fan, 0, inside("web"), db)
+    assert reaches(fan, 0, run_inside("web"), db)
     fan.wait(jubilant.all_active, successes=1)
 
 
@@ -362,7 +364,7 @@ def test_two_principals_on_a_machine_share_its_fan(
     wait_for_fans(fan, 3)
     fan.remove_application("intranet")
     wait_for_fans(fan, 2)
-    assert reaches(fan, 0, inside("web"), db)
+    assert reaches(fan, 0, run_inside("web"), db)
 
 
 def test_removal_leaves_a_machine_as_it_was(fan: jubilant.Juju, charms: dict[str, Path]) -> None:

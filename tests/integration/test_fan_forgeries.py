@@ -25,10 +25,10 @@ from lib.fannet.tests.integration.around import (
     open_up,
 )
 from lib.fannet.tests.integration.lab import Container, Host
-from tests.integration.fankit import (
+from tests.integration.fan_steps import (
+    build_image,
     deploy_fan,
-    inside,
-    make_image,
+    run_inside,
     run_on,
     start_container,
     wait_until_reached,
@@ -117,7 +117,7 @@ def machines(shared_juju: jubilant.Juju, charms: dict[str, Path]) -> Iterator[Gr
         here, there, evil = hosts
         numbers = [str(host.address.ip).rpartition(".")[2] for host in hosts]
         for number, name in ((0, "here"), (1, "there")):
-            make_image(juju, number)
+            build_image(juju, number)
             address = f"250.0.{numbers[number]}.5"
             start_container(juju, number, name, "--network", "fan", "--ip", address)
         assert start_container(juju, 0, "plain") == "172.17.0.2"
@@ -127,7 +127,7 @@ def machines(shared_juju: jubilant.Juju, charms: dict[str, Path]) -> Iterator[Gr
         container = enter_container(stack, juju, 0, "here", here)
         victim = enter_container(stack, juju, 1, "there", there)
         plain = enter_container(stack, juju, 0, "plain", here)
-        wait_until_reached(juju, 0, inside("here"), str(victim.address.ip))
+        wait_until_reached(juju, 0, run_inside("here"), str(victim.address.ip))
         known: dict[str, str] = dict(zip(("28", "27", "66"), numbers, strict=True))
         yield Ground(here, there, container, victim, plain, evil, numbers=known)
 

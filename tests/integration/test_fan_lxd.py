@@ -9,20 +9,20 @@ from typing import Any
 import jubilant
 import pytest
 
-from tests.integration.fankit import (
+from tests.integration.fan_steps import (
+    build_image,
     deploy_fan,
-    inside,
     list_units,
-    make_image,
     reaches,
     read_address,
     read_status,
+    run_inside,
     run_on,
     send,
     start_container,
     wait_until_reached,
 )
-from tests.integration.kit import reboot_machine, run_hook
+from tests.integration.steps import reboot_machine, run_hook
 
 # LXD's own search for a free network does not come to an end in a machine without a way out.
 SET_UP = """
@@ -95,7 +95,7 @@ def fan(shared_juju: jubilant.Juju, charms: dict[str, Path]) -> jubilant.Juju:
     """A model with the fan on two machines, each with an LXD whose bridge is not the fan yet."""
     deploy_fan(shared_juju, charms)
     for machine in (0, 1):
-        make_image(shared_juju, machine)
+        build_image(shared_juju, machine)
         run_on(shared_juju, machine, "sh", "-c", SET_UP)
         run_on(shared_juju, machine, "sh", "-c", MAKE_IMAGE)
     return shared_juju
@@ -109,13 +109,13 @@ def test_lxds_and_dockers_containers_on_two_machines_reach_each_other(fan: jubil
         assert read_status(fan, unit)[1] == f"lxdbr0 {slice_}, 1 peer"
         start_container(fan, machine, f"docker{machine}", "--network", "fan", "--restart=always")
         launch(fan, machine, f"lxd{machine}")
-    here = [inside("docker0"), within("lxd0")]
+    here = [run_inside("docker0"), within("lxd0")]
     there = [read_address(fan, 1, "docker1"), wait_for_address(fan, 1, "lxd1")]
     for enter in here:
         for address in there:
             assert reaches(fan, 0, enter, address)
     send(fan, (0, within("lxd0")), (1, within("lxd1")), there[1])
-    send(fan, (0, inside("docker0")), (1, within("lxd1")), there[1])
+    send(fan, (0, run_inside("docker0")), (1, within("lxd1")), there[1])
     # On one machine too, each with a part of the slice.
     assert reaches(fan, 0, within("lxd0"), read_address(fan, 0, "docker0"))
     assert int(read_address(fan, 0, "docker0").split(".")[3]) < 128
@@ -134,7 +134,7 @@ def test_after_a_reboot_lxds_and_dockers_containers_are_on_the_fan_again(
 ) -> None:
     reboot_machine(fan)
     wait_until_reached(fan, 0, within("lxd0"), read_address(fan, 1, "docker1"))
-    wait_until_reached(fan, 0, inside("docker0"), wait_for_address(fan, 1, "lxd1"))
+    wait_until_reached(fan, 0, run_inside("docker0"), wait_for_address(fan, 1, "lxd1"))
 
 
 def test_lxd_s_bridge_is_not_taken_from_dockers_containers(fan: jubilant.Juju) -> None:
@@ -142,7 +142,7 @@ def test_lxd_s_bridge_is_not_taken_from_dockers_containers(fan: jubilant.Juju) -
     fan.config("fan", {"lxd": False})
     fan.wait(lambda _: read_status(fan, unit)[0] == "blocked", successes=1)
     assert "containers are on it: docker0;" in read_status(fan, unit)[1]
-    assert reaches(fan, 0, inside("docker0"), wait_for_address(fan, 1, "lxd1"))
+    assert reaches(fan, 0, run_inside("docker0"), wait_for_address(fan, 1, "lxd1"))
 
 
 def test_lxds_bridge_comes_back_as_it_was(fan: jubilant.Juju) -> None:

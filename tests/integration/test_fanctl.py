@@ -9,7 +9,7 @@ import jubilant
 import pytest
 
 import fannet
-from tests.integration.kit import reboot_machine
+from tests.integration.steps import reboot_machine
 from tools.instance import sudo
 
 PACKAGES = "nftables dnsmasq-base udhcpc"

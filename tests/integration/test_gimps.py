@@ -14,24 +14,24 @@ from typing import NamedTuple
 import jubilant
 import pytest
 
-from tests.integration.kit import (
-    check_active,
-    inspect_container,
-    reboot_machine,
-    run_hook,
-    search_status,
-    subordinates,
-)
 from tests.integration.primenet import (
     NETWORK,
     build_stand_in,
     offer,
-    prepare_server,
+    place_server,
     read_requests,
     start_server,
     stop_server,
     wait_for_message,
     wait_for_reports,
+)
+from tests.integration.steps import (
+    check_active,
+    inspect_container,
+    list_subordinates,
+    read_search_status,
+    reboot_machine,
+    run_hook,
 )
 from tools.image import IMAGES, build_base
 from tools.instance import Published, sudo
@@ -60,7 +60,7 @@ def search(
     build_stand_in(shared_juju, published, IMAGE, ROOT / "tests/images/fake-mprime")
     shared_juju.deploy(charms["mprime"], config={"image": IMAGE, "worktodo": "110503"})
     shared_juju.integrate("apache2:juju-info", "mprime:juju-info")
-    shared_juju.wait(lambda status: "mprime/0" in subordinates(status), successes=1)
+    shared_juju.wait(lambda status: "mprime/0" in list_subordinates(status), successes=1)
     shared_juju.wait(jubilant.all_agents_idle, successes=1)
     return shared_juju
 
@@ -111,7 +111,7 @@ def test_a_list_that_is_rewritten_gets_nothing_twice(search: jubilant.Juju) -> N
     search.config("mprime", {"worktodo": "110503 6972593"})
     for _ in range(3):
         run_hook(search, "update-status")
-        assert "out of work" not in search_status(search.status())[1]
+        assert "out of work" not in read_search_status(search.status())[1]
     wait_for_position(search, before)
     lines = [line for line in list_work(search).splitlines() if "=" in line]
     assert [line.split(",")[1] for line in lines] == ["859433", "6972593"]
@@ -128,7 +128,7 @@ def test_a_pause_tells_where_it_stopped_and_outlives_the_container(search: jubil
     assert stopped >= before
     sudo(search, "docker", "rm", "mprime-0", machine=0)
     run_hook(search, "update-status")
-    assert search_status(search.status())[0] == "maintenance"
+    assert read_search_status(search.status())[0] == "maintenance"
     assert "mprime-0" not in sudo(search, "docker ps -a --format {{.Names}}", machine=0).stdout
     search.run("mprime/0", "resume")
     assert wait_for_position(search, stopped) > stopped
@@ -173,7 +173,7 @@ def primenet(search: jubilant.Juju) -> jubilant.Juju:
     """The search with an account, nothing done yet, and PrimeNet out of reach."""
     search.run("mprime/0", "pause")
     sudo(search, f"rm -rf {WORK}/* {WORK}.orders", machine=0)
-    prepare_server(search)
+    place_server(search)
     options = {"primenet-user": "me", "computer-name": "rack7", "work-preference": 150}
     search.config("mprime", {**options, "network": NETWORK, "worktodo": ""})
     search.run("mprime/0", "resume")
@@ -188,7 +188,7 @@ def test_primenet_knows_the_machine_and_hands_out_work(primenet: jubilant.Juju) 
     offer(primenet, "tf 900000011 64 65", "prp 400009")
     start_server(primenet, IMAGE)
     wait_for_message(primenet, "M900000011: trial factoring to 2^65, ")
-    assert "out of reach" not in search_status(primenet.status())[1]
+    assert "out of reach" not in read_search_status(primenet.status())[1]
     asked = read_requests(primenet)
     first, second, *others = asked
     assert (first["t"], first["u"], first["cn"]) == ("uc", "me", "rack7")
@@ -220,7 +220,7 @@ def test_a_prp_test_without_room_for_its_proof_is_told_and_goes_on_with_some(
     offer(primenet, "prp 216091")
     primenet.run("mprime/0", "resume")
     wait_for_message(primenet, "can't save its work: it died of SIGFPE (exit code 136)")
-    assert search_status(primenet.status())[0] == "blocked"
+    assert read_search_status(primenet.status())[0] == "blocked"
     sudo(primenet, f"mount -o remount,size=8m {WORK}", machine=0)
     wait_for_reports(primenet, {"n": "216091", "r": "151"})
     wait_for_message(primenet, "1 probable prime found: M216091")
@@ -249,7 +249,7 @@ def test_mlucas_takes_part_through_autoprimenet(
     offer(primenet, "ll 110527")
     start_server(primenet, IMAGE)
     wait_for_message(primenet, "M110527: ")
-    assert "out of reach" not in search_status(primenet.status())[1]
+    assert "out of reach" not in read_search_status(primenet.status())[1]
     container = inspect_container(primenet)["HostConfig"]
     assert (container["ReadonlyRootfs"], container["CapDrop"]) == (True, ["ALL"])
     users = sudo(primenet, "docker top mprime-0 -eo pid,uid", machine=0).stdout.split()

@@ -10,7 +10,7 @@ import jubilant
 import pytest
 import yaml
 
-from tests.integration.kit import reboot_machine, run_hook, subordinates
+from tests.integration.steps import list_subordinates, reboot_machine, run_hook
 from tests.integration.test_golden_ratio import MILLIONTH, find_decimals
 from tools.image import build_image, find_archive
 from tools.instance import sudo
@@ -24,7 +24,7 @@ chance = random.Random()  # noqa: S311 - where and when to do harm
 
 
 def status_of(status: jubilant.Status) -> tuple[str, str]:
-    found = subordinates(status)[UNIT].workload_status
+    found = list_subordinates(status)[UNIT].workload_status
     return found.current, found.message
 
 
@@ -63,7 +63,7 @@ def golden(shared_juju: jubilant.Juju, charms: dict[str, Path]) -> jubilant.Juju
         resources={"golden-ratio-image": str(archive)},
     )
     shared_juju.integrate("apache2:juju-info", "golden-ratio:juju-info")
-    shared_juju.wait(lambda status: UNIT in subordinates(status), successes=1)
+    shared_juju.wait(lambda status: UNIT in list_subordinates(status), successes=1)
     await_digits(shared_juju, MILLION)
     return shared_juju
 
@@ -100,7 +100,7 @@ def test_the_bundle_with_its_overlay_deploys(
     bundles = ROOT / "bundles"
     overlays = [bundles / "golden-ratio-local.yaml", options]
     juju.deploy(bundles / "golden-ratio.yaml", overlays=overlays)
-    juju.wait(lambda status: UNIT in subordinates(status), successes=1)
+    juju.wait(lambda status: UNIT in list_subordinates(status), successes=1)
     await_digits(juju, FEW)
 
 
@@ -197,6 +197,6 @@ def test_a_reboot_loses_neither_what_is_begun_nor_what_is_finished(golden: jubil
 def test_the_digits_stay_when_the_unit_goes(golden: jubilant.Juju) -> None:
     before = find_file(golden)
     golden.remove_relation("apache2", "golden-ratio")
-    golden.wait(lambda status: not subordinates(status), successes=1)
+    golden.wait(lambda status: not list_subordinates(status), successes=1)
     assert run_program(golden, "ps --all --quiet") == ""
     assert find_file(golden) == before

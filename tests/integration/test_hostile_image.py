@@ -16,7 +16,12 @@ from typing import Any
 import jubilant
 import pytest
 
-from tests.integration.kit import inspect_container, run_hook, search_status, subordinates
+from tests.integration.steps import (
+    inspect_container,
+    list_subordinates,
+    read_search_status,
+    run_hook,
+)
 from tools.image import build_image
 from tools.instance import sudo
 
@@ -138,7 +143,7 @@ def test_a_hostile_image_harms_neither_its_unit_nor_what_is_beside_it(
     names, decoys = list_names(machine), {"decoy-0", "decoy-9"}
     machine.deploy(charms["mprime"], resources={"mprime-image": str(archive)})
     machine.integrate("apache2", "mprime")
-    machine.wait(lambda status: "mprime/0" in subordinates(status), successes=1)
+    machine.wait(lambda status: "mprime/0" in list_subordinates(status), successes=1)
     machine.wait(jubilant.all_agents_idle, successes=1)
 
     def has_done_its_worst(_: jubilant.Status) -> bool:
@@ -146,7 +151,7 @@ def test_a_hostile_image_harms_neither_its_unit_nor_what_is_beside_it(
 
     machine.wait(has_done_its_worst, successes=1)
     run_hook(machine, "update-status")
-    status, message = search_status(machine.status())
+    status, message = read_search_status(machine.status())
     assert status == "active", message
     assert "and 19994 more are prime" in message
     check(message)
@@ -171,14 +176,14 @@ def test_a_hostile_image_harms_neither_its_unit_nor_what_is_beside_it(
     before = inspect_container(machine)["Id"]
     machine.cli("attach-resource", "mprime", f"mprime-image={with_volume}")
     machine.wait(jubilant.all_agents_idle, successes=1)
-    status, message = search_status(machine.status())
+    status, message = read_search_status(machine.status())
     assert (status, "VOLUME /data" in message) == ("blocked", True)
     assert inspect_container(machine)["Id"] == before
     assert list_containers(machine) == decoys | {"mprime-0", "copy"}
 
     machine.config("mprime", {"remove-work": True})
     machine.remove_relation("apache2", "mprime")
-    machine.wait(lambda status: not subordinates(status), successes=1)
+    machine.wait(lambda status: not list_subordinates(status), successes=1)
     assert list_containers(machine) == decoys | {"copy"}
     assert sudo(machine, f"ls -d {WORK} 2>/dev/null || true", machine=0).stdout == ""
     assert jubilant.all_active(machine.status(), "apache2")

@@ -10,13 +10,13 @@ from pathlib import Path
 import jubilant
 import pytest
 
-from tests.integration.kit import (
+from tests.integration.steps import (
     check_active,
     deploy_search,
     inspect_container,
+    list_subordinates,
+    read_search_status,
     run_hook,
-    search_status,
-    subordinates,
 )
 from tools.image import build_base, build_image
 from tools.instance import Published, sudo
@@ -101,8 +101,8 @@ def list_images(juju: jubilant.Juju) -> set[str]:
 
 def wait_for(juju: jubilant.Juju, wanted: str) -> str:
     """Wait until mprime/0 has this status, and return its message."""
-    juju.wait(lambda status: search_status(status)[0] == wanted, successes=1)
-    return search_status(juju.status())[1]
+    juju.wait(lambda status: read_search_status(status)[0] == wanted, successes=1)
+    return read_search_status(juju.status())[1]
 
 
 def deploy_apache(juju: jubilant.Juju, charms: dict[str, Path]) -> None:
@@ -114,7 +114,7 @@ def deploy_apache(juju: jubilant.Juju, charms: dict[str, Path]) -> None:
 def attach_search(juju: jubilant.Juju) -> None:
     """Attach mprime to apache2, and wait until there is nothing left to do."""
     juju.integrate("apache2:juju-info", "mprime:juju-info")
-    juju.wait(lambda status: "mprime/0" in subordinates(status), successes=1)
+    juju.wait(lambda status: "mprime/0" in list_subordinates(status), successes=1)
     juju.wait(jubilant.all_agents_idle, successes=1)
 
 
@@ -183,7 +183,7 @@ def test_an_image_that_has_a_name_of_others_stays(
         published.tag_image,
     }
     search.remove_relation("apache2", "mprime")
-    search.wait(lambda status: not subordinates(status), successes=1)
+    search.wait(lambda status: not list_subordinates(status), successes=1)
     assert list_images(search) == {old}
 
 
@@ -236,7 +236,7 @@ def test_a_registry_that_asks_for_a_login_gets_the_secret_and_nobody_else_does(
     tmp_path: Path,
 ) -> None:
     deploy_search(juju, charms, published, published.authority)
-    status, message = search_status(juju.status())
+    status, message = read_search_status(juju.status())
     assert status == "blocked"
     assert message.startswith(f"image {published.image}: ")
     assert "option registry-credentials" in message
@@ -282,7 +282,7 @@ def test_an_image_out_of_reach_blocks_with_the_reason_and_heals_by_itself(
     registry.run("registry/0", "stop")
     try:
         deploy_search(juju, charms, published, published.authority)
-        status, message = search_status(juju.status())
+        status, message = read_search_status(juju.status())
         assert status == "blocked"
         assert published.image in message
         assert "connection refused" in message
@@ -297,7 +297,7 @@ def test_a_registry_that_is_not_trusted_is_refused_until_its_authority_is_given(
     juju: jubilant.Juju, charms: dict[str, Path], published: Published
 ) -> None:
     deploy_search(juju, charms, published, "")
-    status, message = search_status(juju.status())
+    status, message = read_search_status(juju.status())
     assert (status, "x509" in message) == ("blocked", True)
     juju.config("mprime", {"registry-ca": published.authority})
     wait_for(juju, "active")
@@ -324,7 +324,7 @@ def test_without_any_image_one_is_built_and_mlucas_stands_in_for_mprime(
     assert inspect_container(juju)["Id"] == before["Id"]
 
     juju.remove_relation("apache2", "mprime")
-    juju.wait(lambda status: not subordinates(status), successes=1)
+    juju.wait(lambda status: not list_subordinates(status), successes=1)
     assert list_images(juju) == theirs
 
 
@@ -371,7 +371,7 @@ def test_the_models_proxy_is_used_where_its_engine_may_be_restarted(
     assert "hush1234" not in juju.debug_log()
 
     juju.remove_relation("apache2", "mprime")
-    juju.wait(lambda status: not subordinates(status), successes=1)
+    juju.wait(lambda status: not list_subordinates(status), successes=1)
     assert sudo(juju, f"ls -d {DROP_INS} || true", machine=0).stdout == ""
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import jubilant
 import pytest
 
-from tests.integration.kit import (
+from tests.integration.steps import (
     deploy_search,
     inspect_container,
+    list_subordinates,
+    read_search_status,
     run_hook,
-    search_status,
-    subordinates,
 )
 from tools.instance import Published, sudo
 from tools.pack import ROOT
@@ -31,7 +31,7 @@ def search(
 ) -> jubilant.Juju:
     """A model in which the search runs, for the tests that leave it running."""
     deploy_search(shared_juju, charms, published, published.authority)
-    shared_juju.wait(lambda status: search_status(status)[0] == "active", successes=1)
+    shared_juju.wait(lambda status: read_search_status(status)[0] == "active", successes=1)
     return shared_juju
 
 
@@ -46,7 +46,7 @@ def test_the_bundle_with_its_overlay_deploys_and_the_search_finds_a_prime(
     )
     bundle = ROOT / "bundles" / "prime-time.yaml"
     juju.deploy(bundle, overlays=[ROOT / "bundles" / "local.yaml", options])
-    juju.wait(lambda status: "mprime/0" in subordinates(status), successes=1)
+    juju.wait(lambda status: "mprime/0" in list_subordinates(status), successes=1)
     juju.wait(jubilant.all_active, successes=1)
     page = sudo(juju, "curl", "-fsS", "http://localhost/", machine=0).stdout
     assert "searches for primes" in page
@@ -59,7 +59,7 @@ def test_the_bundle_with_its_overlay_deploys_and_the_search_finds_a_prime(
     assert results["primes"] == [110503]
     run_hook(juju, "update-status")
     status = juju.status()
-    assert search_status(status)[1].startswith("M110503 is prime")
+    assert read_search_status(status)[1].startswith("M110503 is prime")
     assert status.apps["mprime"].version == "mlucas 20.1.1"
 
 
@@ -97,14 +97,14 @@ def test_wrong_options_block_by_name_while_the_search_goes_on(
 ) -> None:
     before = inspect_container(search)["Id"]
     search.config("mprime", {"image": "Not An Image", "registry-ca": "no certificate"})
-    search.wait(lambda status: search_status(status)[0] == "blocked", successes=1)
-    message = search_status(search.status())[1]
+    search.wait(lambda status: read_search_status(status)[0] == "blocked", successes=1)
+    message = read_search_status(search.status())[1]
     assert "option image" in message
     assert "option registry-ca" in message
     assert inspect_container(search)["Id"] == before
     assert is_running(search)
     search.config("mprime", {"image": published.image, "registry-ca": published.authority})
-    search.wait(lambda status: search_status(status)[0] == "active", successes=1)
+    search.wait(lambda status: read_search_status(status)[0] == "active", successes=1)
     assert inspect_container(search)["Id"] == before
 
 
@@ -112,7 +112,7 @@ def test_removal_takes_the_container_and_the_trust_away_and_keeps_the_work(
     search: jubilant.Juju,
 ) -> None:
     search.remove_relation("apache2", "mprime")
-    search.wait(lambda status: not subordinates(status), successes=1)
+    search.wait(lambda status: not list_subordinates(status), successes=1)
     assert not sudo(search, "docker", "ps", "-aq", machine=0).stdout.strip()
     assert "worktodo.ini" in sudo(search, "ls", WORK, machine=0).stdout.split()
     left = sudo(search, "find /etc/docker/certs.d -type f 2>/dev/null || true", machine=0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jubilant
 
-from tests.integration.kit import run_hook
+from tests.integration.steps import run_hook
 from tools.instance import Published, sudo
 
 

@@ -12,13 +12,13 @@ from typing import NamedTuple
 import jubilant
 import pytest
 
-from tests.integration.kit import (
+from tests.integration.steps import (
     check_active,
     deploy_search,
     inspect_container,
+    list_subordinates,
     reboot_machine,
     run_hook,
-    subordinates,
 )
 from tools.instance import Published, sudo
 
@@ -208,10 +208,10 @@ def test_all_that_changes_no_result(search: jubilant.Juju) -> None:
 def test_work_stays_without_its_unit_and_a_new_one_can_adopt_it(search: jubilant.Juju) -> None:
     before = json.loads(search.run("mprime/0", "results").results["json"])
     search.remove_relation("apache2", "mprime")
-    search.wait(lambda status: not subordinates(status), successes=1)
+    search.wait(lambda status: not list_subordinates(status), successes=1)
     assert "p110503.stat" in sudo(search, "ls", WORK, machine=0).stdout.split()
     search.integrate("apache2", "mprime")
-    search.wait(lambda status: "mprime/1" in subordinates(status), successes=1)
+    search.wait(lambda status: "mprime/1" in list_subordinates(status), successes=1)
     search.wait(jubilant.all_agents_idle, successes=1)
     result = search.run("mprime/1", "adopt-work", {"source": "mprime/0"}).results
     assert (result["adopted"], result["former-work"]) == ("mprime-0", "mprime-1.1")
@@ -222,7 +222,7 @@ def test_work_stays_without_its_unit_and_a_new_one_can_adopt_it(search: jubilant
 def test_with_the_option_remove_work_it_goes_with_its_unit(search: jubilant.Juju) -> None:
     search.config("mprime", {"remove-work": True})
     search.remove_relation("apache2", "mprime")
-    search.wait(lambda status: not subordinates(status), successes=1)
+    search.wait(lambda status: not list_subordinates(status), successes=1)
     # What was put aside for it to adopt something else is nobody's, and stays.
     assert sudo(search, "ls", ROOT, machine=0).stdout.split() == ["mprime-1.1"]
     left = sudo(search, "docker", "ps", "-aq", "--filter", "name=mprime", machine=0)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.fan_host import IP, make_host, run
+from benchmarks.fan_host import IP, own_host, run
 from benchmarks.fan_ways import compile_ping_pong, read_round_trip
 from lib.fannet.tests.integration.lab import wait_for
 
@@ -20,7 +20,7 @@ def ping_pong(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def inside() -> Iterator[list[str]]:
     """What runs a program on a host that nobody else can reach."""
-    with make_host(1, 24) as name:
+    with own_host(1, 24) as name:
         yield [IP, "netns", "exec", name]
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import jubilant
 import pytest
 
-from tests.integration.fankit import read_network, wait_for_fans
-from tests.integration.kit import check_active, deploy_search, subordinates
+from tests.integration.fan_steps import read_network, wait_for_fans
+from tests.integration.steps import check_active, deploy_search, list_subordinates
 from tools.instance import Published, sudo
 
 # Instead of each hook tool, as in a hook that Juju runs while it deletes the unit.
@@ -52,7 +52,7 @@ def test_what_units_had_goes_although_no_hook_ever_tells_them(
     assert read_network(both, 0) != before
     assert sudo(both, LEFT, machine=0).stdout.strip()
     both.cli("remove-application", "mprime", "fan", "--force", "--no-prompt")
-    both.wait(lambda status: not subordinates(status), successes=1)
+    both.wait(lambda status: not list_subordinates(status), successes=1)
     both.wait(lambda _: not sudo(both, LEFT, machine=0).stdout.strip(), successes=1)
     assert read_network(both, 0) == before
     log = both.cli("debug-log", "--limit", "100000", "--replay")

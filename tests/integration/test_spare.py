@@ -12,7 +12,7 @@ from typing import Any
 import jubilant
 import pytest
 
-from tests.integration.kit import reset_options, run_hook, subordinates
+from tests.integration.steps import list_subordinates, reset_options, run_hook
 from tools.instance import sudo
 from tools.pack import ROOT
 
@@ -51,13 +51,13 @@ def machine(shared_juju: jubilant.Juju, charms: dict[str, Path]) -> jubilant.Juj
     sudo(juju, PREPARE, machine=0, wait=300)
     juju.deploy(charms["spare"])
     juju.integrate("apache2:juju-info", "spare:juju-info")
-    juju.wait(lambda status: UNIT in subordinates(status), successes=1)
+    juju.wait(lambda status: UNIT in list_subordinates(status), successes=1)
     juju.wait(jubilant.all_agents_idle, successes=1)
     return juju
 
 
 def read_status(juju: jubilant.Juju, unit: str = UNIT) -> tuple[str, str]:
-    found = subordinates(juju.status())[unit].workload_status
+    found = list_subordinates(juju.status())[unit].workload_status
     return found.current, found.message
 
 
@@ -266,7 +266,7 @@ def test_two_charms_of_this_kind_live_beside_each_other(
 ) -> None:
     machine.deploy(charms["counter"])
     machine.integrate("apache2:juju-info", "counter:juju-info")
-    machine.wait(lambda status: "counter/0" in subordinates(status), successes=1)
+    machine.wait(lambda status: "counter/0" in list_subordinates(status), successes=1)
     machine.wait(jubilant.all_agents_idle, successes=1)
     counted = int(wait_for(machine, r"active at (\d+)", "counter/0")[1])
     steps = count_steps(machine)
@@ -279,7 +279,7 @@ def test_two_charms_of_this_kind_live_beside_each_other(
     names = sudo(machine, "docker ps --format '{{.Names}}'", machine=0).stdout.split()
     assert sorted(names) == ["counter-0", "spare-0"]
     machine.cli("remove-relation", "apache2:juju-info", "counter:juju-info")
-    machine.wait(lambda status: "counter/0" not in subordinates(status), successes=1)
+    machine.wait(lambda status: "counter/0" not in list_subordinates(status), successes=1)
     assert count_steps(machine) > steps
 
 
@@ -289,14 +289,14 @@ def test_another_application_of_the_charm_works_beside_it(
     options = {"image": "tell:1", "command": "another", "metrics-port": 9638}
     machine.deploy(charms["spare"], "other", config=options)
     machine.integrate("apache2:juju-info", "other:juju-info")
-    machine.wait(lambda status: "other/0" in subordinates(status), successes=1)
+    machine.wait(lambda status: "other/0" in list_subordinates(status), successes=1)
     machine.wait(jubilant.all_agents_idle, successes=1)
     wait_for(machine, r"active running: step \d+", "other/0")
     count_steps(machine)
     told = sudo(machine, "cat", "/var/lib/spare/other-0/told", machine=0).stdout
     assert told.startswith("word another\n")
     machine.cli("remove-relation", "apache2:juju-info", "other:juju-info")
-    machine.wait(lambda status: "other/0" not in subordinates(status), successes=1)
+    machine.wait(lambda status: "other/0" not in list_subordinates(status), successes=1)
     count_steps(machine)
 
 
@@ -313,7 +313,7 @@ def test_its_removal_leaves_nothing(machine: jubilant.Juju) -> None:
     assert sudo(machine, LEFT, machine=0).stdout.strip()
     configure(machine, remove_work=True)
     machine.cli("remove-relation", "apache2:juju-info", "spare:juju-info")
-    machine.wait(lambda status: not subordinates(status), successes=1)
+    machine.wait(lambda status: not list_subordinates(status), successes=1)
     assert not sudo(machine, LEFT, machine=0).stdout.strip()
     names = sudo(machine, "docker image ls --format '{{.Repository}}:{{.Tag}}'", machine=0).stdout
     assert "tell:1" in names

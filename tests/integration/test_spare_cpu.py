@@ -11,7 +11,7 @@ import jubilant
 import pytest
 
 from tests.integration.grounds import Ground, ModelGround, guest_ground
-from tests.integration.kit import deploy_search
+from tests.integration.steps import deploy_search
 from tools.image import build_image
 
 # Prints the paths of control groups, of the principal and of the search, and of the search's

@@ -9,7 +9,7 @@ from typing import Any
 import jubilant
 import pytest
 
-from tests.integration.kit import run_hook, subordinates
+from tests.integration.steps import list_subordinates, run_hook
 from tools.image import build_base
 from tools.instance import sudo
 
@@ -33,14 +33,14 @@ def counter(shared_juju: jubilant.Juju, charms: dict[str, Path]) -> jubilant.Juj
     )
     juju.deploy(charms["counter"])
     juju.integrate("apache2:juju-info", "counter:juju-info")
-    juju.wait(lambda status: UNIT in subordinates(status), successes=1)
+    juju.wait(lambda status: UNIT in list_subordinates(status), successes=1)
     juju.wait(jubilant.all_agents_idle, successes=1)
     return juju
 
 
 def read_status(juju: jubilant.Juju) -> tuple[str, str]:
     run_hook(juju, "update-status", UNIT)
-    found = subordinates(juju.status())[UNIT].workload_status
+    found = list_subordinates(juju.status())[UNIT].workload_status
     return found.current, found.message
 
 
@@ -92,6 +92,6 @@ def test_it_is_paused_and_goes_on(counter: jubilant.Juju) -> None:
 
 def test_its_work_outlives_it(counter: jubilant.Juju) -> None:
     counter.cli("remove-relation", "apache2:juju-info", "counter:juju-info")
-    counter.wait(lambda status: not subordinates(status), successes=1)
+    counter.wait(lambda status: not list_subordinates(status), successes=1)
     assert not sudo(counter, "docker", "ps", "--all", "--quiet", machine=0).stdout.strip()
     assert int(sudo(counter, "cat", f"{WORK}/count", machine=0).stdout) > 0

@@ -26,7 +26,7 @@ ANEW = "INFO: no restart file found...starting run from scratch.\n"
 FAULT = Fault("container-kill")
 
 
-def tell(*lines: tuple[str, int]) -> str:
+def make_status(*lines: tuple[str, int]) -> str:
     return "".join(line.format(iteration) for line, iteration in lines)
 
 
@@ -45,30 +45,30 @@ def make_round(lost: int = 0, drift: tuple[str, ...] = ()) -> Round:
 
 
 def test_a_search_that_goes_on_from_its_last_checkpoint_has_lost_none() -> None:
-    status = tell((ANEW, 0), (REPORT, 1000), (REPORT, 2000), (AGAIN, 2000), (REPORT, 3000))
+    status = make_status((ANEW, 0), (REPORT, 1000), (REPORT, 2000), (AGAIN, 2000), (REPORT, 3000))
     assert count_lost(look(P, 2000, ""), look(P, 3000, status)) == 0
 
 
 def test_each_checkpoint_that_a_search_falls_back_behind_is_lost() -> None:
-    status = tell(*((REPORT, n) for n in (1000, 2000, 3000, 4000)), (AGAIN, 1000))
+    status = make_status(*((REPORT, n) for n in (1000, 2000, 3000, 4000)), (AGAIN, 1000))
     assert count_lost(look(P, 4000, ""), look(P, 1000, status)) == 3
 
 
 def test_what_was_reported_when_the_kill_came_had_perhaps_no_checkpoint_yet() -> None:
-    status = tell((REPORT, 1000), (REPORT, 2000), (AGAIN, 1000))
+    status = make_status((REPORT, 1000), (REPORT, 2000), (AGAIN, 1000))
     assert count_lost(look(P, 1000, ""), look(P, 2000, status)) == 0
     # But it had where one was seen that was whole.
     assert count_lost(look(P, 2000, ""), look(P, 2000, status)) == 1
 
 
 def test_a_search_that_begins_anew_has_lost_all() -> None:
-    status = tell((REPORT, 1000), (REPORT, 2000), (ANEW, 0), (REPORT, 1000))
+    status = make_status((REPORT, 1000), (REPORT, 2000), (ANEW, 0), (REPORT, 1000))
     assert count_lost(look(P, 2000, ""), look(P, 1000, status)) == 2
 
 
 def test_a_loss_counts_in_the_round_in_which_it_came_and_in_no_later() -> None:
-    status = tell((REPORT, 1000), (REPORT, 2000), (ANEW, 0), (REPORT, 1000))
-    later = status + tell((REPORT, 2000), (AGAIN, 2000))
+    status = make_status((REPORT, 1000), (REPORT, 2000), (ANEW, 0), (REPORT, 1000))
+    later = status + make_status((REPORT, 2000), (AGAIN, 2000))
     assert count_lost(look(P, 1000, status), look(P, 2000, later)) == 0
 
 
@@ -214,7 +214,7 @@ def test_whatever_is_lost_misses_a_bar_and_names_its_fault(
 class FakeGround:
     """A ground whose third round fails."""
 
-    def prepare(self) -> None:
+    def set_up(self) -> None:
         pass
 
     def play(self, number: int, fault: Fault) -> Round:

@@ -11,7 +11,7 @@ from fan.system import System
 def main() -> int:
     """Bring up the fan of the unit that is named on the command line; return the exit status."""
     try:
-        machine.restore(System(), sys.argv[1])
+        machine.ensure_after_boot(System(), sys.argv[1])
     except machine.TROUBLE as error:
         print(machine.explain(error), file=sys.stderr)
         return 1

@@ -106,7 +106,7 @@ class FanCharm(ops.CharmBase):
         )
         fan = observed.fan.fan if observed.fan else None
         if fan:
-            self._tell_peers(fan)
+            self._publish_fan(fan)
         known = [peer for peer in self._list_peers() if peer.unit != but]
         verification = None
         if verify and fan and not observed.problem:
@@ -117,12 +117,12 @@ class FanCharm(ops.CharmBase):
         self._metrics.share(
             config.metrics_port,
             (self.unit.name, str(config.metrics_port)),
-            prepare=lambda: write_known_peers(self.unit.name, known),
+            write_inputs=lambda: write_known_peers(self.unit.name, known),
         )
 
-    def _tell_peers(self, fan: fannet.Fan) -> None:
+    def _publish_fan(self, fan: fannet.Fan) -> None:
         if relation := self.model.get_relation(HOSTS):
-            relation.data[self.unit].update(peers.describe(self.unit.name, fan).databag())
+            relation.data[self.unit].update(peers.make_peer(self.unit.name, fan).databag())
 
     def _list_peers(self) -> list[Peer]:
         """Return the peers on other machines, in order."""
@@ -150,7 +150,7 @@ class FanCharm(ops.CharmBase):
     def _on_stop(self, _: ops.EventBase) -> None:
         self._metrics.stop()
         try:
-            machine.release(self.system, self.unit.name)
+            machine.give_back(self.system, self.unit.name)
         except machine.TROUBLE as error:
             logger.warning("not all of the fan could be removed: %s", machine.explain(error))
 
@@ -258,4 +258,4 @@ if __name__ == "__main__":  # pragma: nocover
         # Juju 4.0.15 may run stop when every hook tool fails already, and ops needs some itself.
         if os.environ.get("JUJU_HOOK_NAME") != "stop":
             raise
-        sys.exit(removal.release(os.environ["JUJU_UNIT_NAME"]))
+        sys.exit(removal.give_back(os.environ["JUJU_UNIT_NAME"]))

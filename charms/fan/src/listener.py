@@ -7,7 +7,7 @@ import sys
 from ipaddress import IPv4Address
 
 import fannet
-from cosagent.serving import tell_ready
+from cosagent.serving import notify_ready
 from fan.throughput import PORT
 
 _PATIENCE = 10  # seconds without a byte
@@ -21,7 +21,7 @@ def main() -> int:
     except OSError as error:
         print(f"can't listen on {gateway}, port {PORT}: {error.strerror}", file=sys.stderr)
         return 1
-    tell_ready()
+    notify_ready()
     with server:
         while True:
             serve_one(server, fannet.parse_mapping(overlay, underlay))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from ipaddress import IPv4Network
 
-from fan.removal import release
+from fan.removal import give_back
 
 if __name__ == "__main__":
-    sys.exit(release(sys.argv[1], IPv4Network(sys.argv[2])))
+    sys.exit(give_back(sys.argv[1], IPv4Network(sys.argv[2])))

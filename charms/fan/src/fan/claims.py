@@ -65,7 +65,7 @@ def write_claim(claim: Claim) -> None:
     _write(_locate(claim.unit), answer)
 
 
-def drop_claim(unit: str) -> None:
+def remove_claim(unit: str) -> None:
     """Forget what a unit wants, and whom it knows."""
     for file in (_FILE, _PEERS):
         _locate(unit, file).unlink(missing_ok=True)

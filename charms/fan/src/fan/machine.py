@@ -13,9 +13,9 @@ from dockerhost import DockerHostError
 from fan import boot, users
 from fan.claims import (
     Claim,
-    drop_claim,
     list_claims,
     read_claim,
+    remove_claim,
     write_claim,
 )
 from fan.config import Config, list_differences
@@ -81,7 +81,7 @@ def reconcile(system: System, desired: Desired) -> Observed:
     try:
         problem = _find_rival(desired)
         if not problem:
-            change, stale = _advance(system, desired)
+            change, stale = _ensure_fan(system, desired)
     except TROUBLE as error:
         problem = explain(error)
     try:
@@ -109,7 +109,7 @@ def find_claimed(system: System, unit: str) -> fannet.FanState | None:
     return find_fan(system, claim.overlay) if claim else None
 
 
-def restore(system: System, unit: str) -> None:
+def ensure_after_boot(system: System, unit: str) -> None:
     """Bring up, at boot, what a unit had before; wait until this machine has its address.
 
     Raises:
@@ -121,7 +121,7 @@ def restore(system: System, unit: str) -> None:
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            _bring_up(system, make_plan(system, claim.config))
+            _ensure_up(system, make_plan(system, claim.config))
             return
         except (fannet.UnderlayError, LxdError):
             if time.monotonic() > deadline:
@@ -129,7 +129,7 @@ def restore(system: System, unit: str) -> None:
         time.sleep(0.5)
 
 
-def release(system: System, unit: str, overlay: IPv4Network | None = None) -> None:
+def give_back(system: System, unit: str, overlay: IPv4Network | None = None) -> None:
     """Give back what a unit has of the machine; the last one that goes takes the fan down.
 
     Args:
@@ -144,13 +144,13 @@ def release(system: System, unit: str, overlay: IPv4Network | None = None) -> No
     if claim:
         overlay = claim.overlay
     if overlay:
-        _take_down(system, overlay, but=unit)
+        _remove_fan(system, overlay, but=unit)
     boot.remove(unit)
-    drop_claim(unit)
+    remove_claim(unit)
     orphans.remove_watch(unit)
 
 
-def _advance(system: System, desired: Desired) -> tuple[fannet.Change, tuple[str, ...]]:
+def _ensure_fan(system: System, desired: Desired) -> tuple[fannet.Change, tuple[str, ...]]:
     """Bring the fan about; return what that changed, and whose addresses are stale by it."""
     config = desired.config
     wanted = make_plan(system, config)
@@ -158,11 +158,11 @@ def _advance(system: System, desired: Desired) -> tuple[fannet.Change, tuple[str
         user.check(system, wanted)
     before = read_claim(desired.unit)
     if before and before.overlay != config.overlay:
-        _take_down(system, before.overlay, but=desired.unit)
+        _remove_fan(system, before.overlay, but=desired.unit)
     write_claim(Claim(desired.unit, config.overlay, config))
     orphans.ensure_watch(desired.unit, desired.charm, [str(config.overlay)])
-    _install(system, config, desired.report)
-    change = _bring_up(system, wanted, desired.report)
+    _ensure_packages(system, config, desired.report)
+    change = _ensure_up(system, wanted, desired.report)
     # Before an engine knows of the bridge: at a boot without the fan it would make one itself.
     boot.ensure(desired.unit, desired.charm)
     for user in users.LATE:
@@ -172,7 +172,7 @@ def _advance(system: System, desired: Desired) -> tuple[fannet.Change, tuple[str
     return change, tuple(name for user in users.ALL for name in user.list_users(system, wanted))
 
 
-def _bring_up(
+def _ensure_up(
     system: System, wanted: Plan, report: Callable[[str], None] = lambda _: None
 ) -> fannet.Change:
     """Bring up what is there before any container."""
@@ -209,7 +209,7 @@ def _find_rival(desired: Desired) -> str:
     return ""
 
 
-def _take_down(system: System, overlay: IPv4Network, *, but: str) -> None:
+def _remove_fan(system: System, overlay: IPv4Network, *, but: str) -> None:
     """Take a fan down, unless a unit of this machine other than one wants it."""
     if any(claim.overlay == overlay for claim in list_claims(but=but)):
         return
@@ -229,13 +229,13 @@ def _take_down(system: System, overlay: IPv4Network, *, but: str) -> None:
         raise OSError("; ".join(explain(failure) for failure in failures))
 
 
-def _install(system: System, config: Config, report: Callable[[str], None]) -> None:
+def _ensure_packages(system: System, config: Config, report: Callable[[str], None]) -> None:
     programs = dict(_PROGRAMS)
     if config.dhcp:
         programs[str(dhcp.DNSMASQ)] = "dnsmasq-base"
     if missing := system.list_missing(programs):
         report(f"installing {', '.join(missing)}")
-        system.install_packages(*missing)
+        system.ensure_packages(*missing)
 
 
 def explain(error: Exception) -> str:

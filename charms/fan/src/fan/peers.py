@@ -55,7 +55,7 @@ class Verification:
     silent: tuple[str, ...]
 
 
-def describe(unit: str, fan: fannet.Fan) -> Peer:
+def make_peer(unit: str, fan: fannet.Fan) -> Peer:
     """Return what a unit tells its peers."""
     return Peer(unit, fan.host, fan.mapping.underlay, fan.overlay)
 

@@ -10,7 +10,7 @@ from fan import machine
 from fan.system import System
 
 
-def release(unit: str, overlay: IPv4Network | None = None, system: System | None = None) -> int:
+def give_back(unit: str, overlay: IPv4Network | None = None, system: System | None = None) -> int:
     """Take a unit's fan down, and say on standard error what failed; return the exit status.
 
     Args:
@@ -21,7 +21,7 @@ def release(unit: str, overlay: IPv4Network | None = None, system: System | None
     status = 0
     for step in (
         lambda: service.remove(unit),
-        lambda: machine.release(system or System(), unit, overlay),
+        lambda: machine.give_back(system or System(), unit, overlay),
     ):
         try:
             step()

@@ -137,14 +137,14 @@ class Host:
             return check.PeerReport(*way, False, None, None, (fault,))
         return check.PeerReport(*way, True, 0.21, state.mtu, ())
 
-    def start_dhcp(
+    def ensure_dhcp(
         self, fan: fannet.Fan, mtu: int, host_reserve: int, *, again: bool
     ) -> list[str]:
         assert mtu == (fan.mtu or self.mtu - 50)
         self.dhcp[fan.bridge] = host_reserve
         return []
 
-    def stop_dhcp(self, bridge: str) -> list[str]:
+    def remove_dhcp(self, bridge: str) -> list[str]:
         self.dhcp.pop(bridge, None)
         return []
 
@@ -172,7 +172,7 @@ class Host:
 
     # Docker.
 
-    def install_engine(self, report: Callable[[str], None]) -> bool:
+    def ensure_engine(self, report: Callable[[str], None]) -> bool:
         if self.installed:
             return False
         report("installing docker.io")
@@ -183,7 +183,7 @@ class Host:
     def list_missing(self, _: Mapping[str, str]) -> list[str]:
         return self.missing
 
-    def install_packages(self, *packages: str) -> None:
+    def ensure_packages(self, *packages: str) -> None:
         self.did.append(f"install {' '.join(packages)}")
 
     def open_docker(self) -> Host:
@@ -191,7 +191,7 @@ class Host:
             raise dockerhost.EngineUnavailableError("the Docker Engine does not answer")
         return self
 
-    def apply(self, spec: NetworkSpec) -> Change:
+    def ensure(self, spec: NetworkSpec) -> Change:
         there = self.inspect(spec.name)
         if there and there.spec_digest == spec.digest:
             return Change.UNCHANGED
@@ -223,7 +223,7 @@ class Host:
         there = self.networks.get(name)
         return there and replace(there, containers=self.attached.get(name, ()))
 
-    def outlive_engine(self) -> bool:
+    def has_live_restore(self) -> bool:
         return self.live_restore
 
     def list(self, label: str) -> tuple[Network, ...]:
@@ -231,7 +231,7 @@ class Host:
         found = (self.inspect(name) for name in sorted(self.networks))
         return tuple(each for each in found if each and each.labels.get(key) == value)
 
-    def settle_daemon(
+    def ensure_daemon_settings(
         self, settings: Mapping[str, Any], *, owner: str, report: Callable[[str], None]
     ) -> bool:
         if self.daemon.get(owner) == settings:
@@ -241,7 +241,9 @@ class Host:
         self.daemon[owner] = dict(settings)
         return True
 
-    def restore_daemon(self, *, owner: str, report: Callable[[str], None] | None = None) -> bool:
+    def give_back_daemon_settings(
+        self, *, owner: str, report: Callable[[str], None] | None = None
+    ) -> bool:
         if self.daemon.pop(owner, None) is None:
             return False
         self.did.append("restart the engine")

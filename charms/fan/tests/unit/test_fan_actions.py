@@ -16,7 +16,7 @@ from ops import testing
 
 from charms.fan.tests.unit.conftest import SOURCE
 from charms.fan.tests.unit.fake_host import Host
-from charms.fan.tests.unit.test_fan_charm import PEERS, tell
+from charms.fan.tests.unit.test_fan_charm import PEERS, make_peer_data
 from fan.throughput import Throughput
 
 Run = Callable[..., testing.State]
@@ -155,7 +155,7 @@ def test_verify_fails_with_names_and_explains(
 def test_verify_fails_for_peers_that_do_not_go_together(host: Host, run: Run, act: Act) -> None:
     run()
     with pytest.raises(testing.ActionFailed, match=r"fan/1 has the address 172\.30\.0\.28 too"):
-        act("verify", {1: tell("172.30.0.28")})
+        act("verify", {1: make_peer_data("172.30.0.28")})
 
 
 def test_measure_sends_over_tcp_to_a_peer_that_listens(

@@ -43,7 +43,7 @@ def test_a_device_that_went_away_meanwhile_is_told(host: Host, run: Run) -> None
 
 def test_a_boot_brings_up_what_was_there(host: Host) -> None:
     write_claim(Claim("fan/0", IPv4Network("250.0.0.0/8"), Config(mtu=1400)))
-    machine.restore(host.system, "fan/0")
+    machine.ensure_after_boot(host.system, "fan/0")
     (fan,) = host.fans.values()
     assert (fan.host, fan.mtu) == (IPv4Address("172.30.0.28"), 1400)
     assert host.networks == {}
@@ -55,7 +55,7 @@ def test_a_boot_of_a_unit_without_a_fan_brings_nothing_up(
 ) -> None:
     if config is None:
         write_claim(Claim("fan/0", IPv4Network("250.0.0.0/8"), None))
-    machine.restore(host.system, "fan/0")
+    machine.ensure_after_boot(host.system, "fan/0")
     assert host.fans == {}
 
 
@@ -65,7 +65,7 @@ def test_a_boot_waits_for_the_machines_address(
     write_claim(Claim("fan/0", IPv4Network("250.0.0.0/8"), Config()))
     host.address = None
     monkeypatch.setattr("time.sleep", lambda _: setattr(host, "address", "172.30.0.28"))
-    machine.restore(host.system, "fan/0")
+    machine.ensure_after_boot(host.system, "fan/0")
     assert len(host.fans) == 1
 
 
@@ -76,11 +76,11 @@ def test_a_boot_does_not_wait_for_ever(host: Host, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("time.monotonic", lambda: float(next(moments)))
     monkeypatch.setattr("time.sleep", lambda _: None)
     with pytest.raises(fannet.UnderlayError):
-        machine.restore(host.system, "fan/0")
+        machine.ensure_after_boot(host.system, "fan/0")
 
 
 def test_what_is_no_lack_of_an_address_ends_a_boot_at_once(host: Host) -> None:
     write_claim(Claim("fan/0", IPv4Network("250.0.0.0/8"), Config()))
     host.refusal = "UDP port 8472 is in use"
     with pytest.raises(fannet.ConflictError):
-        machine.restore(host.system, "fan/0")
+        machine.ensure_after_boot(host.system, "fan/0")

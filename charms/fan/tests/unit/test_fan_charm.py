@@ -16,12 +16,18 @@ EVENTS = ("install", "config_changed", "start", "upgrade_charm", "update_status"
 OVERLAY = IPv4Network("250.0.0.0/8")
 
 
-def tell(host: str, underlay: str = "172.30.0.0/16", overlay: str = "250.0.0.0/8") -> Any:
+def make_peer_data(
+    host: str, underlay: str = "172.30.0.0/16", overlay: str = "250.0.0.0/8"
+) -> Any:
     """What a peer tells."""
     return {"host": host, "underlay": underlay, "overlay": overlay}
 
 
-PEERS = {1: tell("172.30.0.27"), 2: tell("172.30.0.29"), 3: tell("172.30.1.30")}
+PEERS = {
+    1: make_peer_data("172.30.0.27"),
+    2: make_peer_data("172.30.0.29"),
+    3: make_peer_data("172.30.1.30"),
+}
 
 
 @pytest.mark.parametrize("event", EVENTS)
@@ -37,7 +43,7 @@ def test_every_event_of_a_relation_brings_the_fan_up(
     host: Host, context: Context, relation: str, event: str
 ) -> None:
     principal = testing.SubordinateRelation("juju-info", remote_app_name="apache2")
-    peers = testing.PeerRelation("hosts", peers_data={1: tell("172.30.0.27")})
+    peers = testing.PeerRelation("hosts", peers_data={1: make_peer_data("172.30.0.27")})
     state = testing.State(relations={principal, peers})
     over = principal if relation == "juju-info" else peers
     context.run(getattr(context.on, event)(over), state)
@@ -71,7 +77,7 @@ def test_what_is_missing_on_the_machine_is_installed(
 def test_a_unit_tells_its_peers_what_they_need_to_reach_it(host: Host, run: Run) -> None:
     (relation,) = run().get_relations("hosts")
     told = {k: v for k, v in relation.local_unit_data.items() if "-" not in k}
-    assert told == tell("172.30.0.28")
+    assert told == make_peer_data("172.30.0.28")
 
 
 def test_an_address_of_dockers_bridge_is_nobodys_on_the_underlay(
@@ -119,7 +125,7 @@ def test_a_unit_whose_peers_are_all_silent_waits_for_them(host: Host, run: Run) 
 
 
 def test_of_many_peers_some_are_asked_and_the_status_says_so(host: Host, run: Run) -> None:
-    many = {number: tell(f"172.30.2.{number}") for number in range(1, 101)}
+    many = {number: make_peer_data(f"172.30.2.{number}") for number in range(1, 101)}
     status = run("update_status", many).unit_status
     assert status == testing.ActiveStatus("fan-250 250.0.28.0/24, 16 of 100 peers verified")
 
@@ -127,7 +133,7 @@ def test_of_many_peers_some_are_asked_and_the_status_says_so(host: Host, run: Ru
 def test_in_time_every_one_of_many_peers_is_asked(
     host: Host, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    many = {number: tell(f"172.30.2.{number}") for number in range(1, 41)}
+    many = {number: make_peer_data(f"172.30.2.{number}") for number in range(1, 41)}
     asked: set[str] = set()
 
     answer = host.ping
@@ -143,7 +149,9 @@ def test_in_time_every_one_of_many_peers_is_asked(
     assert len(asked) == len(many)
 
 
-@pytest.mark.parametrize("told", [{}, {"host": "x"}, tell("172.30.0.27", "x"), tell("::1")])
+@pytest.mark.parametrize(
+    "told", [{}, {"host": "x"}, make_peer_data("172.30.0.27", "x"), make_peer_data("::1")]
+)
 def test_a_peer_that_has_told_nothing_yet_does_not_count(
     host: Host, run: Run, told: dict[str, str]
 ) -> None:
@@ -153,7 +161,7 @@ def test_a_peer_that_has_told_nothing_yet_does_not_count(
 
 def test_a_peer_on_the_same_machine_is_no_other_machine(host: Host, run: Run) -> None:
     host.add_unit("fan/1")
-    status = run("update_status", {1: tell("172.30.0.28")}).unit_status
+    status = run("update_status", {1: make_peer_data("172.30.0.28")}).unit_status
     assert status == testing.ActiveStatus("fan-250 250.0.28.0/24, no peers yet")
 
 
@@ -169,21 +177,21 @@ def test_a_peer_that_departs_no_longer_counts(host: Host, context: Context) -> N
     ("told", "text"),
     [
         (
-            tell("172.30.0.27", overlay="99.0.0.0/8"),
+            make_peer_data("172.30.0.27", overlay="99.0.0.0/8"),
             "fan/1 has the overlay 99.0.0.0/8, not 250.0.0.0/8",
         ),
         (
-            tell("172.31.0.27", "172.31.0.0/16"),
+            make_peer_data("172.31.0.27", "172.31.0.0/16"),
             "fan/1's address 172.31.0.27 is outside of the underlay 172.30.0.0/16; "
             "set the option underlay to a network that holds all",
         ),
         (
-            tell("172.30.0.28"),
+            make_peer_data("172.30.0.28"),
             "fan/1 has the address 172.30.0.28 too, and so the slice 250.0.28.0/24; "
             "give each machine an address of its own",
         ),
         (
-            tell("172.30.0.27", "172.30.0.0/20"),
+            make_peer_data("172.30.0.27", "172.30.0.0/20"),
             "fan/1 has the underlay 172.30.0.0/20, not 172.30.0.0/16; "
             "set the option underlay to a network that holds all",
         ),
@@ -316,7 +324,7 @@ def test_one_thing_that_can_not_be_given_back_does_not_keep_the_rest(
     def fail(**_: Any) -> None:
         raise OSError(5, "Input/output error", "/etc/docker/daemon.json")
 
-    monkeypatch.setattr(host, "restore_daemon", fail)
+    monkeypatch.setattr(host, "give_back_daemon_settings", fail)
     run("stop")
     assert host.fans == {}
     assert any("daemon.json: Input/output error" in log.message for log in context.juju_log)

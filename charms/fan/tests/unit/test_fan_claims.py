@@ -11,7 +11,7 @@ import pytest
 from ops import testing
 
 from charms.fan.tests.unit.fake_host import Host
-from fan.claims import Claim, drop_claim, read_claim, write_claim
+from fan.claims import Claim, read_claim, remove_claim, write_claim
 from fan.config import Config
 from hostkit.agents import lives_here
 
@@ -28,11 +28,11 @@ def other(charm_type: type[ops.CharmBase], host: Host) -> Context:
 
 
 @pytest.fixture(autouse=True)
-def forget_claims(host: Host) -> Iterator[None]:
+def remove_claims(host: Host) -> Iterator[None]:
     yield
     for unit in ("fan/0", "fan/1", "other/0"):
         if lives_here(unit):
-            drop_claim(unit)
+            remove_claim(unit)
 
 
 def test_the_last_of_two_units_takes_the_fan_down(host: Host, run: Run, second: Context) -> None:

@@ -17,7 +17,7 @@ from prometheus_client.metrics_core import Metric
 import fannet
 from charms.fan.tests.unit.conftest import SOURCE
 from charms.fan.tests.unit.fake_host import Host
-from charms.fan.tests.unit.test_fan_charm import PEERS, tell
+from charms.fan.tests.unit.test_fan_charm import PEERS, make_peer_data
 from fan.claims import read_known_peers
 from fan.metrics import FanCollector
 
@@ -144,7 +144,7 @@ def test_a_scrape_tells_of_the_fan_and_of_its_peers(
     change: Callable[..., testing.State], host: Host, traffic: None
 ) -> None:
     host.silent, host.drops = {"250.0.29.1"}, {"rx_source": 3}
-    change(peers={**PEERS, 9: tell("172.30.0.28")})
+    change(peers={**PEERS, 9: make_peer_data("172.30.0.28")})
     found = read_metrics(host)
     assert found["fan_up"] == {(): 1}
     assert found["fan_mtu_bytes"] == {(): 1450}

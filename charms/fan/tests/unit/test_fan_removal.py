@@ -58,7 +58,7 @@ def test_what_notices_that_the_units_folder_is_gone_takes_the_fan_down(
     assert "src/orphan.py fan/0 250.0.0.0/8\n" in service
     assert "ConditionPathExists=!" in service
     host.remove_unit("fan/0")
-    assert removal.release("fan/0", OVERLAY, host.system) == 0
+    assert removal.give_back("fan/0", OVERLAY, host.system) == 0
     assert not host.fans
     assert not list(host.units.glob("fan-0*"))
 
@@ -69,7 +69,7 @@ def test_what_notices_leaves_the_fan_to_another_unit(
     run()
     run(context=second)
     host.remove_unit("fan/0")
-    assert removal.release("fan/0", OVERLAY, host.system) == 0
+    assert removal.give_back("fan/0", OVERLAY, host.system) == 0
     assert OVERLAY in host.fans
 
 

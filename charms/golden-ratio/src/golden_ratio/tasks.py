@@ -93,7 +93,7 @@ def verify(desired: Desired[Config], report: Callable[[str], None]) -> int:
         code = trial.await_end(patience, lambda: report(f"verifying {digits:,} digits"))
         said = find_failure(trial.read_log())
     if code == WRONG and not unit.is_held(unit.find_container(engine)):
-        engine.apply(plan.spec)
+        engine.ensure(plan.spec)
         said += f"; they are computed again, and the file becomes {DIGITS_FILE}.bad"
     if code:
         raise TaskError(said)

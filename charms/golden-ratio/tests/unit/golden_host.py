@@ -22,7 +22,7 @@ DECIMALS = "".join(f"{number:04}" for number in range(250))
 class Host(fake_host.Host):
     """Stands in for a machine on which the digits are computed."""
 
-    def tell(self, phase: str, **told: Any) -> None:
+    def write_state(self, phase: str, **told: Any) -> None:
         """Let the program write its state."""
         state = {
             "phase": phase,
@@ -42,7 +42,7 @@ class Host(fake_host.Host):
     def finish(self, **told: Any) -> None:
         """Let the program write its digits, and end."""
         (self.directory / "phi.txt").write_text(f"1.{DECIMALS}\n")
-        self.tell("done", **told)
+        self.write_state("done", **told)
         self.end()
 
     def fail(self, code: int, *lines: str) -> None:

@@ -148,8 +148,8 @@ def end_trial(finished: Host, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     """Lets a trial's program end at once; and says what it says, which it did."""
 
     def choose(code: int, *lines: str) -> None:
-        def apply(spec: ContainerSpec) -> Change:
-            change = Host.apply(finished, spec)
+        def ensure(spec: ContainerSpec) -> Change:
+            change = Host.ensure(finished, spec)
             if spec.name == "golden-ratio-0.trial":
                 shared = finished.work / spec.name / "phi.txt"
                 assert shared.samefile(finished.directory / "phi.txt")
@@ -159,7 +159,7 @@ def end_trial(finished: Host, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
                 finished.log = [*lines]
             return change
 
-        monkeypatch.setattr(finished, "apply", apply)
+        monkeypatch.setattr(finished, "ensure", ensure)
 
     return choose
 

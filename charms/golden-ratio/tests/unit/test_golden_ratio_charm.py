@@ -17,7 +17,7 @@ from dockerhost import Image, Mount
 from golden_ratio.workload import GOLDEN_RATIO
 from harvest.metrics import UnitCollector
 from harvest.policy import Policy
-from harvest.removal import release
+from harvest.removal import give_back
 from tests.charms.load import load_module
 
 CHARM = Path(__file__).parents[2]
@@ -71,7 +71,7 @@ def test_the_container_may_use_the_memory_that_its_digits_take(
 def test_the_status_tells_how_far_the_digits_are(
     working: Host, hook: Hook, phase: str, told: dict[str, Any], text: str
 ) -> None:
-    working.tell(phase, **told)
+    working.write_state(phase, **told)
     assert hook() == Active(text)
 
 
@@ -106,7 +106,7 @@ def test_another_number_of_digits_is_computed_from_the_start_and_the_status_says
     assert hook("config_changed", digits=2000) == Active(text)
     assert finished.did == ["replaced"]
     assert (finished.directory / "phi.txt").exists()
-    finished.tell("computing", digits=2000, step=3, steps=8)
+    finished.write_state("computing", digits=2000, step=3, steps=8)
     assert hook(digits=2000) == Active(
         "computing 2,000 digits from the start: step 3 of 8; the 1,000 from before stay until then"
     )
@@ -118,7 +118,7 @@ def test_another_image_verifies_again_what_is_there(finished: Host, hook: Hook) 
     assert hook("config_changed", image="r.example/golden:2") == Active(text)
     assert finished.did[:2] == ["pull r.example/golden:2", "replaced"]
     assert (finished.directory / "phi.txt").exists()
-    finished.tell("verifying")
+    finished.write_state("verifying")
     assert hook(image="r.example/golden:2") == Active("verifying 1,000 digits")
 
 
@@ -237,7 +237,7 @@ def test_the_digits_stay_when_the_unit_goes_unless_that_is_wanted(
 
 
 def test_what_notices_that_a_unit_is_gone_keeps_its_digits(finished: Host) -> None:
-    assert release(GOLDEN_RATIO, "golden-ratio/0") == 0
+    assert give_back(GOLDEN_RATIO, "golden-ratio/0") == 0
     assert finished.containers == {}
     assert (finished.directory / "phi.txt").exists()
 

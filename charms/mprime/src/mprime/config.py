@@ -6,7 +6,7 @@ import pydantic
 
 from harvest.limits import parse_size
 from harvest.options import Options
-from mprime.work import Assignment, parse_worktodo
+from mprime.assignments import Assignment, parse_worktodo
 
 _MINUTES = (0.01, 60.0)
 _NAME_LIMIT = 20  # characters; what PrimeNet keeps of a user's and of a computer's name

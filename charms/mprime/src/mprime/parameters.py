@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harvest.parameters import check_range
-from mprime.work import Assignment, Kind, parse_exponents
+from mprime.assignments import Assignment, Kind, parse_exponents
 
 
 @dataclass(frozen=True)

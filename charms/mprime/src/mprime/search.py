@@ -11,6 +11,7 @@ from dockerhost import Container, Image
 from harvest.untrusted import read_label
 from harvest.workdir import WorkDirectory
 from harvest.workload import Desired, Job, Report, Share, Workload
+from mprime.assignments import KNOWN_PRIMES, Assignment, merge_work, read_orders
 from mprime.config import Config
 from mprime.engines import (
     ADAPTERS,
@@ -23,7 +24,6 @@ from mprime.engines import (
     Settings,
 )
 from mprime.texts import describe_pause, describe_search
-from mprime.work import KNOWN_PRIMES, Assignment, merge_work, read_orders
 
 # On the container of a search that asks PrimeNet for work.
 SERVER_LABEL = "mprime.primenet"
@@ -43,8 +43,8 @@ class SearchJob(Job):
     def is_current(self, work: WorkDirectory) -> bool:
         return self.adapter.is_current(work, self.settings)
 
-    def prepare(self, work: WorkDirectory) -> None:
-        self.adapter.prepare(work, self.settings)
+    def ensure_files(self, work: WorkDirectory) -> None:
+        self.adapter.ensure_files(work, self.settings)
 
     def add_work(self, work: WorkDirectory, *, running: bool) -> None:
         self.adapter.add_work(work, self.settings, running=running)

@@ -16,10 +16,10 @@ from harvest.tasks import TaskError, find_plan
 from harvest.trial import Trial, trying
 from harvest.workdir import WorkDirectory
 from harvest.workload import Desired
+from mprime.assignments import Assignment, merge_work, read_orders, write_orders
 from mprime.config import Config
 from mprime.engines import Composite, Results
 from mprime.search import ORDERS, SEARCH, SearchJob, declare_work
-from mprime.work import Assignment, merge_work, read_orders, write_orders
 
 # What a stress test repeats: two exponents that each program finishes soon, and their outcomes.
 # The residue is Mlucas's own, and the same on other machines.
@@ -179,11 +179,11 @@ def _start(trial: Trial, job: SearchJob, assignments: tuple[Assignment, ...]) ->
         job.settings, work=assignments, checkpoint=_REPORTS, primenet=None, trial=True
     )
 
-    def prepare(work: WorkDirectory) -> None:
-        job.adapter.prepare(work, settings)
+    def ensure_files(work: WorkDirectory) -> None:
+        job.adapter.ensure_files(work, settings)
         job.adapter.add_work(work, settings, running=False)
 
-    trial.start(prepare)
+    trial.start(ensure_files)
 
 
 def _compare(results: Results) -> tuple[str, ...]:

@@ -22,13 +22,13 @@ def describe_search(search: Search) -> str:
         idle = "waits for PrimeNet to hand out work" if search.asks else "out of work"
         text = f"{idle}; {_count_found(search.results)}"
     else:
-        text = f"{_tell_found(search.results)}{describe_progress(search.progress)}"
+        text = f"{_format_found(search.results)}{describe_progress(search.progress)}"
     if search.out_of_reach:
         text += f"; PrimeNet has been out of reach since {search.out_of_reach}"
     return text
 
 
-def _tell_found(results: Results) -> str:
+def _format_found(results: Results) -> str:
     text = ""
     for found, one, many in (
         (results.primes, "is prime", "are prime"),

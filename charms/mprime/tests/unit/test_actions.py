@@ -16,8 +16,8 @@ from charms.mprime.tests.unit.conftest import IMAGE, SEARCH, Act, Hook
 from charms.mprime.tests.unit.fake_host import Host
 from dockerhost import ContainerError
 from harvest.parameters import AdoptWork
+from mprime.assignments import Assignment, Kind, read_orders
 from mprime.parameters import AddWork
-from mprime.work import Assignment, Kind, read_orders
 
 Context = testing.Context[ops.CharmBase]
 

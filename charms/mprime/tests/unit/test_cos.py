@@ -13,7 +13,7 @@ from ops import hookcmds, testing
 
 from charms.mprime.tests.unit.conftest import OPS_TRACING, RELATION, SOURCE
 from charms.mprime.tests.unit.fake_host import MLUCAS, Host
-from cosagent.databag import KEY, build
+from cosagent.databag import KEY, make_databag
 from harvest import tracing
 from harvest.metrics import UnitCollector
 from harvest.policy import Policy
@@ -55,7 +55,7 @@ def read_config(databag: dict[str, str]) -> dict[str, Any]:
 def test_the_dashboard_in_the_databag_is_the_charms_with_a_uid_of_its_own(
     topology: JujuTopology,
 ) -> None:
-    (packed,) = read_config(build(topology, 9634, CHARM))["dashboards"]
+    (packed,) = read_config(make_databag(topology, 9634, CHARM))["dashboards"]
     dashboard = json.loads(LZMABase64.decompress(packed))
     assert len(dashboard.pop("uid")) == 40
     (file,) = (SOURCE / "grafana_dashboards").glob("*.json")
@@ -65,7 +65,7 @@ def test_the_dashboard_in_the_databag_is_the_charms_with_a_uid_of_its_own(
 def test_every_rule_in_the_databag_holds_for_this_application_alone(
     topology: JujuTopology,
 ) -> None:
-    found = read_config(build(topology, 9634, CHARM))
+    found = read_config(make_databag(topology, 9634, CHARM))
     (group,) = found["metrics_alert_rules"]["groups"]
     assert group["name"] == "prime_00000000_mprime_mprime_rules"
     for rule in group["rules"]:

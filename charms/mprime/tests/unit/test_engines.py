@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from charms.mprime.tests.unit.fake_host import DATA
 from harvest.workdir import WorkDirectory
 from mprime.engines import ADAPTERS, Composite, Progress
-from mprime.engines.base import read_json_results
 from mprime.engines.mlucas import parse_primes, parse_report
 from mprime.engines.mlucas import parse_work_list as parse_mlucas_work
 from mprime.engines.mprime.log import parse_log
 from mprime.engines.mprime.worklist import Entry, find_tests
 from mprime.engines.mprime.worklist import parse_work_list as parse_mprime_work
+from mprime.engines.protocol import read_json_results
 
 MLUCAS, MPRIME = ADAPTERS["mlucas"], ADAPTERS["mprime"]
 exponents = st.integers(2, 10**9)

@@ -12,11 +12,11 @@ import pytest
 
 from charms.mprime.tests.unit.fake_host import DATA
 from harvest.workdir import WorkDirectory
+from mprime.assignments import Assignment, parse_worktodo
 from mprime.engines import ADAPTERS, Composite, Progress, Results, Settings, Task
-from mprime.engines.base import read_json_results
 from mprime.engines.mprime.log import find_outage, find_unsaved, parse_log
 from mprime.engines.mprime.worklist import Entry, find_tests, parse_work_list
-from mprime.work import Assignment, parse_worktodo
+from mprime.engines.protocol import read_json_results
 
 MPRIME = ADAPTERS["mprime"]
 LOG = (DATA / "mprime-30.19b20.log").read_text().splitlines()

@@ -75,7 +75,7 @@ def test_the_models_proxies_reach_the_engine(
     host.registry[TAG] = MLUCAS
     seen: list[Proxies] = []
     monkeypatch.setattr(
-        "harvest.image.settle_proxies", lambda _, proxies, __: seen.append(proxies) or ""
+        "harvest.image.ensure_proxies", lambda _, proxies, __: seen.append(proxies) or ""
     )
     monkeypatch.setenv("JUJU_CHARM_HTTP_PROXY", "http://one:1")
     monkeypatch.setenv("JUJU_CHARM_HTTPS_PROXY", "http://two:2")

@@ -11,7 +11,7 @@ from ops import testing
 
 from charms.mprime.tests.unit.conftest import IMAGE, RELATION, SEARCH, SOURCE
 from charms.mprime.tests.unit.fake_host import Host
-from harvest.removal import release
+from harvest.removal import give_back
 from lib.harvest.tests.unit.fake_kernel import Kernel
 from mprime import search as workload
 
@@ -67,7 +67,7 @@ def test_a_unit_that_is_gone_without_a_hook_leaves_who_notices(
 def test_what_notices_removes_the_search_and_itself(
     search: Host, kernel: Kernel, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert release(workload.SEARCH, "mprime/0") == 0
+    assert give_back(workload.SEARCH, "mprime/0") == 0
     assert not search.containers
     assert (search.directory / "worktodo.ini").exists()
     assert not list(kernel.slices.glob("mprime*"))
@@ -85,10 +85,10 @@ def test_what_notices_fails_in_one_line_and_can_run_again(
 
     with monkeypatch.context() as patch:
         patch.setattr("harvest.reconcile.remove_parent", fail)
-        assert release(workload.SEARCH, "mprime/0") == 1
+        assert give_back(workload.SEARCH, "mprime/0") == 1
     assert capsys.readouterr().err.count("\n") == 1
     assert (kernel.slices / "mprime-0-orphan.path").exists()
-    assert release(workload.SEARCH, "mprime/0") == 0
+    assert give_back(workload.SEARCH, "mprime/0") == 0
 
 
 def test_a_stop_in_which_no_hook_tool_works_removes_the_search_all_the_same(

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from charms.mprime.tests.unit.fake_host import DATA
 from harvest.workdir import WorkDirectory
+from mprime.assignments import KNOWN_PRIMES, Assignment, Kind
 from mprime.engines import ADAPTERS, Adapter, PrimeNet, Settings
 from mprime.engines.mprime.settings import scramble
 from mprime.engines.transforms import RANGES, estimate_speed, is_ours, make_table
-from mprime.work import KNOWN_PRIMES, Assignment, Kind
 
 MLUCAS, MPRIME = ADAPTERS["mlucas"], ADAPTERS["mprime"]
 SETTINGS = Settings(KNOWN_PRIMES)
@@ -33,7 +33,7 @@ def work(tmp_path: Path, owners: list[tuple[int, int]]) -> WorkDirectory:
 def start(adapter: Adapter, work: WorkDirectory, settings: Settings = SETTINGS) -> None:
     """What happens before a program starts."""
     if not adapter.is_current(work, settings):
-        adapter.prepare(work, settings)
+        adapter.ensure_files(work, settings)
     adapter.add_work(work, settings, running=False)
 
 
@@ -66,7 +66,7 @@ def test_with_nothing_to_change_nothing_is_written(adapter: Adapter, work: WorkD
     before = stamp(work)
     start(adapter, work)
     adapter.add_work(work, SETTINGS, running=True)
-    adapter.prepare(work, SETTINGS)
+    adapter.ensure_files(work, SETTINGS)
     assert stamp(work) == before
 
 
@@ -77,7 +77,7 @@ def test_another_checkpoint_interval_is_another_setting(
     start(adapter, work)
     changed = replace(SETTINGS, checkpoint=60)
     assert not adapter.is_current(work, changed)
-    adapter.prepare(work, changed)
+    adapter.ensure_files(work, changed)
     assert adapter.is_current(work, changed)
     assert not adapter.is_current(work, SETTINGS)
 
@@ -148,7 +148,7 @@ def test_mprime_takes_work_from_a_file_of_its_own_while_it_runs(work: WorkDirect
 def test_mlucas_interval_fits_the_largest_exponent_and_the_minutes(work: WorkDirectory) -> None:
     intervals = []
     for minutes in (0.01, 1, 5, 60):
-        MLUCAS.prepare(work, replace(SETTINGS, checkpoint=minutes))
+        MLUCAS.ensure_files(work, replace(SETTINGS, checkpoint=minutes))
         intervals.append(int(work.read("mlucas.ini").split()[2]))
     assert intervals == [1000, 1000, 8000, 10000]
 
@@ -166,7 +166,7 @@ def test_whatever_the_work_mlucas_takes_its_interval(
     wanted = Settings(tuple(map(Assignment, exponents)), checkpoint=minutes)
     work.write("worktodo.ini", "")
     work.write("mlucas.ini", "")
-    MLUCAS.prepare(work, wanted)
+    MLUCAS.ensure_files(work, wanted)
     assert MLUCAS.is_current(work, wanted)
     interval = int(work.read("mlucas.ini").split()[2])
     # What it accepts for every kind of test, and no longer than was asked for.
@@ -187,7 +187,7 @@ def test_work_that_is_added_restarts_mlucas_only_to_keep_its_promise(work: WorkD
 
 def test_mlucas_own_options_are_kept(work: WorkDirectory) -> None:
     work.write("mlucas.ini", "LowMem = 1\ncheckinterval=7000\n")
-    MLUCAS.prepare(work, SETTINGS)
+    MLUCAS.ensure_files(work, SETTINGS)
     assert work.read("mlucas.ini") == "CheckInterval = 8000 # for 5 min\nLowMem = 1\n"
 
 
@@ -277,7 +277,7 @@ def test_a_larger_exponent_takes_more_memory() -> None:
 
 
 def test_mprimes_settings_without_a_server(work: WorkDirectory) -> None:
-    MPRIME.prepare(work, replace(SETTINGS, cores=3, memory=2**30))
+    MPRIME.ensure_files(work, replace(SETTINGS, cores=3, memory=2**30))
     *lines, mark = work.read("prime.txt").splitlines()
     assert mark.startswith("CharmSettings=")
     assert lines == [
@@ -296,7 +296,7 @@ def test_mprimes_settings_without_a_server(work: WorkDirectory) -> None:
 def test_mprime_takes_another_number_of_threads_over_from_its_own_key(work: WorkDirectory) -> None:
     # What it wrote itself when it first ran on one core, and what the charm wrote before.
     work.write("prime.txt", "CoresPerTest=1\nCoresPerWorker=1\nComputerGUID=0123\n")
-    MPRIME.prepare(work, replace(SETTINGS, cores=2))
+    MPRIME.ensure_files(work, replace(SETTINGS, cores=2))
     lines = work.read("prime.txt").splitlines()
     assert {"CoresPerTest=2", "NumCores=2", "ComputerGUID=0123"} <= set(lines)
     assert not [line for line in lines if line.startswith("CoresPerWorker")]
@@ -315,7 +315,7 @@ def test_mprime_reports_every_ten_seconds_or_more_often(
     exponent: int, primenet: PrimeNet | None, trial: bool, reports: int, work: WorkDirectory
 ) -> None:
     wanted = Settings((Assignment(exponent),), primenet=primenet, trial=trial)
-    MPRIME.prepare(work, wanted)
+    MPRIME.ensure_files(work, wanted)
     lines = work.read("prime.txt").splitlines()
     assert f"OutputIterations={reports}" in lines
     assert f"ExitWhenOutOfWork={int(trial)}" in lines
@@ -333,7 +333,7 @@ def test_work_that_is_added_restarts_mprime_only_if_its_reports_came_too_seldom(
 
 
 def test_a_limit_of_disk_is_told_to_mprime_in_gigabytes(work: WorkDirectory) -> None:
-    MPRIME.prepare(work, replace(SETTINGS, disk=3 * 2**30))
+    MPRIME.ensure_files(work, replace(SETTINGS, disk=3 * 2**30))
     assert "WorkerDiskSpace=3.221" in work.read("prime.txt").splitlines()
 
 
@@ -361,7 +361,7 @@ def test_a_proxys_password_that_mprime_would_cut_off_is_refused() -> None:
 
 
 def test_mprimes_settings_with_primenet_and_a_proxy(work: WorkDirectory) -> None:
-    MPRIME.prepare(work, replace(SETTINGS, primenet=MEMBER))
+    MPRIME.ensure_files(work, replace(SETTINGS, primenet=MEMBER))
     lines = work.read("prime.txt").splitlines()
     ours = {
         "UsePrimenet=1",
@@ -382,8 +382,8 @@ def test_mprimes_settings_with_primenet_and_a_proxy(work: WorkDirectory) -> None
 
 
 def test_leaving_primenet_takes_its_settings_out(work: WorkDirectory) -> None:
-    MPRIME.prepare(work, replace(SETTINGS, primenet=MEMBER))
-    MPRIME.prepare(work, SETTINGS)
+    MPRIME.ensure_files(work, replace(SETTINGS, primenet=MEMBER))
+    MPRIME.ensure_files(work, SETTINGS)
     text = work.read("prime.txt")
     assert "user" not in text
     assert "Proxy" not in text

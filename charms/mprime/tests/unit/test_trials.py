@@ -95,7 +95,7 @@ def test_the_search_goes_on_after_an_action_that_failed(
     def refuse(_: ContainerSpec) -> Change:
         raise ContainerError("no space left on device")
 
-    monkeypatch.setattr(search, "apply", refuse)
+    monkeypatch.setattr(search, "ensure", refuse)
     with pytest.raises(testing.ActionFailed, match="no space left on device"):
         act(action)
     assert search.did == ["freeze", "thaw"]
@@ -112,7 +112,7 @@ def test_the_search_goes_on_at_the_next_hook_after_an_action_that_was_killed(
 ) -> None:
     # What a killed action leaves.
     search.freeze("mprime-0")
-    search.apply(specify_trial(search))
+    search.ensure(specify_trial(search))
     (search.work / "mprime-0.trial").mkdir()
     search.did.clear()
     hook()
@@ -123,7 +123,7 @@ def test_the_search_goes_on_at_the_next_hook_after_an_action_that_was_killed(
 def test_a_trial_that_was_left_is_cleared_up_beside_a_paused_search(
     search: Host, act: Act, hook: Hook
 ) -> None:
-    search.apply(specify_trial(search))
+    search.ensure(specify_trial(search))
     act("pause")
     hook()
     assert list(search.containers) == ["mprime-0"]

@@ -24,10 +24,10 @@ from harvest.policy import Policy
 from harvest.workdir import WorkDirectory
 from hostkit.trees import remove_tree
 from lib.hostkit.tests.unit.test_trees import dig
-from mprime.engines import ADAPTERS, base
-from mprime.engines.base import read_json_results
+from mprime.engines import ADAPTERS, protocol
 from mprime.engines.mprime.log import parse_log
 from mprime.engines.mprime.worklist import Entry
+from mprime.engines.protocol import read_json_results
 from mprime.metrics import describe_search
 from mprime.search import SEARCH
 
@@ -182,16 +182,16 @@ def test_a_hook_parses_a_huge_file_of_results_once_and_in_part(
     search: Host, hook: Hook, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
     (search.directory / "results.txt").write_text(line * (16 * 2**20 // len(line)))
-    with counting(monkeypatch, base.json, "loads") as parsed:
+    with counting(monkeypatch, protocol.json, "loads") as parsed:
         assert hook().name == "active"
-    assert len(parsed) <= base._LINES + 100  # ops parses some JSON of its own
+    assert len(parsed) <= protocol._LINES + 100  # ops parses some JSON of its own
 
 
 def test_a_line_of_results_of_any_length_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = (
         '{"exponent":' + "9" * 4_000_000 + '}\n{"exponent":110503,"status":"P","worktype":"LL"}'
     )
-    with counting(monkeypatch, base.json, "loads") as parsed:
+    with counting(monkeypatch, protocol.json, "loads") as parsed:
         assert read_json_results(lines).primes == (110503,)
     assert sum(parsed) < 100
 

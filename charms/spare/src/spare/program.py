@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Sequence
 
 from dockerhost import Container, Image
-from harvest.image import resource_of
+from harvest.image import name_resource
 from harvest.untrusted import read_label
 from harvest.workdir import WorkDirectory
 from harvest.workload import Desired, Job, Report, Share, Workload
@@ -38,7 +38,7 @@ class Program(Workload[Config, None]):
                 f"give {make_printable(image.volumes[0], _LINE)}"
             )
         has_archive = desired.archive and desired.archive.stat().st_size
-        name = resource_of(self.name) if has_archive else config.image.rpartition("/")[2]
+        name = name_resource(self.name) if has_archive else config.image.rpartition("/")[2]
         secret = {k: v.get_secret_value() for k, v in config.environment_secret.items()}
         return Job(
             name,

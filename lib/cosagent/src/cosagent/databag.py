@@ -40,7 +40,7 @@ class ProviderUnitData(pydantic.BaseModel):
     log_slots: list[str] = []
 
 
-def build(topology: JujuTopology, port: int | None, charm: Path) -> dict[str, str]:
+def make_databag(topology: JujuTopology, port: int | None, charm: Path) -> dict[str, str]:
     """Return what stands in the unit's databag; the same for the same arguments and files.
 
     Args:

@@ -26,7 +26,7 @@ class Service:
     arguments: Sequence[str]
     rights: Sequence[str]
 
-    def settle(self) -> None:
+    def ensure(self) -> None:
         """Let it run, now and after a boot; restart it if it or the charm has changed.
 
         Raises:

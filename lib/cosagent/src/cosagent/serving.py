@@ -39,18 +39,18 @@ def serve(collector: Collector, port: int) -> int:
     except OSError as error:
         print(f"can't listen on {ADDRESS}:{port}: {error.strerror}", file=sys.stderr)
         return 1
-    signal.signal(signal.SIGTERM, _leave)
-    tell_ready()
+    signal.signal(signal.SIGTERM, _exit)
+    notify_ready()
     with server:
         server.serve_forever()
     return 0
 
 
-def _leave(*_: object) -> None:
+def _exit(*_: object) -> None:
     sys.exit(0)
 
 
-def tell_ready() -> None:
+def notify_ready() -> None:
     """Tell systemd, if it asked, that the port is open. Follows sd_notify(3)."""
     if address := os.environ.get("NOTIFY_SOCKET"):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:

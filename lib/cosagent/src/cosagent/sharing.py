@@ -40,7 +40,7 @@ class MetricsSharing(ops.Object):
         arguments: Sequence[str],
         *,
         works: bool = True,
-        prepare: Callable[[], None] = lambda: None,
+        write_inputs: Callable[[], None] = lambda: None,
     ) -> None:
         """Serve the metrics while there is a collector, and tell it where.
 
@@ -49,14 +49,14 @@ class MetricsSharing(ops.Object):
             arguments: those of src/exporter.py.
             works: whether there is anything to measure; otherwise the collector is told of alerts
                 and dashboards alone.
-            prepare: called before they are served, to write what the exporter reads.
+            write_inputs: called before they are served, to write what the exporter reads.
         """
         charm, unit = self._charm, self._charm.unit
         relation = self.model.get_relation(ENDPOINT)
         if relation and works:
             try:
-                prepare()
-                Service(unit.name, charm.charm_dir, arguments, self._rights).settle()
+                write_inputs()
+                Service(unit.name, charm.charm_dir, arguments, self._rights).ensure()
             except OSError as error:
                 why = f"{error.filename}: {error.strerror}" if error.filename else str(error)
                 self.status = ops.BlockedStatus(
@@ -69,7 +69,7 @@ class MetricsSharing(ops.Object):
 
             topology = databag.JujuTopology.from_charm(charm)
             told = relation.data[unit]
-            shared = databag.build(topology, port if works else None, charm.charm_dir)
+            shared = databag.make_databag(topology, port if works else None, charm.charm_dir)
             for key, value in shared.items():
                 if told.get(key) != value:
                     told[key] = value

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cosl import JujuTopology, LZMABase64
 
-from cosagent.databag import DASHBOARDS, KEY, RULES, build
+from cosagent.databag import DASHBOARDS, KEY, RULES, make_databag
 
 TOPOLOGY = JujuTopology(
     model="m",
@@ -37,7 +37,7 @@ def charm(tmp_path: Path) -> Path:
 
 
 def read(charm: Path, port: int | None = 9635) -> dict[str, Any]:
-    return json.loads(build(TOPOLOGY, port, charm)[KEY])
+    return json.loads(make_databag(TOPOLOGY, port, charm)[KEY])
 
 
 def test_the_databag_has_what_the_interface_asks_for(charm: Path) -> None:
@@ -73,4 +73,4 @@ def test_a_dashboard_has_a_uid_of_its_own(charm: Path) -> None:
 
 
 def test_what_stands_still_gives_the_same_databag(charm: Path) -> None:
-    assert build(TOPOLOGY, 9635, charm) == build(TOPOLOGY, 9635, charm)
+    assert make_databag(TOPOLOGY, 9635, charm) == make_databag(TOPOLOGY, 9635, charm)

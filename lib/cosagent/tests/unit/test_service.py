@@ -55,65 +55,65 @@ def charm(tmp_path: Path) -> Path:
     return tmp_path / "charm"
 
 
-def settle(charm: Path, port: str = "9635") -> str:
-    Service("fan/0", charm, ("fan/0", port), ("CapabilityBoundingSet=CAP_NET_ADMIN",)).settle()
+def ensure(charm: Path, port: str = "9635") -> str:
+    Service("fan/0", charm, ("fan/0", port), ("CapabilityBoundingSet=CAP_NET_ADMIN",)).ensure()
     return (hostkit.systemd.UNITS / NAME).read_text()
 
 
 def test_an_exporter_runs_now_and_after_a_boot(systemd: Systemd, charm: Path) -> None:
-    text = settle(charm)
+    text = ensure(charm)
     program = charm / "src" / "exporter.py"
     assert f"ExecStart={charm}/venv/bin/python -E -s {program} fan/0 9635\n" in text
     assert systemd.said == [f"enable {NAME}", f"start {NAME}"]
 
 
 def test_its_rights_come_after_those_of_all(systemd: Systemd, charm: Path) -> None:
-    lines = settle(charm).splitlines()
+    lines = ensure(charm).splitlines()
     none, some = (lines.index(f"CapabilityBoundingSet={each}") for each in ("", "CAP_NET_ADMIN"))
     assert none < some < lines.index("[Install]")
 
 
 def test_one_that_runs_is_left_alone(systemd: Systemd, charm: Path) -> None:
-    settle(charm)
+    ensure(charm)
     systemd.said.clear()
-    settle(charm)
+    ensure(charm)
     assert systemd.said == []
 
 
 def test_other_arguments_or_other_code_start_it_anew(systemd: Systemd, charm: Path) -> None:
-    settle(charm)
+    ensure(charm)
     systemd.said.clear()
-    settle(charm, "9999")
+    ensure(charm, "9999")
     assert systemd.said == [f"stop {NAME}", f"start {NAME}"]
     (charm / "src" / "exporter.py").write_text("print(2)\n")
-    settle(charm, "9999")
+    ensure(charm, "9999")
     assert systemd.said == [f"stop {NAME}", f"start {NAME}"] * 2
 
 
 def test_another_library_of_the_charm_starts_it_anew(systemd: Systemd, charm: Path) -> None:
-    settle(charm)
+    ensure(charm)
     systemd.said.clear()
     library = charm / "venv" / "lib" / "python3" / "site-packages" / "hostkit"
     library.mkdir(parents=True)
     (library / "cgroups.py").write_text("print(2)\n")
-    settle(charm)
+    ensure(charm)
     assert systemd.said == [f"stop {NAME}", f"start {NAME}"]
 
 
 def test_one_that_has_ended_is_started(systemd: Systemd, charm: Path) -> None:
-    settle(charm)
+    ensure(charm)
     systemd.active.clear()
     systemd.said.clear()
-    settle(charm)
+    ensure(charm)
     assert systemd.said == [f"start {NAME}"]
 
 
 def test_what_a_kill_left_undone_is_made_up_for(systemd: Systemd, charm: Path) -> None:
-    settle(charm)
+    ensure(charm)
     systemd.stale = True
     systemd.enabled.clear()
     systemd.said.clear()
-    settle(charm)
+    ensure(charm)
     assert systemd.said == ["daemon-reload", f"enable {NAME}"]
 
 
@@ -121,7 +121,7 @@ def test_what_a_kill_left_undone_is_made_up_for(systemd: Systemd, charm: Path) -
 def test_a_hook_killed_while_it_changes_the_service_leaves_nothing_old_behind(
     systemd: Systemd, charm: Path, monkeypatch: pytest.MonkeyPatch, when: int
 ) -> None:
-    settle(charm)
+    ensure(charm)
     steps = iter(range(9))
 
     def be_killed(*words: str) -> str:
@@ -132,14 +132,14 @@ def test_a_hook_killed_while_it_changes_the_service_leaves_nothing_old_behind(
     with monkeypatch.context() as patch:
         patch.setattr("hostkit.systemd.call", be_killed)
         with pytest.raises(KeyboardInterrupt):
-            settle(charm, "9999")
+            ensure(charm, "9999")
     systemd.said.clear()
-    assert "9999" in settle(charm, "9999")
+    assert "9999" in ensure(charm, "9999")
     assert systemd.said[-1] == f"start {NAME}"
 
 
 def test_removal_leaves_nothing(systemd: Systemd, charm: Path) -> None:
-    settle(charm)
+    ensure(charm)
     remove("fan/0")
     assert (systemd.active, systemd.enabled) == (set(), set())
     assert list(hostkit.systemd.UNITS.iterdir()) == []

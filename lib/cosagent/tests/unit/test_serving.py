@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from cosagent.serving import ADDRESS, serve, tell_ready
+from cosagent.serving import ADDRESS, notify_ready, serve
 
 
 class Nothing(Collector):
@@ -34,7 +34,7 @@ def test_systemd_hears_when_the_port_is_open(
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(address))
         monkeypatch.setenv("NOTIFY_SOCKET", str(address))
-        tell_ready()
+        notify_ready()
         assert notify.recv(99) == b"READY=1"
     monkeypatch.delenv("NOTIFY_SOCKET")
-    tell_ready()
+    notify_ready()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dockerhost.containers import Change, Container, ContainerSpec, Mount
-from dockerhost.daemon import restore_daemon, settle_daemon
+from dockerhost.daemon import ensure_daemon_settings, give_back_daemon_settings
 from dockerhost.engine import Cgroups, Engine
 from dockerhost.errors import (
     ContainerError,
@@ -20,16 +20,16 @@ from dockerhost.errors import (
     TrustError,
     UnauthorizedError,
 )
-from dockerhost.host import install
+from dockerhost.host import ensure_engine
 from dockerhost.images import Credentials, Image
 from dockerhost.networks import Network, Networks, NetworkSpec
-from dockerhost.proxy import Proxies, forget_proxies, hide_proxies, settle_proxies
+from dockerhost.proxy import Proxies, ensure_proxies, ensure_proxies_private, remove_proxies
 from dockerhost.reference import Reference, parse_reference
 from dockerhost.trust import (
     check_certificate,
-    distrust_registry,
+    ensure_registry_ca,
     list_trusted_registries,
-    trust_registry,
+    remove_registry_ca,
 )
 
 __all__ = [
@@ -60,14 +60,14 @@ __all__ = [
     "TrustError",
     "UnauthorizedError",
     "check_certificate",
-    "distrust_registry",
-    "forget_proxies",
-    "hide_proxies",
-    "install",
+    "ensure_daemon_settings",
+    "ensure_engine",
+    "ensure_proxies",
+    "ensure_proxies_private",
+    "ensure_registry_ca",
+    "give_back_daemon_settings",
     "list_trusted_registries",
     "parse_reference",
-    "restore_daemon",
-    "settle_daemon",
-    "settle_proxies",
-    "trust_registry",
+    "remove_proxies",
+    "remove_registry_ca",
 ]

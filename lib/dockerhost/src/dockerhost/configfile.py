@@ -95,7 +95,7 @@ def remove(file: Path) -> None:
         file.parent.rmdir()
 
 
-def take_rights(file: Path, like: Path) -> None:
+def copy_permissions(file: Path, like: Path) -> None:
     """Give a file the owner, group and mode of another, where they differ.
 
     Raises:

@@ -100,7 +100,7 @@ def connect(url: str = SOCKET) -> Client:
         return Client(base_url=url, timeout=_CHANGE, version="auto")
 
 
-def ask_again() -> None:
+def reset_silence() -> None:
     """Forget that the engine has not answered, after something was done about it."""
     _silence.until = 0.0
 

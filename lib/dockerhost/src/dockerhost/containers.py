@@ -17,7 +17,7 @@ _CPU_PERIOD = 100_000  # microseconds; what a CPU quota is counted in
 
 
 class Change(Enum):
-    """What `Engine.apply` did."""
+    """What `Engine.ensure` did."""
 
     UNCHANGED = "unchanged"
     STARTED = "started"

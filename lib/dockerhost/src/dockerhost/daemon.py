@@ -53,7 +53,7 @@ class _Refusal:
     reason: str
 
 
-def settle_daemon(
+def ensure_daemon_settings(
     settings: Mapping[str, Any], *, owner: str, report: Callable[[str], None] | None = None
 ) -> bool:
     """Let the engine run with these settings; return whether it had to be restarted.
@@ -63,7 +63,7 @@ def settle_daemon(
 
     Args:
         settings: by their names in daemon.json; None takes one out.
-        owner: who asks; `restore_daemon` gives back what was changed for the same.
+        owner: who asks; `give_back_daemon_settings` gives back what was changed for the same.
         report: called with a short text before each step that takes time.
 
     Raises:
@@ -78,10 +78,10 @@ def settle_daemon(
     # What an earlier call set, and this one does not, goes back to what it was.
     told: Mapping[str, Any] = record.settings if record else {}
     rest = {k: v for k, v in told.items() if k not in settings}
-    base = _take_back(there, rest, parse(file, record.before if record else None))
+    base = _restore_settings(there, rest, parse(file, record.before if record else None))
     wanted = _merge(base, settings)
     if record:  # releases before this one let everybody read it
-        configfile.take_rights(_locate_record(file, owner), file)
+        configfile.copy_permissions(_locate_record(file, owner), file)
     if wanted == there and (record is None or record.in_use):
         return False
     after = text if wanted == there and text is not None else format_settings(wanted)
@@ -116,8 +116,8 @@ def settle_daemon(
     return True
 
 
-def restore_daemon(*, owner: str, report: Callable[[str], None] | None = None) -> bool:
-    """Give back what `settle_daemon` changed for an owner; return whether there was anything.
+def give_back_daemon_settings(*, owner: str, report: Callable[[str], None] | None = None) -> bool:
+    """Give back what `ensure_daemon_settings` changed; return whether there was anything.
 
     The file is what it was, to the letter, unless somebody has edited it since: then only our
     settings go back. The engine is restarted.
@@ -138,7 +138,7 @@ def restore_daemon(*, owner: str, report: Callable[[str], None] | None = None) -
         restored = text  # a call before this one was killed
     else:
         before = parse(file, record.before)
-        restored = format_settings(_take_back(parse(file, text), record.settings, before))
+        restored = format_settings(_restore_settings(parse(file, text), record.settings, before))
     if restored != text:
         _write_or_remove(file, restored)
     _restart(report)
@@ -151,7 +151,7 @@ def _merge(there: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, A
     return {k: v for k, v in merged.items() if k not in settings or v is not None}
 
 
-def _take_back(
+def _restore_settings(
     there: Mapping[str, Any], settings: Mapping[str, Any], before: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return settings without those of ours that nobody has changed since."""

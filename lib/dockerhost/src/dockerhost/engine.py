@@ -26,7 +26,7 @@ from dockerhost.errors import (
     EngineUnavailableError,
     ImageError,
 )
-from dockerhost.images import Credentials, Image, follow, read_image, sort_refusal
+from dockerhost.images import Credentials, Image, classify_refusal, follow_progress, read_image
 from dockerhost.reference import parse_reference
 
 _LOG = 512 * 1024  # bytes; 1000 lines of ordinary programs
@@ -112,10 +112,10 @@ class Engine:
                     decode=True,
                     auth_config=credentials.request if credentials else None,
                 )
-                follow(stream, progress)
+                follow_progress(stream, progress)
         except ImageError as error:
             # Not `from error`: what a registry answers may repeat what it was told.
-            raise sort_refusal(error, credentials) from None
+            raise classify_refusal(error, credentials) from None
         image = self.find_image(wanted.listed)
         if image is None:
             raise ImageError(f"{wanted} was pulled, and the engine does not have it")
@@ -149,7 +149,7 @@ class Engine:
                 forcerm=True,
                 decode=True,
             )
-            follow(stream, progress)
+            follow_progress(stream, progress)
         image = self.find_image(tag)
         if image is None:
             raise ImageError(f"{tag} was built, and the engine does not have it")
@@ -169,7 +169,7 @@ class Engine:
             loaded.extend(re.findall(r"Loaded image(?: ID)?: (\S+)", words))
 
         with translating(ImageError):
-            follow(self._api.load_image(archive), note)
+            follow_progress(self._api.load_image(archive), note)
         image = self.find_image(loaded[0]) if loaded else None
         if image is None:
             raise ImageError("the archive holds no image; give what docker save wrote")
@@ -210,7 +210,7 @@ class Engine:
         with translating(ImageError):
             self._api.prune_images(filters={"dangling": True, "label": label})
 
-    def apply(self, spec: ContainerSpec) -> Change:
+    def ensure(self, spec: ContainerSpec) -> Change:
         """Make a container what its specification says, running; return what that took.
 
         A container made from the same specification is left alone, or started. Where only its
@@ -337,7 +337,7 @@ class Engine:
     def hold(self, name: str) -> None:
         """Stop a container, and see to it that the engine does not start it either.
 
-        Its restart policy is `no` from then on, and says so, until `apply` gives it another.
+        Its restart policy is `no` from then on, and says so, until `ensure` gives it another.
         """
         there = self.inspect(name)
         if there and there.restart != "no":

@@ -15,7 +15,7 @@ from hostkit import apt
 _PACKAGES = ("docker.io", "ca-certificates", "apparmor")
 
 
-def install(report: Callable[[str], None] | None = None) -> bool:
+def ensure_engine(report: Callable[[str], None] | None = None) -> bool:
     """Make sure that a Docker Engine answers; return whether anything had to be done.
 
     An engine that answers on the socket is taken as it is, whoever installed it. One that is
@@ -34,14 +34,14 @@ def install(report: Callable[[str], None] | None = None) -> bool:
     except EngineUnavailableError:
         pass
 
-    def say(what: str) -> None:
+    def report_step(what: str) -> None:
         if report:
             report(what)
 
     if not any(Path(daemon).exists() for daemon in service.DAEMONS):
-        say("installing docker.io")
+        report_step("installing docker.io")
         with installing():
-            apt.install(*_PACKAGES)
-    say("starting the Docker Engine")
+            apt.ensure_packages(*_PACKAGES)
+    report_step("starting the Docker Engine")
     service.start(service.find_unit())
     return True

@@ -62,7 +62,7 @@ def read_image(answer: Mapping[str, Any]) -> Image:
     )
 
 
-def follow(stream: Iterable[Any], progress: Callable[[str], None] | None) -> None:
+def follow_progress(stream: Iterable[Any], progress: Callable[[str], None] | None) -> None:
     """Read an operation's messages to its end.
 
     Raises:
@@ -80,7 +80,7 @@ def follow(stream: Iterable[Any], progress: Callable[[str], None] | None) -> Non
             progress(words)
 
 
-def sort_refusal(error: ImageError, credentials: Credentials | None) -> ImageError:
+def classify_refusal(error: ImageError, credentials: Credentials | None) -> ImageError:
     """Return a pull's error as what it is, without the password."""
     reason = str(error)
     kind = UnauthorizedError if _UNAUTHORIZED.search(reason) else ImageError

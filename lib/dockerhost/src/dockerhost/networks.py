@@ -99,7 +99,7 @@ class Networks:
     def __init__(self, url: str = SOCKET):
         self._api: Any = connect(url)  # the types of its answers are not known
 
-    def apply(self, spec: NetworkSpec) -> Change:
+    def ensure(self, spec: NetworkSpec) -> Change:
         """Make a network what its specification says; return what that took.
 
         Networks do not change: one that differs is removed and made again, for which no
@@ -169,7 +169,7 @@ class Networks:
             found = [self._read(each) for each in self._api.networks(filters={"label": label})]
         return tuple(sorted(found, key=lambda network: network.name))
 
-    def outlive_engine(self) -> bool:
+    def has_live_restore(self) -> bool:
         """Return whether containers, and with them the default bridge, outlive a restart."""
         with translating(NetworkError):
             return bool(self._api.info().get("LiveRestoreEnabled"))

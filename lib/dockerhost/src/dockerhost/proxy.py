@@ -69,7 +69,7 @@ class Proxies:
         }
 
 
-def settle_proxies(
+def ensure_proxies(
     engine: Engine, proxies: Proxies, report: Callable[[str], None] | None = None
 ) -> str:
     """Let the engine fetch through these proxies, or through none; change only what differs.
@@ -115,7 +115,7 @@ def settle_proxies(
     return ""
 
 
-def hide_proxies() -> bool:
+def ensure_proxies_private() -> bool:
     """Move addresses that an earlier release wrote into the unit, where everybody can read them.
 
     Returns:
@@ -140,8 +140,8 @@ def hide_proxies() -> bool:
     return True
 
 
-def forget_proxies() -> bool:
-    """Take back what `settle_proxies` placed; return whether there was anything.
+def remove_proxies() -> bool:
+    """Take back what `ensure_proxies` placed; return whether there was anything.
 
     An engine that runs goes on with them until its next start.
 

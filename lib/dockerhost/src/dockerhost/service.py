@@ -99,7 +99,7 @@ def start(unit: str, *, again: bool = False) -> None:
         EngineUnavailableError: it was started and does not answer.
     """
     began = time.time()
-    _lift_start_limit(unit)
+    _reset_start_limit(unit)
     try:
         with installing():
             if again:
@@ -112,7 +112,7 @@ def start(unit: str, *, again: bool = False) -> None:
     deadline = time.monotonic() + _TIMEOUT
     patience = time.monotonic() + _SILENCE
     while True:
-        connection.ask_again()
+        connection.reset_silence()
         try:
             connect().close()
             return
@@ -128,7 +128,7 @@ def start(unit: str, *, again: bool = False) -> None:
         time.sleep(0.2)
 
 
-def _lift_start_limit(unit: str) -> None:
+def _reset_start_limit(unit: str) -> None:
     """Let systemd forget that a unit, and the socket that starts it, failed or started often.
 
     See systemctl(1), reset-failed: that sets the counters of starts to zero, too.

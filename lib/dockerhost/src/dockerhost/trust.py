@@ -45,7 +45,7 @@ def check_certificate(pem: str) -> str:
     return text
 
 
-def trust_registry(host_port: str, ca_pem: str, *, owner: str = "dockerhost") -> bool:
+def ensure_registry_ca(host_port: str, ca_pem: str, *, owner: str = "dockerhost") -> bool:
     """Make the engine trust a registry's certificate authority; return whether that was a change.
 
     The engine reads the file at each pull, so it needs no restart.
@@ -71,8 +71,8 @@ def trust_registry(host_port: str, ca_pem: str, *, owner: str = "dockerhost") ->
     return True
 
 
-def distrust_registry(host_port: str, *, owner: str = "dockerhost") -> bool:
-    """Take back what `trust_registry` placed for an owner; return whether there was anything.
+def remove_registry_ca(host_port: str, *, owner: str = "dockerhost") -> bool:
+    """Take back what `ensure_registry_ca` placed for an owner; return whether there was anything.
 
     Raises:
         InvalidReferenceError: `host_port` is not HOST or HOST:PORT.

@@ -70,7 +70,7 @@ def listener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listen
         listener.closing.set()
         listener.shutdown()
         thread.join()
-    connection.ask_again()
+    connection.reset_silence()
 
 
 def url(listener: Listener) -> str:
@@ -89,7 +89,7 @@ def test_an_engine_that_does_not_answer_is_asked_once_however_many_questions_the
         with pytest.raises(EngineSilentError):
             kind(url(listener))
     assert listener.asked == ["GET /version"]
-    connection.ask_again()
+    connection.reset_silence()
     listener.answers["version"] = VERSION
     Engine(url(listener))
     assert len(listener.asked) == 2
@@ -153,7 +153,7 @@ def absent() -> Iterator[None]:
         warnings.simplefilter("ignore", ResourceWarning)
         yield
         gc.collect()
-    connection.ask_again()
+    connection.reset_silence()
 
 
 def ask(place: str) -> str:

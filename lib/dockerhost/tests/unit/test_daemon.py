@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dockerhost import DaemonError, InstallError, restore_daemon, settle_daemon
+from dockerhost import DaemonError, InstallError, ensure_daemon_settings, give_back_daemon_settings
 
 OURS = {"bridge": "fan-250", "mtu": 1450, "bip": None}
 VALUES = st.one_of(st.booleans(), st.integers(0, 9), st.text("ab", max_size=3))
@@ -54,15 +54,15 @@ def die(*_: Any, **__: Any) -> None:
     raise SystemExit
 
 
-def settle(**changes: Any) -> bool:
-    return settle_daemon({**OURS, **changes}, owner="fan-250")
+def ensure(**changes: Any) -> bool:
+    return ensure_daemon_settings({**OURS, **changes}, owner="fan-250")
 
 
 def test_settings_are_merged_and_the_engine_restarted_once(engine: Engine) -> None:
     engine.file.parent.mkdir()
     engine.file.write_text('{"debug": true, "bip": "10.0.0.1/24"}')
-    assert settle()
-    assert not settle()
+    assert ensure()
+    assert not ensure()
     assert json.loads(engine.text or "") == {"debug": True, "bridge": "fan-250", "mtu": 1450}
     assert len(engine.starts) == 1
 
@@ -70,8 +70,8 @@ def test_settings_are_merged_and_the_engine_restarted_once(engine: Engine) -> No
 def test_an_engine_that_has_the_settings_already_is_left_alone(engine: Engine) -> None:
     engine.file.parent.mkdir()
     engine.file.write_text('{"bridge": "fan-250", "mtu": 1450}')
-    assert not settle()
-    assert not restore_daemon(owner="fan-250")
+    assert not ensure()
+    assert not give_back_daemon_settings(owner="fan-250")
     assert engine.starts == []
 
 
@@ -80,36 +80,36 @@ def test_what_was_there_comes_back_to_the_letter(engine: Engine, before: str | N
     if before is not None:
         engine.file.parent.mkdir()
         engine.file.write_text(before)
-    settle()
-    assert restore_daemon(owner="fan-250")
+    ensure()
+    assert give_back_daemon_settings(owner="fan-250")
     assert engine.text == before
     assert engine.starts[-1] == before
     assert not list(engine.file.parent.glob("*.before"))
-    assert not restore_daemon(owner="fan-250")
+    assert not give_back_daemon_settings(owner="fan-250")
 
 
 def test_what_others_have_set_since_stays(engine: Engine) -> None:
     engine.file.parent.mkdir()
     engine.file.write_text('{"bip": "10.0.0.1/24"}')
-    settle()
+    ensure()
     changed = {**json.loads(engine.text or ""), "debug": True, "mtu": 9000}
     engine.file.write_text(json.dumps(changed))
-    restore_daemon(owner="fan-250")
+    give_back_daemon_settings(owner="fan-250")
     assert json.loads(engine.text or "") == {"bip": "10.0.0.1/24", "debug": True, "mtu": 9000}
 
 
 def test_other_settings_take_the_place_of_the_former(engine: Engine) -> None:
-    settle()
-    assert settle_daemon({"fixed-cidr": "250.0.28.0/24", "mtu": 1400}, owner="fan-250")
+    ensure()
+    assert ensure_daemon_settings({"fixed-cidr": "250.0.28.0/24", "mtu": 1400}, owner="fan-250")
     assert json.loads(engine.text or "") == {"fixed-cidr": "250.0.28.0/24", "mtu": 1400}
-    restore_daemon(owner="fan-250")
+    give_back_daemon_settings(owner="fan-250")
     assert engine.text is None
 
 
 def test_a_setting_of_two_owners_is_refused(engine: Engine) -> None:
-    settle()
+    ensure()
     with pytest.raises(DaemonError, match=r"fan-250 has set bridge, mtu in .* already"):
-        settle_daemon({"bridge": "fan-99", "mtu": 1400, "debug": True}, owner="fan-99")
+        ensure_daemon_settings({"bridge": "fan-99", "mtu": 1400, "debug": True}, owner="fan-99")
 
 
 def test_settings_that_the_engine_does_not_start_with_are_taken_back(engine: Engine) -> None:
@@ -117,7 +117,7 @@ def test_settings_that_the_engine_does_not_start_with_are_taken_back(engine: Eng
     engine.file.write_text('{"debug": true}')
     engine.refuses = "fan-250"
     with pytest.raises(DaemonError, match=r"did not start with bip, bridge, mtu in .* as before"):
-        settle()
+        ensure()
     assert engine.text == '{"debug": true}'
     assert engine.starts == ['{"debug": true}']
     assert not list(engine.file.parent.glob("*.before"))
@@ -127,11 +127,11 @@ def test_a_restart_that_a_kill_prevented_is_made_up_for(engine: Engine) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dockerhost.service.start", die)
         with pytest.raises(SystemExit):
-            settle()
+            ensure()
     assert engine.starts == []
-    assert settle()
+    assert ensure()
     assert len(engine.starts) == 1
-    restore_daemon(owner="fan-250")
+    give_back_daemon_settings(owner="fan-250")
     assert engine.text is None
 
 
@@ -144,7 +144,7 @@ def test_after_a_killed_trial_a_refusal_gives_back_what_was_there_before_it(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dockerhost.service.start", die)
         with pytest.raises(SystemExit):
-            settle()
+            ensure()
     if put_back:
         engine.file.write_text("{}")
     engine.refuses = "fan-250"
@@ -162,17 +162,17 @@ def test_settings_that_the_engines_program_refuses_are_not_written(
     program.chmod(0o755)
     monkeypatch.setattr("dockerhost.service.DAEMONS", (str(program),))
     with pytest.raises(DaemonError, match="refuses the settings: unable to configure: no such"):
-        settle()
+        ensure()
     assert engine.text is None
     # Releases before 23 can't check them.
     program.write_text("#!/bin/sh\necho unknown flag: --validate >&2; exit 125\n")
-    assert settle()
+    assert ensure()
 
 
 def refuse(engine: Engine) -> str:
     """Let the engine be asked for what it does not start with; return what is told."""
     with pytest.raises(DaemonError) as told:
-        settle()
+        ensure()
     return str(told.value)
 
 
@@ -208,31 +208,31 @@ def test_what_the_engine_refused_is_tried_again_after_a_change(
         case "remove":
             refused.unlink()
         case "restore":
-            restore_daemon(owner="fan-250")
+            give_back_daemon_settings(owner="fan-250")
         case _:
             refused.write_text("{")
-    assert settle(mtu=mtu)
+    assert ensure(mtu=mtu)
     assert engine.trials == 1
     assert not refused.exists()
 
 
 def test_a_refused_change_leaves_what_was_set_before(engine: Engine) -> None:
-    settle()
+    ensure()
     before = engine.text
     engine.refuses = "1400"
     for _ in range(2):
         with pytest.raises(DaemonError, match="did not start with"):
-            settle(mtu=1400)
+            ensure(mtu=1400)
         assert engine.text == before
-    assert not settle()
-    restore_daemon(owner="fan-250")
+    assert not ensure()
+    give_back_daemon_settings(owner="fan-250")
     assert engine.text is None
     assert not engine.file.parent.exists()
 
 
 def test_a_machine_without_changes_is_given_nothing_back(engine: Engine) -> None:
     engine.file.parent.mkdir()
-    assert not restore_daemon(owner="fan-250")
+    assert not give_back_daemon_settings(owner="fan-250")
     assert engine.file.parent.exists()
 
 
@@ -256,7 +256,7 @@ def test_a_damaged_file_is_left_alone_and_told_with_what_is_wrong_where(
     engine.file.parent.mkdir()
     engine.file.write_bytes(text)
     with pytest.raises(DaemonError, match=rf"daemon\.json {fault}.*; correct or remove it$"):
-        settle()
+        ensure()
     assert engine.file.read_bytes() == text
     assert engine.trials == 0
 
@@ -265,7 +265,7 @@ def test_what_is_no_file_is_not_waited_for(engine: Engine) -> None:
     engine.file.parent.mkdir()
     os.mkfifo(engine.file)
     with pytest.raises(DaemonError, match=r"daemon\.json is not a regular file"):
-        settle()
+        ensure()
 
 
 def test_a_files_rights_stay_and_the_copy_has_them(
@@ -277,13 +277,13 @@ def test_a_files_rights_stay_and_the_copy_has_them(
     engine.file.write_text("{}")
     engine.file.chmod(0o600)
     there = engine.file.stat()
-    settle()
+    ensure()
     assert engine.file.stat().st_mode & 0o777 == 0o600
     copy = engine.file.with_name("daemon.json.fan-250.before")
     assert copy.stat().st_mode & 0o777 == 0o600
     assert set(given) == {(there.st_uid, there.st_gid)}
     copy.chmod(0o644)  # as releases before left it
-    settle()
+    ensure()
     assert copy.stat().st_mode & 0o777 == 0o600
 
 
@@ -293,10 +293,10 @@ def test_a_link_stays_one_and_what_it_points_to_comes_back(engine: Engine, tmp_p
     real.write_text('{"debug":true}\r\n', newline="")
     engine.file.parent.mkdir()
     engine.file.symlink_to(real)
-    settle()
+    ensure()
     assert engine.file.is_symlink()
     assert json.loads(real.read_text())["bridge"] == "fan-250"
-    restore_daemon(owner="fan-250")
+    give_back_daemon_settings(owner="fan-250")
     assert engine.file.is_symlink()
     assert real.read_bytes() == b'{"debug":true}\r\n'
 
@@ -304,9 +304,9 @@ def test_a_link_stays_one_and_what_it_points_to_comes_back(engine: Engine, tmp_p
 def test_a_link_to_nothing_points_to_nothing_again(engine: Engine, tmp_path: Path) -> None:
     engine.file.parent.mkdir()
     engine.file.symlink_to(tmp_path / "later.json")
-    settle()
+    ensure()
     assert (tmp_path / "later.json").exists()
-    restore_daemon(owner="fan-250")
+    give_back_daemon_settings(owner="fan-250")
     assert engine.file.is_symlink()
     assert not engine.file.exists()
 
@@ -315,7 +315,7 @@ def test_a_link_to_itself_is_told(engine: Engine) -> None:
     engine.file.parent.mkdir()
     engine.file.symlink_to(engine.file)
     with pytest.raises(DaemonError, match=r"daemon\.json"):
-        settle()
+        ensure()
 
 
 @given(before=SETTINGS, first=SETTINGS, second=SETTINGS)
@@ -327,7 +327,7 @@ def test_whatever_was_set_the_file_comes_back(
     engine.file.parent.mkdir(exist_ok=True)
     engine.file.write_text(text)
     for wanted in (first, second):
-        settle_daemon(wanted, owner="fan-250")
+        ensure_daemon_settings(wanted, owner="fan-250")
         assert {**json.loads(engine.text or ""), **wanted} == json.loads(engine.text or "")
-    restore_daemon(owner="fan-250")
+    give_back_daemon_settings(owner="fan-250")
     assert engine.text == text

@@ -22,44 +22,44 @@ SPEC = ContainerSpec(name="search", image="sha256:1")
 
 
 def test_a_new_container_is_created_and_started(api: Api) -> None:
-    assert Engine().apply(SPEC) is Change.CREATED
+    assert Engine().ensure(SPEC) is Change.CREATED
     assert api.calls == ["create", "start"]
 
 
 def test_a_container_that_is_as_specified_is_left_alone(api: Api) -> None:
-    Engine().apply(SPEC)
+    Engine().ensure(SPEC)
     api.calls.clear()
-    assert Engine().apply(SPEC) is Change.UNCHANGED
+    assert Engine().ensure(SPEC) is Change.UNCHANGED
     assert api.calls == []
 
 
 @pytest.mark.parametrize("state", ["created", "exited"])
 def test_a_stopped_container_that_is_as_specified_is_started(api: Api, state: str) -> None:
-    Engine().apply(SPEC)
+    Engine().ensure(SPEC)
     api.containers["search"]["State"]["Status"] = state
     api.calls.clear()
-    assert Engine().apply(SPEC) is Change.STARTED
+    assert Engine().ensure(SPEC) is Change.STARTED
     assert api.calls == ["start"]
 
 
 def test_a_container_of_another_specification_is_replaced(api: Api) -> None:
-    Engine().apply(SPEC)
+    Engine().ensure(SPEC)
     api.calls.clear()
-    assert Engine().apply(replace(SPEC, image="sha256:2")) is Change.REPLACED
+    assert Engine().ensure(replace(SPEC, image="sha256:2")) is Change.REPLACED
     assert api.calls == ["stop", "remove", "create", "start"]
     assert api.containers["search"]["Image"] == "sha256:2"
 
 
 def test_limits_change_while_the_container_runs(api: Api) -> None:
     limited = replace(SPEC, memory=1000, cpus=0.5)
-    Engine().apply(limited)
+    Engine().ensure(limited)
     api.calls.clear()
-    assert Engine().apply(replace(limited, memory=2000, cpus=0)) is Change.UPDATED
+    assert Engine().ensure(replace(limited, memory=2000, cpus=0)) is Change.UPDATED
     assert api.calls == ["update"]
     there = Engine().inspect("search")
     assert there
     assert (there.memory, there.cpu_quota) == (2000, 0)
-    assert Engine().apply(replace(limited, memory=2000, cpus=0)) is Change.UNCHANGED
+    assert Engine().ensure(replace(limited, memory=2000, cpus=0)) is Change.UNCHANGED
 
 
 def test_a_container_whose_limits_the_engine_cannot_change_is_replaced(
@@ -68,14 +68,14 @@ def test_a_container_whose_limits_the_engine_cannot_change_is_replaced(
     def refuse(*_: Any, **__: Any) -> None:
         raise docker.errors.APIError("500", explanation="device or resource busy")
 
-    Engine().apply(replace(SPEC, memory=2000))
+    Engine().ensure(replace(SPEC, memory=2000))
     monkeypatch.setattr(api, "update_container", refuse)
-    assert Engine().apply(replace(SPEC, memory=1000)) is Change.REPLACED
+    assert Engine().ensure(replace(SPEC, memory=1000)) is Change.REPLACED
 
 
 def test_a_limit_of_memory_is_lifted_by_a_new_container(api: Api) -> None:
-    Engine().apply(replace(SPEC, memory=2000))
-    assert Engine().apply(SPEC) is Change.REPLACED
+    Engine().ensure(replace(SPEC, memory=2000))
+    assert Engine().ensure(SPEC) is Change.REPLACED
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_an_engine_tells_how_it_makes_control_groups(
 
 
 def test_a_container_that_cannot_be_started_is_replaced(api: Api) -> None:
-    Engine().apply(SPEC)
+    Engine().ensure(SPEC)
     api.containers["search"]["State"]["Status"] = "dead"
-    assert Engine().apply(SPEC) is Change.REPLACED
+    assert Engine().ensure(SPEC) is Change.REPLACED
     assert api.containers["search"]["State"]["Status"] == "running"
 
 
@@ -107,7 +107,7 @@ def test_a_kill_in_between_is_made_good_by_the_next_call(api: Api, died_before: 
     def die(*_: Any, **__: Any) -> None:
         raise Killed
 
-    Engine().apply(SPEC)
+    Engine().ensure(SPEC)
     new = replace(SPEC, user="1:1")
     name = {"create": "create_container", "remove": "remove_container"}.get(
         died_before, died_before
@@ -115,9 +115,9 @@ def test_a_kill_in_between_is_made_good_by_the_next_call(api: Api, died_before: 
     original = getattr(api, name)
     setattr(api, name, die)
     with pytest.raises(Killed):
-        Engine().apply(new)
+        Engine().ensure(new)
     setattr(api, name, original)
-    Engine().apply(new)
+    Engine().ensure(new)
     container = api.containers["search"]
     assert container["Config"]["Labels"][SPEC_LABEL] == new.digest
     assert container["State"]["Status"] == "running"
@@ -125,8 +125,8 @@ def test_a_kill_in_between_is_made_good_by_the_next_call(api: Api, died_before: 
 
 def test_containers_are_found_by_their_label(api: Api) -> None:
     for name in ("second", "first"):
-        Engine().apply(replace(SPEC, name=name, labels={"unit": name}))
-    Engine().apply(SPEC)
+        Engine().ensure(replace(SPEC, name=name, labels={"unit": name}))
+    Engine().ensure(SPEC)
     assert [each.name for each in Engine().list_containers("unit")] == ["first", "second"]
 
 
@@ -138,11 +138,11 @@ def test_a_network_counts_by_its_whole_name(api: Api) -> None:
 
 
 def test_a_frozen_container_goes_on_and_is_not_made_anew(api: Api) -> None:
-    Engine().apply(SPEC)
+    Engine().ensure(SPEC)
     Engine().freeze("search")
     Engine().freeze("search")
     api.calls.clear()
-    assert Engine().apply(SPEC) is Change.STARTED
+    assert Engine().ensure(SPEC) is Change.STARTED
     assert api.calls == ["unpause"]
     Engine().freeze("search")
     Engine().thaw("search")
@@ -152,7 +152,7 @@ def test_a_frozen_container_goes_on_and_is_not_made_anew(api: Api) -> None:
 
 def test_a_container_on_hold_says_so_and_goes_on_when_applied_again(api: Api) -> None:
     lasting = replace(SPEC, restart="on-failure")
-    Engine().apply(lasting)
+    Engine().ensure(lasting)
     api.calls.clear()
     Engine().hold("search")
     Engine().hold("search")
@@ -160,20 +160,20 @@ def test_a_container_on_hold_says_so_and_goes_on_when_applied_again(api: Api) ->
     there = Engine().inspect("search")
     assert there
     assert (there.state, there.restart) == ("exited", "no")
-    assert Engine().apply(lasting) is Change.STARTED
+    assert Engine().ensure(lasting) is Change.STARTED
     there = Engine().inspect("search")
     assert there
     assert (there.state, there.restart) == ("running", "on-failure")
 
 
 def test_a_frozen_container_is_let_save_its_work_before_it_ends(api: Api) -> None:
-    Engine().apply(SPEC)
+    Engine().ensure(SPEC)
     Engine().freeze("search")
     api.calls.clear()
     Engine().stop("search")
     Engine().stop("search")
     assert api.calls == ["unpause", "stop"]
-    Engine().apply(SPEC)
+    Engine().ensure(SPEC)
     Engine().freeze("search")
     api.calls.clear()
     Engine().remove("search")
@@ -184,7 +184,7 @@ def test_a_container_of_others_is_never_touched(api: Api) -> None:
     nothing = {"mem_limit": None, "cpu_quota": None, "restart_policy": {"Name": ""}}
     api.create_container("sha256:9", name="search", labels={}, host_config=nothing)
     with pytest.raises(ContainerError, match="not made here"):
-        Engine().apply(SPEC)
+        Engine().ensure(SPEC)
     with pytest.raises(ContainerError, match="not made here"):
         Engine().remove("search")
     assert api.containers["search"]["Image"] == "sha256:9"
@@ -192,7 +192,7 @@ def test_a_container_of_others_is_never_touched(api: Api) -> None:
 
 def test_removing_what_is_not_there_is_no_error(api: Api) -> None:
     assert Engine().remove("search") is False
-    Engine().apply(SPEC)
+    Engine().ensure(SPEC)
     assert Engine().remove("search", stop_timeout=3) is True
     assert Engine().inspect("search") is None
 

@@ -7,7 +7,7 @@ from typing import Any
 import docker.errors
 import pytest
 
-from dockerhost import EngineUnavailableError, InstallError, install, service
+from dockerhost import EngineUnavailableError, InstallError, ensure_engine, service
 
 
 class Machine:
@@ -57,32 +57,32 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
 
 def test_an_engine_that_answers_is_left_alone(machine: Machine) -> None:
     machine.answering = True
-    assert install() is False
+    assert ensure_engine() is False
     assert machine.ran == []
 
 
 def test_an_engine_that_is_installed_is_only_started(machine: Machine, tmp_path: Path) -> None:
     (tmp_path / "dockerd").touch()
-    assert install() is True
+    assert ensure_engine() is True
     assert machine.ran == ["systemctl start docker.service"]
 
 
 def test_the_snaps_engine_is_started_by_its_own_unit(machine: Machine, tmp_path: Path) -> None:
     (tmp_path / "snap").touch()
-    assert install() is True
+    assert ensure_engine() is True
     assert machine.ran == ["systemctl start snap.docker.dockerd.service"]
 
 
 def test_without_an_engine_the_distributions_is_installed(machine: Machine) -> None:
     steps: list[str] = []
-    assert install(steps.append) is True
+    assert ensure_engine(steps.append) is True
     assert machine.ran == ["dpkg", INSTALL, "systemctl start docker.service"]
     assert steps == ["installing docker.io", "starting the Docker Engine"]
 
 
 def test_package_lists_are_fetched_only_where_they_are_wanting(machine: Machine) -> None:
     machine.failing[INSTALL] = ["E: Unable to locate package docker.io\n"]
-    assert install() is True
+    assert ensure_engine() is True
     assert machine.ran[1:4] == [INSTALL, "apt-get update", INSTALL]
 
 
@@ -97,7 +97,7 @@ def test_a_package_manager_that_is_at_work_is_waited_for(
     machine: Machine, words: str, said: str
 ) -> None:
     machine.failing[words] = [said, said]
-    assert install() is True
+    assert ensure_engine() is True
     assert machine.ran.count(words) == 3
     assert "apt-get update" not in machine.ran
 
@@ -106,7 +106,7 @@ def test_apts_own_reason_is_told_in_one_line(machine: Machine) -> None:
     reason = "W: something\nE: Unable to locate package docker.io\nE: more\n"
     machine.failing[INSTALL] = [reason, reason]
     with pytest.raises(InstallError, match=r"ca-certificates apparmor: Unable to locate") as told:
-        install()
+        ensure_engine()
     assert "\n" not in str(told.value)
 
 
@@ -116,7 +116,7 @@ def test_an_engine_that_stays_silent_is_told_with_where_to_look(
     machine.starts = False
     monkeypatch.setattr(service, "_TIMEOUT", 0.001)
     with pytest.raises(EngineUnavailableError, match="see journalctl --unit docker"):
-        install()
+        ensure_engine()
 
 
 def test_a_program_that_is_not_there_is_named(
@@ -127,7 +127,7 @@ def test_a_program_that_is_not_there_is_named(
 
     monkeypatch.setattr("subprocess.run", missing)
     with pytest.raises(InstallError, match="/usr/bin/dpkg: No such file"):
-        install()
+        ensure_engine()
 
 
 def test_a_program_that_never_ends_is_given_up(
@@ -138,4 +138,4 @@ def test_a_program_that_never_ends_is_given_up(
 
     monkeypatch.setattr("subprocess.run", hang)
     with pytest.raises(InstallError, match="did not end within 900 s"):
-        install()
+        ensure_engine()

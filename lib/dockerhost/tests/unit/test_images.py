@@ -53,7 +53,7 @@ def test_an_error_answer_of_the_engine_is_raised_as_its_reason(api: Api) -> None
     with pytest.raises(ImageError, match=r"^no$"):
         Engine().pull(PINNED)
     with pytest.raises(ContainerError, match=r"^no$"):
-        Engine().apply(ContainerSpec(name="search", image="sha256:1"))
+        Engine().ensure(ContainerSpec(name="search", image="sha256:1"))
 
 
 @pytest.mark.parametrize(

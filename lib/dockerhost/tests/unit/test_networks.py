@@ -69,7 +69,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Api:
 
 
 def test_a_network_is_laid_over_a_bridge_and_keeps_to_its_range(api: Api) -> None:
-    assert Networks().apply(SPEC) == Change.CREATED
+    assert Networks().ensure(SPEC) == Change.CREATED
     (pool,) = api.asked["ipam"]["Config"]
     assert pool == {
         "Subnet": "250.0.0.0/8",
@@ -89,42 +89,42 @@ def test_a_network_is_laid_over_a_bridge_and_keeps_to_its_range(api: Api) -> Non
 
 
 def test_a_network_that_is_as_specified_is_left_alone(api: Api) -> None:
-    Networks().apply(SPEC)
+    Networks().ensure(SPEC)
     api.attached = ["web"]
-    assert Networks().apply(SPEC) == Change.UNCHANGED
+    assert Networks().ensure(SPEC) == Change.UNCHANGED
 
 
 def test_a_network_that_differs_is_made_anew(api: Api) -> None:
-    Networks().apply(SPEC)
-    assert Networks().apply(replace(SPEC, mtu=1400)) == Change.REPLACED
+    Networks().ensure(SPEC)
+    assert Networks().ensure(replace(SPEC, mtu=1400)) == Change.REPLACED
     assert api.asked["options"]["com.docker.network.driver.mtu"] == "1400"
     assert len(api.here) == 1
 
 
 def test_a_network_that_differs_is_not_taken_from_its_containers(api: Api) -> None:
-    Networks().apply(SPEC)
+    Networks().ensure(SPEC)
     api.attached = ["web", "db"]
     with pytest.raises(NetworkError, match="attached to it: db, web; take each off it"):
-        Networks().apply(replace(SPEC, mtu=1400))
+        Networks().ensure(replace(SPEC, mtu=1400))
     assert len(api.here) == 1
 
 
 def test_a_network_of_others_is_neither_changed_nor_removed(api: Api) -> None:
     api.here.append({"Name": "fan", "Id": "1", "Labels": {}, "Options": None})
-    for touch in (lambda: Networks().apply(SPEC), lambda: Networks().remove("fan")):
+    for touch in (lambda: Networks().ensure(SPEC), lambda: Networks().remove("fan")):
         with pytest.raises(NetworkError, match="was not made here"):
             touch()
     assert len(api.here) == 1
 
 
 def test_a_name_that_is_part_of_another_is_not_that_network(api: Api) -> None:
-    Networks().apply(replace(SPEC, name="fan-two"))
+    Networks().ensure(replace(SPEC, name="fan-two"))
     assert Networks().inspect("fan") is None
     assert not Networks().remove("fan")
 
 
 def test_removal_takes_containers_off_the_network_first_where_that_is_wanted(api: Api) -> None:
-    Networks().apply(SPEC)
+    Networks().ensure(SPEC)
     api.attached = ["web"]
     assert Networks().remove("fan", detach=True)
     assert api.detached == ["web"]
@@ -132,8 +132,8 @@ def test_removal_takes_containers_off_the_network_first_where_that_is_wanted(api
 
 
 def test_networks_are_found_by_their_label(api: Api) -> None:
-    Networks().apply(SPEC)
-    Networks().apply(replace(SPEC, name="other", labels={"owner": "fan-99"}))
+    Networks().ensure(SPEC)
+    Networks().ensure(replace(SPEC, name="other", labels={"owner": "fan-99"}))
     (found,) = Networks().list("owner=fan-250")
     assert (found.name, found.bridge, found.spec_digest) == ("fan", "fan-250", SPEC.digest)
 
@@ -141,7 +141,7 @@ def test_networks_are_found_by_their_label(api: Api) -> None:
 def test_an_engines_reason_is_told_in_one_line(api: Api) -> None:
     api.fault = docker.errors.APIError("Error response from daemon: Pool overlaps\n with other")
     with pytest.raises(NetworkError, match=r"^Pool overlaps with other$"):
-        Networks().apply(SPEC)
+        Networks().ensure(SPEC)
 
 
 def test_an_engine_that_is_not_there_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:

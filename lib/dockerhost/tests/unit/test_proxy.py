@@ -12,11 +12,11 @@ from dockerhost import (
     Engine,
     Proxies,
     ProxyError,
-    forget_proxies,
-    hide_proxies,
+    ensure_proxies,
+    ensure_proxies_private,
     proxy,
+    remove_proxies,
     service,
-    settle_proxies,
 )
 
 PROXY = "http://me:se%cret@proxy.example:3128"
@@ -87,12 +87,12 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
 def test_an_engine_is_restarted_with_its_proxies_once(machine: Machine) -> None:
     machine.labels = [{"dockerhost.spec": "1"}]
     said: list[str] = []
-    assert settle_proxies(Engine(), PROXIES, said.append) == ""
+    assert ensure_proxies(Engine(), PROXIES, said.append) == ""
     assert machine.proxies == PROXIES.environment
     assert machine.addresses.stat().st_mode & 0o777 == 0o600
     # Everybody can ask systemd what stands there.
     assert "proxy.example" not in machine.file.read_text()
-    assert settle_proxies(Engine(), PROXIES, said.append) == ""
+    assert ensure_proxies(Engine(), PROXIES, said.append) == ""
     assert machine.did == ["reload", "restart"]
     assert said == ["restarting the Docker Engine, for its proxies"]
 
@@ -106,9 +106,9 @@ def test_a_kill_before_the_restart_is_made_good(
     with monkeypatch.context() as patch:
         patch.setattr(service, "start", die)
         with pytest.raises(KeyboardInterrupt):
-            settle_proxies(Engine(), PROXIES)
+            ensure_proxies(Engine(), PROXIES)
     assert machine.proxies == {}
-    settle_proxies(Engine(), PROXIES)
+    ensure_proxies(Engine(), PROXIES)
     assert machine.proxies == PROXIES.environment
 
 
@@ -117,7 +117,7 @@ def test_an_engine_that_runs_others_containers_is_not_restarted(
     machine: Machine, labels: dict[str, str] | None
 ) -> None:
     machine.labels = [{"dockerhost.spec": "1"}, labels]
-    why = settle_proxies(Engine(), PROXIES)
+    why = ensure_proxies(Engine(), PROXIES)
     assert "does not use the proxies" in why
     assert "docker.service" in why
     assert PROXY not in why
@@ -127,43 +127,43 @@ def test_an_engine_that_runs_others_containers_is_not_restarted(
 
 def test_proxies_that_an_engine_has_from_others_stay(machine: Machine) -> None:
     machine.start({"HTTPS_PROXY": "http://other:1"})
-    assert settle_proxies(Engine(), PROXIES) == ""
-    assert settle_proxies(Engine(), Proxies()) == ""
+    assert ensure_proxies(Engine(), PROXIES) == ""
+    assert ensure_proxies(Engine(), Proxies()) == ""
     assert machine.did == []
 
 
 def test_another_proxy_takes_the_place_of_one_that_was_placed_here(machine: Machine) -> None:
-    settle_proxies(Engine(), PROXIES)
-    settle_proxies(Engine(), Proxies(http="http://other:1"))
+    ensure_proxies(Engine(), PROXIES)
+    ensure_proxies(Engine(), Proxies(http="http://other:1"))
     assert machine.proxies == {"HTTP_PROXY": "http://other:1"}
 
 
 def test_without_proxies_what_was_placed_here_goes(machine: Machine) -> None:
-    assert settle_proxies(Engine(), Proxies(no_proxy="localhost")) == ""
+    assert ensure_proxies(Engine(), Proxies(no_proxy="localhost")) == ""
     assert machine.did == []
-    settle_proxies(Engine(), PROXIES)
+    ensure_proxies(Engine(), PROXIES)
     machine.did.clear()
-    settle_proxies(Engine(), Proxies())
+    ensure_proxies(Engine(), Proxies())
     assert machine.proxies == {}
     assert machine.did == ["reload", "restart"]
     assert not machine.file.parent.exists()
 
 
 def test_others_containers_go_on_when_the_proxies_go(machine: Machine) -> None:
-    settle_proxies(Engine(), PROXIES)
+    ensure_proxies(Engine(), PROXIES)
     machine.labels = [None]
     machine.did.clear()
-    settle_proxies(Engine(), Proxies())
+    ensure_proxies(Engine(), Proxies())
     assert machine.did == ["reload"]
     assert not machine.file.exists()
 
 
 def test_the_proxies_are_forgotten_without_a_restart(machine: Machine) -> None:
-    assert forget_proxies() is False
-    settle_proxies(Engine(), PROXIES)
+    assert remove_proxies() is False
+    ensure_proxies(Engine(), PROXIES)
     (machine.file.parent / "theirs.conf").touch()
     machine.did.clear()
-    assert forget_proxies() is True
+    assert remove_proxies() is True
     assert machine.did == ["reload"]
     assert not machine.file.exists()
     assert (machine.file.parent / "theirs.conf").exists()
@@ -176,7 +176,7 @@ def test_an_address_that_is_more_than_a_line_is_refused_unseen(
     machine: Machine, address: str
 ) -> None:
     with pytest.raises(ProxyError, match="HTTPS_PROXY has a line break") as told:
-        settle_proxies(Engine(), Proxies(https=address))
+        ensure_proxies(Engine(), Proxies(https=address))
     assert address not in str(told.value)
     assert machine.did == []
 
@@ -184,13 +184,13 @@ def test_an_address_that_is_more_than_a_line_is_refused_unseen(
 def test_a_file_that_cannot_be_written_is_named(machine: Machine) -> None:
     (machine.folder / "units").touch()
     with pytest.raises(ProxyError, match=r"units/docker\.service\.d.*: "):
-        settle_proxies(Engine(), PROXIES)
+        ensure_proxies(Engine(), PROXIES)
 
 
 def test_addresses_that_an_earlier_release_showed_are_hidden_without_a_restart(
     machine: Machine,
 ) -> None:
-    assert hide_proxies() is False
+    assert ensure_proxies_private() is False
     machine.file.parent.mkdir(parents=True)
     escaped = PROXY.replace("%", "%%")
     machine.file.write_text(
@@ -200,28 +200,28 @@ def test_addresses_that_an_earlier_release_showed_are_hidden_without_a_restart(
     machine.restart("docker.service", again=True)
     before = machine.proxies
     machine.did.clear()
-    assert hide_proxies() is True
+    assert ensure_proxies_private() is True
     assert "proxy.example" not in machine.file.read_text()
     assert machine.addresses.stat().st_mode & 0o777 == 0o600
     assert machine.did == ["reload"]
-    assert settle_proxies(Engine(), Proxies(http=PROXY, no_proxy='a"b')) == ""
+    assert ensure_proxies(Engine(), Proxies(http=PROXY, no_proxy='a"b')) == ""
     assert machine.did == ["reload"]
     machine.restart("docker.service", again=True)
     assert machine.proxies == before == {"HTTP_PROXY": PROXY, "NO_PROXY": 'a"b'}
-    assert hide_proxies() is False
+    assert ensure_proxies_private() is False
 
 
 def test_proxies_that_another_setting_overrides_are_told_and_not_tried_twice(
     machine: Machine,
 ) -> None:
     machine.overrides = {"HTTPS_PROXY": "http://other:1"}
-    settle_proxies(Engine(), PROXIES)
+    ensure_proxies(Engine(), PROXIES)
     machine.did.clear()
-    why = settle_proxies(Engine(), PROXIES)
+    why = ensure_proxies(Engine(), PROXIES)
     assert "other settings of its unit come after" in why
     assert machine.did == []
     # Others are worth a trial.
-    settle_proxies(Engine(), Proxies(http="http://third:1"))
+    ensure_proxies(Engine(), Proxies(http="http://third:1"))
     assert machine.did == ["reload", "restart"]
 
 
@@ -235,7 +235,7 @@ def test_whatever_prints_reaches_the_engine_unchanged(
     proxies = Proxies(http, https, no_proxy)
     with pytest.MonkeyPatch.context() as patch:
         machine = make_machine(patch, tmp_path_factory.mktemp("machine"))
-        settle_proxies(Engine(), proxies)
+        ensure_proxies(Engine(), proxies)
     assert machine.proxies == proxies.environment
 
 

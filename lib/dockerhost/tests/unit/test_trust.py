@@ -13,10 +13,10 @@ from dockerhost import (
     InvalidReferenceError,
     TrustError,
     check_certificate,
-    distrust_registry,
+    ensure_registry_ca,
     list_trusted_registries,
+    remove_registry_ca,
     trust,
-    trust_registry,
 )
 
 DATA = Path(__file__).parent / "data"
@@ -32,7 +32,7 @@ def certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_trusted_authority_stands_where_the_engine_looks(certificates: Path) -> None:
-    assert trust_registry(REGISTRY, ONE, owner="mprime-0")
+    assert ensure_registry_ca(REGISTRY, ONE, owner="mprime-0")
     file = certificates / REGISTRY / "ca.crt"
     assert file.read_text().endswith(ONE)
     assert file.stat().st_mode & 0o777 == 0o644
@@ -41,7 +41,7 @@ def test_a_trusted_authority_stands_where_the_engine_looks(certificates: Path) -
 
 
 def test_the_placed_file_is_one_that_openssl_reads(certificates: Path) -> None:
-    trust_registry(REGISTRY, ONE)
+    ensure_registry_ca(REGISTRY, ONE)
     openssl = shutil.which("openssl")
     assert openssl
     file = str(certificates / REGISTRY / "ca.crt")
@@ -51,16 +51,16 @@ def test_the_placed_file_is_one_that_openssl_reads(certificates: Path) -> None:
 
 
 def test_the_same_authority_again_changes_nothing(certificates: Path) -> None:
-    trust_registry(REGISTRY, ONE)
+    ensure_registry_ca(REGISTRY, ONE)
     before = (certificates / REGISTRY / "ca.crt").stat()
-    assert not trust_registry(REGISTRY, f"text before\n{ONE}\n\n")
+    assert not ensure_registry_ca(REGISTRY, f"text before\n{ONE}\n\n")
     after = (certificates / REGISTRY / "ca.crt").stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
 
 
 def test_a_renewed_authority_replaces_ours(certificates: Path) -> None:
-    trust_registry(REGISTRY, ONE)
-    assert trust_registry(REGISTRY, TWO)
+    ensure_registry_ca(REGISTRY, ONE)
+    assert ensure_registry_ca(REGISTRY, TWO)
     assert (certificates / REGISTRY / "ca.crt").read_text().endswith(TWO)
 
 
@@ -69,8 +69,8 @@ def test_someone_elses_authority_is_kept_and_named(certificates: Path) -> None:
     file.parent.mkdir()
     file.write_text(TWO)
     with pytest.raises(TrustError, match=r"ca\.crt holds another certificate"):
-        trust_registry(REGISTRY, ONE)
-    assert not distrust_registry(REGISTRY)
+        ensure_registry_ca(REGISTRY, ONE)
+    assert not remove_registry_ca(REGISTRY)
     assert file.read_text() == TWO
 
 
@@ -78,25 +78,25 @@ def test_someone_elses_file_with_the_same_authority_is_enough(certificates: Path
     file = certificates / REGISTRY / "ca.crt"
     file.parent.mkdir()
     file.write_text(ONE)
-    assert not trust_registry(REGISTRY, ONE)
+    assert not ensure_registry_ca(REGISTRY, ONE)
     assert file.read_text() == ONE
 
 
 def test_what_was_placed_is_taken_back_and_nothing_else(certificates: Path) -> None:
-    trust_registry(REGISTRY, ONE)
-    trust_registry("r.example", ONE)
+    ensure_registry_ca(REGISTRY, ONE)
+    ensure_registry_ca("r.example", ONE)
     other = certificates / REGISTRY / "client.cert"
     other.write_text("")
-    assert distrust_registry(REGISTRY)
+    assert remove_registry_ca(REGISTRY)
     assert [entry.name for entry in (certificates / REGISTRY).iterdir()] == ["client.cert"]
-    assert distrust_registry("r.example")
+    assert remove_registry_ca("r.example")
     assert not (certificates / "r.example").exists()
-    assert not distrust_registry("r.example")
+    assert not remove_registry_ca("r.example")
 
 
 def test_one_owner_does_not_take_back_anothers(certificates: Path) -> None:
-    trust_registry(REGISTRY, ONE, owner="mprime-0")
-    assert not distrust_registry(REGISTRY, owner="mprime-1")
+    ensure_registry_ca(REGISTRY, ONE, owner="mprime-0")
+    assert not remove_registry_ca(REGISTRY, owner="mprime-1")
     assert list_trusted_registries(owner="mprime-1") == []
     assert (certificates / REGISTRY / "ca.crt").exists()
 
@@ -104,14 +104,14 @@ def test_one_owner_does_not_take_back_anothers(certificates: Path) -> None:
 @pytest.mark.parametrize("host", ["../etc", "a/b", "", "host:port", "r.example:1\n"])
 def test_what_is_no_registry_never_becomes_a_path(certificates: Path, host: str) -> None:
     with pytest.raises(InvalidReferenceError, match="not a registry"):
-        trust_registry(host, ONE)
+        ensure_registry_ca(host, ONE)
     assert list(certificates.iterdir()) == []
 
 
 def test_a_file_in_the_way_is_named(certificates: Path) -> None:
     (certificates / REGISTRY).write_text("")
     with pytest.raises(TrustError, match="Not a directory"):
-        trust_registry(REGISTRY, ONE)
+        ensure_registry_ca(REGISTRY, ONE)
 
 
 @pytest.mark.parametrize(

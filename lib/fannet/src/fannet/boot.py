@@ -41,7 +41,7 @@ def enable_boot() -> list[str]:
             "call fanctl up -a from what starts this system"
         )
     steps: list[str] = []
-    text = render_unit()
+    text = format_unit()
     if not UNIT.exists() or UNIT.read_text() != text:
         new = UNIT.with_suffix(".new")
         new.write_text(text)
@@ -79,7 +79,7 @@ def is_boot_enabled() -> bool:
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
-def render_unit() -> str:
+def format_unit() -> str:
     """Return the unit's text; it names this Python, and the folder that it finds fannet in."""
     return f"""\
 # Made by `fanctl boot enable`; `fanctl boot disable` removes it.

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from fannet.devices import choose_mtu
 from fannet.errors import ConflictError, KernelError
 from fannet.fan import Fan, name_tunnel
-from fannet.host import Host
 from fannet.links import Link
+from fannet.machine import Machine
 from fannet.marks import TUNNEL_MARK, read_mark
 from fannet.programs import SLOTS
 from fannet.refusals import refuse_port
@@ -64,7 +64,7 @@ def check_fans(fan: Fan, others: Sequence[Fan]) -> None:
         )
 
 
-def check_devices(host: Host, fan: Fan, device: Link) -> None:
+def check_devices(machine: Machine, fan: Fan, device: Link) -> None:
     """Refuse what the host's devices do not allow.
 
     Args:
@@ -75,7 +75,7 @@ def check_devices(host: Host, fan: Fan, device: Link) -> None:
         FanError: the fan's MTU does not fit the underlay device's.
     """
     choose_mtu(fan, device)
-    bridge = host.find(fan.bridge)
+    bridge = machine.find(fan.bridge)
     if not fan.own_bridge:
         if not bridge or bridge.kind != "bridge":
             raise ConflictError(
@@ -86,7 +86,7 @@ def check_devices(host: Host, fan: Fan, device: Link) -> None:
             f"a device {bridge.name} is there already, and not made by fannet; "
             "remove it, or give the fan's bridge another name"
         )
-    tunnel = host.find(name_tunnel(fan))
+    tunnel = machine.find(name_tunnel(fan))
     if tunnel and tunnel.alias != TUNNEL_MARK:
         raise ConflictError(
             f"a device {tunnel.name} is there already, and not made by fannet; remove it"

@@ -14,12 +14,12 @@ from fannet.devices import Devices, Loaded, choose_mtu, close_tunnels, remove_le
 from fannet.drops import DROPS
 from fannet.errors import FannetError, UnderlayError
 from fannet.fan import Change, Fan, FanState, name_port, name_tunnel
-from fannet.host import FORWARDING, Host, open_host
 from fannet.links import Link
 from fannet.lock import hold_lock
+from fannet.machine import FORWARDING, Machine, open_machine
 from fannet.marks import Mark, find_marks, read_mark
-from fannet.steps import Work
-from fannet.tunnels import tell_ports
+from fannet.steps import Steps
+from fannet.tunnels import ensure_ports
 
 
 def up(fan: Fan, *, force: bool = False) -> Change:
@@ -39,33 +39,33 @@ def up(fan: Fan, *, force: bool = False) -> Change:
             another process works on fans for a minute already.
         KernelError: the kernel or nft refused something; the text says what.
     """
-    with hold_lock(), open_host() as host:
-        work = Work()
-        marks = find_marks(host.links().values())
+    with hold_lock(), open_machine() as machine:
+        steps = Steps()
+        marks = find_marks(machine.links().values())
         fans = [mark.fan for mark in marks.values()]
-        close_tunnels(host, work, {name_tunnel(each) for each in (*fans, fan)})
+        close_tunnels(machine, steps, {name_tunnel(each) for each in (*fans, fan)})
         previous = marks.get(fan.overlay)
         others = [each for each in fans if each.overlay != fan.overlay]
         check_fans(fan, others)
-        device = host.find_device(fan.mapping.underlay, fan.host)
-        check_devices(host, fan, device)
+        device = machine.find_device(fan.mapping.underlay, fan.host)
+        check_devices(machine, fan, device)
         if previous and not force and moves(previous.fan, fan):
-            check_plugged(previous.fan, fan, _list_plugged(host, previous.fan))
+            check_plugged(previous.fan, fan, _list_plugged(machine, previous.fan))
         with programs.load() as loaded:
-            remove_leftovers(host, work, fans)
-            site = _Site(host, work, others, list(marks.values()), loaded)
+            remove_leftovers(machine, steps, fans)
+            site = _Site(machine, steps, others, list(marks.values()), loaded)
             old = previous.fan if previous else None
             try:
-                site.change(old, fan, device)
+                site.ensure(old, fan, device)
             except BaseException:
-                site.undo(old, fan)
+                site.give_back(old, fan)
                 raise
         return Change(
-            tuple(work.steps),
+            tuple(steps.words),
             (old.slice, fan.slice) if old and old.slice != fan.slice else None,
-            _list_plugged(host, fan),
+            _list_plugged(machine, fan),
             renamed=old.bridge if old and old.bridge != fan.bridge else "",
-            overlaps=tuple(host.find_overlaps(fan.overlay, {fan.bridge, name_tunnel(fan)})),
+            overlaps=tuple(machine.find_overlaps(fan.overlay, {fan.bridge, name_tunnel(fan)})),
         )
 
 
@@ -76,22 +76,23 @@ def down(overlay: IPv4Network) -> Change:
         ConflictError: another process works on fans for a minute already.
         KernelError: the kernel or nft refused something; the text says what.
     """
-    with hold_lock(), open_host() as host:
-        work = Work()
-        marks = find_marks(host.links().values())
-        remove_leftovers(host, work, [mark.fan for mark in marks.values()])
+    with hold_lock(), open_machine() as machine:
+        steps = Steps()
+        marks = find_marks(machine.links().values())
+        remove_leftovers(machine, steps, [mark.fan for mark in marks.values()])
         mark = marks.pop(overlay, None)
         others = [mark.fan for mark in marks.values()]
         if not mark:
             if Path(rules.NFT).exists():  # without it there can be no rules
-                _ensure_rules(host, work, others)
-            return Change(tuple(work.steps))
-        plugged = _list_plugged(host, mark.fan)
-        devices = Devices(host, work, mark.fan)
-        devices.leave_tunnel()
+                _ensure_rules(machine, steps, others)
+            return Change(tuple(steps.words))
+        plugged = _list_plugged(machine, mark.fan)
+        devices = Devices(machine, steps, mark.fan)
+        devices.give_back_tunnel()
         # Docker, LXD and libvirt route for their bridges, and may rely on what we turned on.
         routed = any(
-            link.kind == "bridge" and not read_mark(link.alias) for link in host.links().values()
+            link.kind == "bridge" and not read_mark(link.alias)
+            for link in machine.links().values()
         )
         if (
             mark.forwarding_was_off
@@ -99,11 +100,11 @@ def down(overlay: IPv4Network) -> Change:
             and not routed
             and FORWARDING.read_text() != "0\n"
         ):
-            work.do("turn ip_forward off", lambda: FORWARDING.write_text("0"))
-        _ensure_rules(host, work, others)
+            steps.do("turn ip_forward off", lambda: FORWARDING.write_text("0"))
+        _ensure_rules(machine, steps, others)
         devices.remove_links()
-        tell_ports(host, work)
-        return Change(tuple(work.steps), None, plugged)
+        ensure_ports(machine, steps)
+        return Change(tuple(steps.words), None, plugged)
 
 
 def read() -> list[FanState]:
@@ -112,9 +113,9 @@ def read() -> list[FanState]:
     Raises:
         KernelError: the kernel could not be read.
     """
-    with open_host() as host:
-        marks = find_marks(host.links().values())
-        return [_read(host, marks[overlay].fan, marks.values()) for overlay in sorted(marks)]
+    with open_machine() as machine:
+        marks = find_marks(machine.links().values())
+        return [_read(machine, marks[overlay].fan, marks.values()) for overlay in sorted(marks)]
 
 
 def find_mtu(fan: Fan) -> int:
@@ -125,8 +126,8 @@ def find_mtu(fan: Fan) -> int:
         FanError: the fan's MTU does not fit the underlay device's.
         KernelError: the kernel could not be read.
     """
-    with open_host() as host:
-        return choose_mtu(fan, host.find_device(fan.mapping.underlay, fan.host))
+    with open_machine() as machine:
+        return choose_mtu(fan, machine.find_device(fan.mapping.underlay, fan.host))
 
 
 @dataclass(frozen=True)
@@ -137,89 +138,89 @@ class _Site:
         known: what the marks of all fans tell, of the one that is made as well.
     """
 
-    host: Host
-    work: Work
+    machine: Machine
+    steps: Steps
     others: list[Fan]
     known: list[Mark]
     loaded: Loaded
 
-    def change(self, old: Fan | None, new: Fan, device: Link) -> None:
+    def ensure(self, old: Fan | None, new: Fan, device: Link) -> None:
         """Make a fan, in place of the one of its overlay that is there."""
         is_off = FORWARDING.read_text() == "0\n"
         mark = Mark(new, is_off or any(mark.forwarding_was_off for mark in self.known))
-        devices = Devices(self.host, self.work, new)
+        devices = Devices(self.machine, self.steps, new)
         if old and old.own_bridge and new.own_bridge and old.bridge != new.bridge:
             devices.rename_bridge(old.bridge, mark)
         if old and needs_other_devices(old, new):
             devices.ensure_tunnel(device)  # if that is refused, the old one is still there
             self._remove(old, keep_bridge=old.own_bridge and new.own_bridge)
-        _ensure_rules(self.host, self.work, [*self.others, new])
+        _ensure_rules(self.machine, self.steps, [*self.others, new])
         devices.ensure(device, mark, self.loaded)
-        tell_ports(self.host, self.work)
-        devices.open()
+        ensure_ports(self.machine, self.steps)
+        devices.open_tunnel()
         if is_off:
-            self.work.do("turn ip_forward on", lambda: FORWARDING.write_text("1"))
+            self.steps.do("turn ip_forward on", lambda: FORWARDING.write_text("1"))
 
-    def undo(self, old: Fan | None, new: Fan) -> None:
-        """Take back what `change` did before it failed, as far as the kernel lets us."""
-        site = replace(self, work=Work())
+    def give_back(self, old: Fan | None, new: Fan) -> None:
+        """Take back what `ensure` did before it failed, as far as the kernel lets us."""
+        site = replace(self, steps=Steps())
         if old:
             with suppress(FannetError, OSError):
-                site.change(new, old, self.host.find_device(old.mapping.underlay, old.host))
+                site.ensure(new, old, self.machine.find_device(old.mapping.underlay, old.host))
             return
-        devices = Devices(self.host, site.work, new)
+        devices = Devices(self.machine, site.steps, new)
         for step in (
-            devices.leave_tunnel,
-            lambda: _ensure_rules(self.host, site.work, self.others),
+            devices.give_back_tunnel,
+            lambda: _ensure_rules(self.machine, site.steps, self.others),
             devices.remove_links,
-            lambda: tell_ports(self.host, site.work),
-            lambda: remove_leftovers(self.host, site.work, self.others),
+            lambda: ensure_ports(self.machine, site.steps),
+            lambda: remove_leftovers(self.machine, site.steps, self.others),
         ):
             with suppress(FannetError, OSError):
                 step()
 
     def _remove(self, fan: Fan, *, keep_bridge: bool) -> None:
-        devices = Devices(self.host, self.work, fan)
-        devices.leave_tunnel()
+        devices = Devices(self.machine, self.steps, fan)
+        devices.give_back_tunnel()
         devices.remove_links(keep_bridge=keep_bridge)
 
 
-def _ensure_rules(host: Host, work: Work, fans: list[Fan]) -> None:
+def _ensure_rules(machine: Machine, steps: Steps, fans: list[Fan]) -> None:
     devices: dict[Fan, str] = {}
     for fan in fans:
         with suppress(UnderlayError):  # what is wrong with another fan is told for that one
-            devices[fan] = host.find_device(fan.mapping.underlay, fan.host).name
+            devices[fan] = machine.find_device(fan.mapping.underlay, fan.host).name
     if not rules.is_in_force(fans, devices):
         step = (
             "put the packet filter's rules in force"
             if fans
             else "remove the packet filter's rules"
         )
-        work.do(step, lambda: rules.apply_rules(fans, devices))
+        steps.do(step, lambda: rules.ensure_rules(fans, devices))
 
 
-def _read(host: Host, fan: Fan, marks: Iterable[Mark]) -> FanState:
+def _read(machine: Machine, fan: Fan, marks: Iterable[Mark]) -> FanState:
     problems: list[str] = []
     device = None
-    work = Work(pretend=True)
+    steps = Steps(pretend=True)
     others = [mark.fan for mark in marks if mark.fan.overlay != fan.overlay]
     try:
-        close_tunnels(host, work, [name_tunnel(fan)])
-        device = host.find_device(fan.mapping.underlay, fan.host)
-        check_devices(host, fan, device)
+        close_tunnels(machine, steps, [name_tunnel(fan)])
+        device = machine.find_device(fan.mapping.underlay, fan.host)
+        check_devices(machine, fan, device)
         with programs.load() as loaded:
-            _Site(host, work, others, list(marks), loaded).change(fan, fan, device)
+            _Site(machine, steps, others, list(marks), loaded).ensure(fan, fan, device)
     except FannetError as error:
         problems.append(str(error))
-    bridge = host.find(fan.bridge)
-    tunnel = host.find(name_tunnel(fan))
+    bridge = machine.find(fan.bridge)
+    tunnel = machine.find(name_tunnel(fan))
     return FanState(
         fan=fan,
         mtu=bridge.mtu if bridge else 0,
         device=device.name if device else None,
-        plugged=_list_plugged(host, fan),
+        plugged=_list_plugged(machine, fan),
         drops=_count_drops(fan, tunnel),
-        problems=(*problems, *(f"not done: {step}" for step in work.steps)),
+        problems=(*problems, *(f"not done: {step}" for step in steps.words)),
     )
 
 
@@ -239,7 +240,7 @@ def _count_drops(fan: Fan, tunnel: Link | None) -> dict[str, int]:
     return counts | rules.count_drops()
 
 
-def _list_plugged(host: Host, fan: Fan) -> tuple[str, ...]:
-    bridge = host.find(fan.bridge)
-    found = host.plugged(bridge) if bridge else ()
+def _list_plugged(machine: Machine, fan: Fan) -> tuple[str, ...]:
+    bridge = machine.find(fan.bridge)
+    found = machine.plugged(bridge) if bridge else ()
     return tuple(name for name in found if name != name_port(fan))

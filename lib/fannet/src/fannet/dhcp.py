@@ -56,7 +56,7 @@ def plan_range(fan: Fan, host_reserve: int) -> tuple[IPv4Address, IPv4Address]:
     return fan.slice[1 + host_reserve], fan.slice[-2]
 
 
-def start_dhcp(fan: Fan, mtu: int, host_reserve: int, *, again: bool) -> list[str]:
+def ensure_dhcp(fan: Fan, mtu: int, host_reserve: int, *, again: bool) -> list[str]:
     """Serve DHCP on a fan's bridge, which is up; return what was done, in words.
 
     Args:
@@ -70,22 +70,22 @@ def start_dhcp(fan: Fan, mtu: int, host_reserve: int, *, again: bool) -> list[st
     check_dhcp(fan, host_reserve)
     first, last = plan_range(fan, host_reserve)
     config = FOLDER / f"{fan.bridge}.conf"
-    text = _render(fan, mtu, host_reserve)
+    text = _format_unit(fan, mtu, host_reserve)
     before = config.read_text() if config.exists() else ""
     if before == text and not again and _is_active(fan.bridge):
         return []
     if before and f"={first},{last}," not in before:
-        _leases(fan.bridge).unlink(missing_ok=True)  # of a slice that this host has no more
+        _locate_leases(fan.bridge).unlink(missing_ok=True)  # of a slice that this host has no more
     FOLDER.mkdir(mode=0o755, exist_ok=True)
     new = config.with_suffix(".new")
     new.write_text(text)
     new.replace(config)
-    _run(SYSTEMCTL, "stop", _unit(fan.bridge), missing_ok=True)
+    _run(SYSTEMCTL, "stop", _name_unit(fan.bridge), missing_ok=True)
     _run(
         SYSTEMD_RUN,
         "--quiet",
         "--collect",
-        f"--unit={_unit(fan.bridge)}",
+        f"--unit={_name_unit(fan.bridge)}",
         f"--description=DHCP on {fan.bridge}",
         "--service-type=exec",
         "--property=Restart=on-failure",
@@ -97,18 +97,18 @@ def start_dhcp(fan: Fan, mtu: int, host_reserve: int, *, again: bool) -> list[st
     return [f"DHCP on {fan.bridge} hands out {first} to {last}"]
 
 
-def stop_dhcp(bridge: str) -> list[str]:
+def remove_dhcp(bridge: str) -> list[str]:
     """Serve DHCP no more, forget its leases; return what was done, in words.
 
     Raises:
         KernelError: systemd refused.
     """
     config = FOLDER / f"{bridge}.conf"
-    leases = _leases(bridge)
+    leases = _locate_leases(bridge)
     if not config.exists() and not leases.exists():
         return []
     if SYSTEMD.is_dir():
-        _run(SYSTEMCTL, "stop", _unit(bridge), missing_ok=True)
+        _run(SYSTEMCTL, "stop", _name_unit(bridge), missing_ok=True)
     config.unlink(missing_ok=True)
     leases.unlink(missing_ok=True)
     if FOLDER.is_dir() and not any(FOLDER.iterdir()):
@@ -130,10 +130,10 @@ def find_dhcp_problems(bridge: str) -> list[str]:
     """Return what is wrong with a bridge's DHCP, in words; empty if it has none."""
     if read_dhcp(bridge) is None or _is_active(bridge):
         return []
-    return [f"DHCP on {bridge} does not run; journalctl -u {_unit(bridge)} tells why"]
+    return [f"DHCP on {bridge} does not run; journalctl -u {_name_unit(bridge)} tells why"]
 
 
-def _render(fan: Fan, mtu: int, host_reserve: int) -> str:
+def _format_unit(fan: Fan, mtu: int, host_reserve: int) -> str:
     first, last = plan_range(fan, host_reserve)
     lines = [
         "# Made by `fanctl up`, which overwrites it.",
@@ -148,21 +148,21 @@ def _render(fan: Fan, mtu: int, host_reserve: int) -> str:
         f"dhcp-lease-max={int(last) - int(first) + 1}",
         f"dhcp-option=option:router,{fan.gateway.ip}",
         f"dhcp-option=option:mtu,{mtu}",
-        f"dhcp-leasefile={_leases(fan.bridge)}",
+        f"dhcp-leasefile={_locate_leases(fan.bridge)}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _leases(bridge: str) -> Path:
+def _locate_leases(bridge: str) -> Path:
     return LEASES / f"fanctl-{bridge}.leases"
 
 
-def _unit(bridge: str) -> str:
+def _name_unit(bridge: str) -> str:
     return f"fanctl-dhcp@{bridge}.service"
 
 
 def _is_active(bridge: str) -> bool:
-    command = [SYSTEMCTL, "is-active", "--quiet", _unit(bridge)]
+    command = [SYSTEMCTL, "is-active", "--quiet", _name_unit(bridge)]
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 

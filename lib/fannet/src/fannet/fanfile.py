@@ -157,7 +157,7 @@ def _read_value(word: str, text: str) -> Any:
     return int(text)
 
 
-def write_flags(fan: Fan, host_reserve: int | None) -> str:
+def format_flags(fan: Fan, host_reserve: int | None) -> str:
     """Return a fan's flags, but for `bridge`; empty if all is as it is without any.
 
     Args:
@@ -181,12 +181,12 @@ def write_flags(fan: Fan, host_reserve: int | None) -> str:
     return " ".join(flags)
 
 
-def write_command(fan: Fan, host_reserve: int | None) -> str:
+def format_command(fan: Fan, host_reserve: int | None) -> str:
     """Return the `fanctl up` that asks for a fan as it is."""
     words = f"fanctl up {fan.overlay} {fan.host}/{fan.mapping.underlay.prefixlen}"
     if fan.own_bridge and fan.bridge != name_bridge(fan.overlay):
         words += f" bridge {fan.bridge}"
-    return f"{words} {write_flags(fan, host_reserve)}".rstrip()
+    return f"{words} {format_flags(fan, host_reserve)}".rstrip()
 
 
 def read_fanfile(path: Path = FANFILE) -> tuple[list[Entry], list[str]]:

@@ -158,7 +158,7 @@ class Links:
         )
 
 
-def silence_ipv6(name: str) -> None:
+def disable_ipv6(name: str) -> None:
     """Keep IPv6 off a device; a kernel without IPv6 has it off anyway."""
     switch = _IPV6 / name / "disable_ipv6"
     if switch.exists():

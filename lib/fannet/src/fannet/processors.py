@@ -17,7 +17,7 @@ _PROCESSORS = Path("/sys/devices/system/cpu")
 _WORD = 32  # bits of a mask between two commas
 
 
-def spread(port: Link) -> int | None:
+def ensure_spread(port: Link) -> int | None:
     """Let a port hand over to all processors that may do such work; return to how many.
 
     0: to none, as where there is one only, or where their numbers have gaps. None: this process
@@ -35,7 +35,7 @@ def spread(port: Link) -> int | None:
 
 
 def count(port: Link) -> int | None:
-    """Return to how many processors a port may hand over; None as of `spread`."""
+    """Return to how many processors a port may hand over; None as of `ensure_spread`."""
     try:
         if (_DEVICES / port.name / "address").read_text().strip() != port.mac:
             return None
@@ -61,7 +61,7 @@ def format_mask(processors: int) -> str:
 
 
 def _count_allowed() -> int:
-    """Return how many processors may do the network's work; 0 as of `spread`."""
+    """Return how many processors may do the network's work; 0 as of `ensure_spread`."""
     kept = _read_list("isolated") | _read_list("nohz_full")  # the kernel takes none of these
     allowed = _read_list("online") - kept
     return len(allowed) if len(allowed) > 1 and allowed == set(range(len(allowed))) else 0

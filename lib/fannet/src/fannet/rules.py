@@ -48,7 +48,7 @@ _CHAINS = {
 Rule = tuple[str, str]
 
 
-def write_rules(fans: Sequence[Fan], devices: Mapping[Fan, str]) -> list[Rule]:
+def make_rules(fans: Sequence[Fan], devices: Mapping[Fan, str]) -> list[Rule]:
     """Return the rules that fans need, as pairs of chain and rule; their order matters.
 
     Each ends in a comment with a digest of itself, by which it is recognized.
@@ -59,17 +59,17 @@ def write_rules(fans: Sequence[Fan], devices: Mapping[Fan, str]) -> list[Rule]:
     rules: list[Rule] = []
     for fan in sorted(fans, key=lambda fan: fan.overlay):
         device = devices.get(fan, "")
-        rules += _check_tunnel(fan, device, _list_hosts(fan, fans))
-        rules += _check_overlay(fan)
+        rules += _guard_tunnel(fan, device, _list_hosts(fan, fans))
+        rules += _guard_overlay(fan)
         rules += _stop_suspects(fan, device)
-        rules += _leave(fan)
+        rules += _masquerade(fan)
     if rules:
         rules.append(("forwarding", "meta mark set 0"))
     unique = dict.fromkeys(rules)  # two fans on one port need one rule against fragments
     return [(chain, f'{rule} comment "{_digest(rule)}"') for chain, rule in unique]
 
 
-def _check_tunnel(fan: Fan, device: str, hosts: str) -> Iterator[Rule]:
+def _guard_tunnel(fan: Fan, device: str, hosts: str) -> Iterator[Rule]:
     """Yield what holds for a tunnel's own packets, and for what pretends to be some."""
     underlay, host, tunnel = fan.mapping.underlay, fan.host, _match_tunnel(fan)
     # More fragments, or an offset (RFC 791). The ports are in the first fragment; without it,
@@ -77,7 +77,7 @@ def _check_tunnel(fan: Fan, device: str, hosts: str) -> Iterator[Rule]:
     yield "arriving", f"ip frag-off & 0x3fff != 0 {tunnel} {_drop('rx_fragment')}"
     # Those that come in by the underlay's device cost no look at the routes.
     elsewhere = f'iifname != "{device}" ' if device else ""
-    yield "arriving", f"{tunnel} ip saddr {underlay} {elsewhere}{_suspect()}"
+    yield "arriving", f"{tunnel} ip saddr {underlay} {elsewhere}{_match_suspects()}"
     # The tunnel's socket takes what comes to any address of this host.
     yield "receiving", f"{tunnel} ip saddr {underlay} ip daddr != {hosts} {_drop('rx_forged')}"
     yield "translated", f"ct status snat ip daddr {underlay} {tunnel} {_drop('tx_forged')}"
@@ -91,14 +91,14 @@ def _check_tunnel(fan: Fan, device: str, hosts: str) -> Iterator[Rule]:
     yield "sending", f"{sent} {_drop('tx_forged')}"
 
 
-def _check_overlay(fan: Fan) -> Iterator[Rule]:
+def _guard_overlay(fan: Fan) -> Iterator[Rule]:
     """Yield what holds for packets with addresses of the overlay."""
     inside = f'iifname "{fan.bridge}"'
     yield "arriving", f"{inside} ip saddr {fan.slice} accept"
     if fan.encapsulation == "vxlan":
         yield "arriving", f"{inside} meta mark {CHECKED:#x} meta mark set 0 accept"
     yield "arriving", f"{inside} ip saddr {fan.overlay} {_drop('rx_forged')}"
-    yield "arriving", f"ip saddr {fan.overlay} {_suspect()}"
+    yield "arriving", f"ip saddr {fan.overlay} {_match_suspects()}"
     if fan.encapsulation == "vxlan":
         # Programs take all that it receives, unless they are gone.
         yield "arriving", f'iifname "{name_tunnel(fan)}" {_drop("rx_forged")}'
@@ -124,7 +124,7 @@ def _stop_suspects(fan: Fan, device: str) -> Iterator[Rule]:
         yield "forwarding", f'iifname "{name}" oifname != "{name}" {_drop(out)}'
 
 
-def _leave(fan: Fan) -> Iterator[Rule]:
+def _masquerade(fan: Fan) -> Iterator[Rule]:
     if fan.masquerade:
         away = f'ip saddr {fan.slice} ip daddr != {fan.overlay} oifname != "{fan.bridge}"'
         yield "leaving", f"{away} masquerade"
@@ -147,7 +147,7 @@ def _list_hosts(fan: Fan, fans: Sequence[Fan]) -> str:
     return f"{{ {', '.join(map(str, sorted(same)))} }}"
 
 
-def _suspect() -> str:
+def _match_suspects() -> str:
     """Return what marks packets whose source is not routed to where they come from."""
     return f"fib saddr . iif oif missing meta mark set {_SUSPECT:#x}"
 
@@ -158,7 +158,7 @@ def _drop(reason: str) -> str:
 
 def is_in_force(fans: Sequence[Fan], devices: Mapping[Fan, str]) -> bool:
     """Return whether the table holds the rules of these fans in their order, and no others."""
-    rules = write_rules(fans, devices)
+    rules = make_rules(fans, devices)
     wanted = [(chain, rule.rpartition('comment "')[2][:-1]) for chain, rule in rules]
     table = _list()
     if table is None:
@@ -167,7 +167,7 @@ def is_in_force(fans: Sequence[Fan], devices: Mapping[Fan, str]) -> bool:
     return sorted(found, key=_get_chain) == sorted(wanted, key=_get_chain)
 
 
-def apply_rules(fans: Sequence[Fan], devices: Mapping[Fan, str]) -> None:
+def ensure_rules(fans: Sequence[Fan], devices: Mapping[Fan, str]) -> None:
     """Put the rules of these fans in force; without fans, remove the table."""
     # "add" first, since deleting what is not there fails. Chains of other versions go with it.
     lines = [f"add table {_TABLE}", f"delete table {_TABLE}"]
@@ -177,7 +177,7 @@ def apply_rules(fans: Sequence[Fan], devices: Mapping[Fan, str]) -> None:
             lines.append(f"add counter {_TABLE} {name} {{ packets {count} bytes 0 }}")
         for chain, place in _CHAINS.items():
             lines.append(f"add chain {_TABLE} {chain} {{ {place} }}")
-        rules = write_rules(fans, devices)
+        rules = make_rules(fans, devices)
         lines += [f"add rule {_TABLE} {chain} {rule}" for chain, rule in rules]
     _nft("-f", "-", text="\n".join([*lines, ""]))
 

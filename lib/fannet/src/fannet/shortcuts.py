@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from fannet import programs
-from fannet.host import Host
 from fannet.links import Link
+from fannet.machine import Machine
 from fannet.marks import read_mark
 from fannet.programs import Maps, Numbers, Program
 
@@ -54,7 +54,11 @@ def attach(program: Program, devices: Collection[int]) -> None:
 
 
 def prune(
-    host: Host, links: Iterable[Link], overlays: Collection[int], *, keep: Collection[int] = ()
+    machine: Machine,
+    links: Iterable[Link],
+    overlays: Collection[int],
+    *,
+    keep: Collection[int] = (),
 ) -> None:
     """Take the programs of some fans, and of fans that are gone, from devices but for some."""
     for link in links:
@@ -62,7 +66,7 @@ def prune(
         if link.kind == "veth" and link.index not in keep and not is_ours:
             overlay = _read_overlay(link.index)
             if overlay == 0 or overlay in overlays:
-                _detach(host, link)
+                _detach(machine, link)
 
 
 def _read_overlay(device: int) -> int | None:
@@ -74,7 +78,7 @@ def _read_overlay(device: int) -> int | None:
         return numbers.overlay if numbers else 0
 
 
-def _detach(host: Host, link: Link) -> None:
+def _detach(machine: Machine, link: Link) -> None:
     programs.detach(link.index)
-    if not host.has_filters(link):
+    if not machine.has_filters(link):
         programs.remove_qdisc(link.index)

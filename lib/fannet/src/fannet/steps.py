@@ -9,16 +9,16 @@ from fannet.errors import KernelError
 from fannet.netlink import NetlinkError
 
 
-class Work:
+class Steps:
     """Takes note of what is to be done, and does it, unless it is only to be told.
 
     Attributes:
-        steps: what was done, or would be, in words.
+        words: what was done, or would be, in words.
     """
 
     def __init__(self, *, pretend: bool = False):
         self.pretend = pretend
-        self.steps: list[str] = []
+        self.words: list[str] = []
 
     def do(self, step: str, action: Callable[[], Any]) -> None:
         """Do one thing.
@@ -26,7 +26,7 @@ class Work:
         Raises:
             KernelError: the kernel refused it.
         """
-        self.steps.append(step)
+        self.words.append(step)
         if self.pretend:
             return
         try:

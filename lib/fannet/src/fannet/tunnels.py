@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fannet import programs
-from fannet.host import Host
 from fannet.links import Link
+from fannet.machine import Machine
 from fannet.marks import TUNNEL_MARK, find_marks
-from fannet.steps import Work
+from fannet.steps import Steps
 
 
 def list_ports(links: Iterable[Link]) -> set[int]:
@@ -17,13 +17,13 @@ def list_ports(links: Iterable[Link]) -> set[int]:
     return {fan.port for fan in fans if fan.encapsulation == "vxlan"}
 
 
-def tell_ports(host: Host, work: Work) -> None:
+def ensure_ports(machine: Machine, steps: Steps) -> None:
     """Tell the programs of every tunnel the ports of all fans, where they know others.
 
     Raises:
         KernelError: the kernel refused it.
     """
-    links = host.links().values()
+    links = machine.links().values()
     ports = list_ports(links)
     for tunnel in (link for link in links if link.alias == TUNNEL_MARK):
         with (
@@ -31,7 +31,7 @@ def tell_ports(host: Host, work: Work) -> None:
             programs.open_maps(program) as maps,
         ):
             if maps and maps.read_ports() != ports:
-                work.do(
+                steps.do(
                     f"tell the programs of {tunnel.name} which ports carry tunnels",
                     lambda maps=maps: maps.set_ports(ports),
                 )

@@ -6,7 +6,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network
 from typing import NamedTuple
 
 from fannet.errors import FanError, MappingError, UnderlayError
-from fannet.host import Address, WayOut, open_host
+from fannet.machine import Address, WayOut, open_machine
 
 FORM = "give DEVICE/PREFIX, ADDRESS/PREFIX or NETWORK/PREFIX, such as eth0/16"
 # Of the underlay around the default route's address: what the fan's first users have, 16 bits that
@@ -28,8 +28,8 @@ def read_addresses() -> list[Address]:
     Raises:
         KernelError: they could not be read.
     """
-    with open_host() as host:
-        return [each for each in host.list_addresses() if each.is_global]
+    with open_machine() as machine:
+        return [each for each in machine.list_addresses() if each.is_global]
 
 
 def find_underlay(asked: str | IPv4Network | None) -> Underlay:
@@ -130,8 +130,8 @@ def _choose(network: IPv4Network | None) -> Underlay:
 
 
 def _read_way_out() -> WayOut | None:
-    with open_host() as host:
-        return host.find_way_out()
+    with open_machine() as machine:
+        return machine.find_way_out()
 
 
 def _floats(address: Address) -> bool:

@@ -19,7 +19,7 @@ from scapy.packet import Packet
 
 import fannet
 from fannet import Change, Fan, FanState, parse_mapping
-from fannet.links import silence_ipv6
+from fannet.links import disable_ipv6
 
 OVERLAY, UNDERLAY = "250.0.0.0/8", "172.30.0.0/16"
 _numbers = count(1)  # two labs at a time have hosts of the same address
@@ -41,7 +41,7 @@ class Namespace:
         subprocess.run(["/usr/sbin/ip", "netns", "add", self.name], check=True)
         with self.entered():  # its own chatter would be among what is looked for
             for devices in ("all", "default"):
-                silence_ipv6(devices)
+                disable_ipv6(devices)
         self.configure("link set lo up")
 
     def configure(self, *commands: str) -> None:

@@ -19,7 +19,7 @@ from scapy.layers.inet import IP, UDP, fragment
 from scapy.layers.l2 import Ether
 
 from fannet import Fan, parse_mapping
-from fannet.rules import Rule, write_rules
+from fannet.rules import Rule, make_rules
 from lib.fannet.tests.integration.around import (
     EVIL,
     FORGERIES,
@@ -207,7 +207,7 @@ def ground() -> Iterator[Ground]:
 def select(use: Use) -> list[Rule]:
     """Return the rules of a fan, as this one has it, that a use is about."""
     fan = Fan(parse_mapping("250.0.0.0/8", "172.30.0.0/16"), HOSTS[use.host])
-    rules = write_rules([fan], {fan: "eth0"})
+    rules = make_rules([fan], {fan: "eth0"})
     return [rule for rule in rules if rule[0] == use.chain and re.match(use.rule, rule[1])]
 
 
@@ -239,5 +239,5 @@ def test_there_is_a_use_for_every_rule() -> None:
     found = [rule for use in USES for rule in select(use)]
     for host in HOSTS.values():
         fan = Fan(parse_mapping("250.0.0.0/8", "172.30.0.0/16"), host)
-        chains = [chain for chain, _ in write_rules([fan], {fan: "eth0"})]
+        chains = [chain for chain, _ in make_rules([fan], {fan: "eth0"})]
         assert sorted(chains) == sorted(chain for chain, _ in found)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from fannet import ConflictError, FannetError, KernelError, UnderlayError, rules
-from fannet.host import Host as HostLinks
+from fannet.machine import Machine as HostLinks
 from fannet.netlink import NetlinkError
 from lib.fannet.tests.integration.lab import Host, Lab, ping
 

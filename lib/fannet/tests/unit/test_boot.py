@@ -13,7 +13,7 @@ from fannet.cli import WRONG_FILE, main
 
 
 def test_the_unit_names_this_python_and_comes_before_engines() -> None:
-    unit = boot.render_unit()
+    unit = boot.format_unit()
     assert f'ExecStart="{sys.executable}" -m fannet up -a --wait' in unit
     assert str(Path(fanfile.__file__).parent.parent) in unit
     before = next(line for line in unit.splitlines() if line.startswith("Before="))
@@ -21,7 +21,7 @@ def test_the_unit_names_this_python_and_comes_before_engines() -> None:
 
 
 def test_the_unit_is_not_restarted_for_ever() -> None:
-    lines = boot.render_unit().splitlines()
+    lines = boot.format_unit().splitlines()
     assert f"RestartPreventExitStatus={WRONG_FILE}" in lines
     assert "StartLimitBurst=30" in lines
     assert "StartLimitIntervalSec=1h" in lines  # 30 tries, each of 70 s at most, are in it
@@ -50,7 +50,7 @@ def test_boot_is_enabled_once_and_disabled_without_a_trace(
 ) -> None:
     assert main(["boot", "enable"]) == 0
     assert ["daemon-reload"] in booted
-    assert boot.UNIT.read_text() == boot.render_unit()
+    assert boot.UNIT.read_text() == boot.format_unit()
     main(["boot", "status"])
     assert capsys.readouterr().out.splitlines()[-1] == "enabled"
     booted_before = [words for words in booted if words[0] != "is-enabled"]

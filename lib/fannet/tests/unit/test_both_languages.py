@@ -14,7 +14,7 @@ from fannet.mapping import Constants
 from fannet.programs import Numbers
 
 BPF = Path(fannet.__file__).parent / "bpf"
-#: C's types that the kernel's headers define, as struct(3) of Python's library names them.
+# C's types that the kernel's headers define, as struct(3) of Python's library names them.
 TYPES = {"__u8": "B", "__u16": "H", "__u32": "I", "__u64": "Q"}
 
 

@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fannet import check, datapath, probes
-from fannet.check import host, peer
+from fannet.check import machine, peer
 from fannet.check.findings import ADVICE
 from fannet.cli import commands, main
 from fannet.drops import DROPS
 from fannet.fan import Fan, FanState
-from fannet.host import Address
+from fannet.machine import Address
 from fannet.mapping import parse_mapping
 from fannet.probes import Ping, Port
 
@@ -82,7 +82,7 @@ class Network:
         return Ping(count, 0.25)
 
     @contextmanager
-    def open_host(self) -> Iterator[Network]:
+    def open_machine(self) -> Iterator[Network]:
         yield self
 
     def links(self) -> dict[str, SimpleNamespace]:
@@ -116,13 +116,13 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Network:
     )
     monkeypatch.setattr(probes, "ask_arp", lambda *words: fake.arp.get(str(words[-1]), []))
     monkeypatch.setattr(
-        host, "read_addresses", lambda: [Address("eth0", FAN.host, fake.prefixlen, False)]
+        machine, "read_addresses", lambda: [Address("eth0", FAN.host, fake.prefixlen, False)]
     )
     (tmp_path / "ip_forward").write_text("1\n")
-    monkeypatch.setattr(host, "_FORWARDING", tmp_path / "ip_forward")
-    for module in (host, peer):
-        monkeypatch.setattr(module, "open_host", fake.open_host)
-    monkeypatch.setattr(host, "_BRIDGED", tmp_path / "bridged")
+    monkeypatch.setattr(machine, "_FORWARDING", tmp_path / "ip_forward")
+    for module in (machine, peer):
+        monkeypatch.setattr(module, "open_machine", fake.open_machine)
+    monkeypatch.setattr(machine, "_BRIDGED", tmp_path / "bridged")
     monkeypatch.setattr(commands.os, "geteuid", lambda: 0)
     return fake
 
@@ -265,12 +265,12 @@ def test_iptables_that_drop_bridged_packets_are_told(
     rules = DOCKER
     program = tmp_path / "iptables"
     program.touch()
-    monkeypatch.setattr(host, "_IPTABLES", program)
+    monkeypatch.setattr(machine, "_IPTABLES", program)
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, 0, rules, "")
 
-    monkeypatch.setattr(host.subprocess, "run", run)
+    monkeypatch.setattr(machine.subprocess, "run", run)
     assert check.check_all().fans[0].findings == ()
     (tmp_path / "bridged").write_text("1\n")
     assert "nothing in fan-250 but containers of Docker's reaches another host" in explain("")

@@ -85,7 +85,7 @@ def test_the_range_is_in_the_slice_without_gateway_and_broadcast(
 
 
 def test_dhcp_serves_one_bridge_alone_and_no_dns(systemd: Systemd) -> None:
-    [step] = dhcp.start_dhcp(FAN, 1450, 1, again=False)
+    [step] = dhcp.ensure_dhcp(FAN, 1450, 1, again=False)
     assert "250.0.28.2 to 250.0.28.254" in step
     config = (dhcp.FOLDER / "fan-250.conf").read_text().splitlines()
     for line in (
@@ -102,57 +102,57 @@ def test_dhcp_serves_one_bridge_alone_and_no_dns(systemd: Systemd) -> None:
 
 
 def test_dhcp_that_runs_as_it_should_is_left_alone(systemd: Systemd) -> None:
-    dhcp.start_dhcp(FAN, 1450, 1, again=False)
+    dhcp.ensure_dhcp(FAN, 1450, 1, again=False)
     before = len(systemd.commands)
-    assert dhcp.start_dhcp(FAN, 1450, 1, again=False) == []
+    assert dhcp.ensure_dhcp(FAN, 1450, 1, again=False) == []
     assert len(systemd.commands) == before
 
 
 @pytest.mark.parametrize("change", ["mtu", "reserve", "bridge", "dead"])
 def test_dhcp_starts_anew_after_a_change(systemd: Systemd, change: str) -> None:
-    dhcp.start_dhcp(FAN, 1450, 1, again=False)
+    dhcp.ensure_dhcp(FAN, 1450, 1, again=False)
     if change == "dead":
         systemd.active.clear()
     mtu = 1400 if change == "mtu" else 1450
     reserve = 2 if change == "reserve" else 1
-    assert dhcp.start_dhcp(FAN, mtu, reserve, again=change == "bridge")
+    assert dhcp.ensure_dhcp(FAN, mtu, reserve, again=change == "bridge")
     assert systemd.active == {"fanctl-dhcp@fan-250.service"}
     assert dhcp.read_dhcp("fan-250") == reserve
 
 
 def test_leases_outlive_a_change_but_not_a_move_of_the_slice(systemd: Systemd) -> None:
     leases = dhcp.LEASES / "fanctl-fan-250.leases"
-    dhcp.start_dhcp(FAN, 1450, 1, again=False)
+    dhcp.ensure_dhcp(FAN, 1450, 1, again=False)
     leases.touch()
-    dhcp.start_dhcp(FAN, 1400, 1, again=False)
+    dhcp.ensure_dhcp(FAN, 1400, 1, again=False)
     assert leases.exists()
     moved = Fan(FAN.mapping, IPv4Address("172.30.0.29"))
-    dhcp.start_dhcp(moved, 1400, 1, again=False)
+    dhcp.ensure_dhcp(moved, 1400, 1, again=False)
     assert not leases.exists()
 
 
 def test_stopping_leaves_nothing_behind(systemd: Systemd) -> None:
-    dhcp.start_dhcp(FAN, 1450, 1, again=False)
+    dhcp.ensure_dhcp(FAN, 1450, 1, again=False)
     (dhcp.LEASES / "fanctl-fan-250.leases").touch()
-    assert dhcp.stop_dhcp("fan-250") == ["stopped DHCP on fan-250"]
+    assert dhcp.remove_dhcp("fan-250") == ["stopped DHCP on fan-250"]
     assert not systemd.active
     assert not dhcp.FOLDER.exists()
     assert not list(dhcp.LEASES.iterdir())
-    assert dhcp.stop_dhcp("fan-250") == []
+    assert dhcp.remove_dhcp("fan-250") == []
 
 
 def test_the_folder_stays_while_another_fan_needs_it(systemd: Systemd) -> None:
     other = Fan(parse_mapping("251.0.0.0/8", "172.30.0.0/16"), FAN.host)
-    dhcp.start_dhcp(FAN, 1450, 1, again=False)
-    dhcp.start_dhcp(other, 1450, 1, again=False)
-    dhcp.stop_dhcp("fan-250")
+    dhcp.ensure_dhcp(FAN, 1450, 1, again=False)
+    dhcp.ensure_dhcp(other, 1450, 1, again=False)
+    dhcp.remove_dhcp("fan-250")
     assert dhcp.read_dhcp("fan-251") == 1
     assert systemd.active == {"fanctl-dhcp@fan-251.service"}
 
 
 def test_a_dead_server_is_a_problem(systemd: Systemd) -> None:
     assert dhcp.find_dhcp_problems("fan-250") == []
-    dhcp.start_dhcp(FAN, 1450, 1, again=False)
+    dhcp.ensure_dhcp(FAN, 1450, 1, again=False)
     assert dhcp.find_dhcp_problems("fan-250") == []
     systemd.active.clear()
     [problem] = dhcp.find_dhcp_problems("fan-250")
@@ -177,4 +177,4 @@ def test_a_bridge_of_someone_else_gets_no_dhcp_of_ours(systemd: Systemd) -> None
 def test_a_refusal_of_systemds_is_told_in_one_line(systemd: Systemd) -> None:
     systemd.refuses = True
     with pytest.raises(KernelError, match="no such thing"):
-        dhcp.start_dhcp(FAN, 1450, 1, again=False)
+        dhcp.ensure_dhcp(FAN, 1450, 1, again=False)

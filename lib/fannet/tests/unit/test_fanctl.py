@@ -21,7 +21,7 @@ from fannet.drops import DROPS
 from fannet.errors import ConflictError
 from fannet.fan import Change, Fan, FanState
 from fannet.fanfile import FLAGS
-from fannet.host import Address
+from fannet.machine import Address
 
 
 class Kernel:
@@ -271,7 +271,7 @@ def test_dhcp_of_a_bridge_that_has_another_name_now_is_stopped(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stopped: list[str] = []
-    monkeypatch.setattr(dhcp, "stop_dhcp", lambda bridge: stopped.append(bridge) or [])
+    monkeypatch.setattr(dhcp, "remove_dhcp", lambda bridge: stopped.append(bridge) or [])
     main(["up", "250.0.0.0/8", "eth0/16"])
     main(["up", "250.0.0.0/8", "eth0/16", "bridge", "cloud"])
     assert stopped == ["fan-250", "fan-250", "cloud"]
@@ -295,7 +295,7 @@ def test_up_waits_for_an_address_that_comes_late(
 def test_up_without_dhcp_stops_the_one_that_was(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(dhcp, "stop_dhcp", lambda bridge: [f"stopped DHCP on {bridge}"])
+    monkeypatch.setattr(dhcp, "remove_dhcp", lambda bridge: [f"stopped DHCP on {bridge}"])
     main(["up", "250.0.0.0/8", "eth0/16"])
     assert "stopped DHCP on fan-250" in capsys.readouterr().out
 
@@ -360,7 +360,7 @@ def test_show_prints_the_columns_of_2015(
 ) -> None:
     main(["up", "250.0.0.0/8", "eth0/16", "bridge", "fan-250-0-28"])
     capsys.readouterr()
-    monkeypatch.setattr("fannet.cli.views.read_dhcp", lambda _: 1)
+    monkeypatch.setattr("fannet.cli.printing.read_dhcp", lambda _: 1)
     assert main(["show"]) == 0
     assert capsys.readouterr().out == (
         "Bridge           Overlay              Underlay             Flags\n"

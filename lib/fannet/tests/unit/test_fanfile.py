@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fannet.errors import FanError, FannetError, MappingError, UnderlayError
-from fannet.fanfile import FLAGS, SWITCHES, Entry, parse_entry, read_fanfile, write_command
-from fannet.host import Address
+from fannet.fanfile import FLAGS, SWITCHES, Entry, format_command, parse_entry, read_fanfile
+from fannet.machine import Address
 from fannet.underlay import find_underlay
 
 # As the original's documents have it: comments, tabs, a fan that is off.
@@ -256,7 +256,7 @@ def test_the_command_for_a_fan_makes_that_fan(here: None, flags: str) -> None:
     words = f"fanctl up 250.0.0.0/8 172.30.0.28/16 {flags}".strip()
     entry = parse_entry(words.split()[2:])
     reserve = entry.host_reserve if entry.dhcp else None
-    assert write_command(entry.resolve(), reserve) == words
+    assert format_command(entry.resolve(), reserve) == words
 
 
 def test_an_entry_becomes_a_fan_of_this_host(here: None) -> None:

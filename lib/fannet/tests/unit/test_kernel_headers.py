@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from fannet import host, libbpf, links, netlink, probes, programs
+from fannet import libbpf, links, machine, netlink, probes, programs
 
 CLANG = Path("/usr/bin/clang")
 HEADERS = """
@@ -31,9 +31,9 @@ HEADERS = """
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 """
-#: Which names of a module are the kernel's, without their underscore.
+# Which names of a module are the kernel's, without their underscore.
 KERNELS = r"(IFF|IFLA|IFA|VETH|RT|RTA|RTPROT|RTN|RTM|NLM|NLMSG|NLA|ETH_P|SO)_[A-Z0-9_]+"
-#: Those that have another name here than there.
+# Those that have another name here than there.
 OTHERS = {
     "programs._REPLACE": (programs._REPLACE, "BPF_TC_F_REPLACE"),
     "programs.ingress": (programs._ATTACH_POINT["ingress"], "BPF_TC_INGRESS"),
@@ -46,7 +46,7 @@ OTHERS = {
     "netlink._MESSAGE": (netlink._MESSAGE.size, "sizeof(struct nlmsghdr)"),
     "netlink._ATTRIBUTE": (netlink._ATTRIBUTE.size, "sizeof(struct nlattr)"),
 }
-#: Our structures, what the headers call them, and how the names of their members begin there.
+# Our structures, what the headers call them, and how the names of their members begin there.
 STRUCTS: list[tuple[type[ctypes.Structure], str, str]] = [
     (netlink.IfInfo, "ifinfomsg", "ifi_"),
     (netlink.IfAddr, "ifaddrmsg", "ifa_"),
@@ -57,7 +57,7 @@ STRUCTS: list[tuple[type[ctypes.Structure], str, str]] = [
     (programs._ProgramInfo, "bpf_prog_info", ""),
     (programs._MapInfo, "bpf_map_info", ""),
 ]
-#: Members that the headers spell in another way; padding has no name that counts.
+# Members that the headers spell in another way; padding has no name that counts.
 MEMBERS = {"ifinfomsg.index": "ifi_index", "tcmsg.index": "tcm_ifindex"}
 PADDING = ("pad",)
 
@@ -93,7 +93,7 @@ def test_the_compiler_sees_what_is_wrong() -> None:
     assert len(find_faults([("wrong", "IFLA_MTU == 5"), ("unknown", "IFLA_MTV == 4")])) == 2
 
 
-@pytest.mark.parametrize("module", [host, links, netlink, probes])
+@pytest.mark.parametrize("module", [machine, links, netlink, probes])
 def test_the_kernels_numbers_are_those_of_its_headers(module: ModuleType) -> None:
     # They are fields of 16 bits; the headers write a mask of those as a complement, of 32.
     claims = [(name, f"(__u16)({name}) == {value}") for name, value in find_numbers(module)]

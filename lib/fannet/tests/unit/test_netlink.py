@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fannet.errors import KernelError
-from fannet.host import open_host
+from fannet.machine import open_machine
 from fannet.netlink import (
     NLM_F_DUMP,
     RTM_GETLINK,
@@ -84,16 +84,16 @@ def kernel() -> Iterator[Kernel]:
 
 
 def test_the_loopback_device_is_found_by_its_name() -> None:
-    with open_host() as host:
-        found = host.find("lo")
+    with open_machine() as machine:
+        found = machine.find("lo")
         assert found
         assert found.is_loopback
-        assert found.index in {link.index for link in host.links().values()}
+        assert found.index in {link.index for link in machine.links().values()}
 
 
 def test_a_device_that_is_not_there_is_none() -> None:
-    with open_host() as host:
-        assert host.find("nobody-has-me") is None
+    with open_machine() as machine:
+        assert machine.find("nobody-has-me") is None
 
 
 def test_a_place_without_netlink_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,7 @@ def test_a_place_without_netlink_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("fannet.netlink.socket.socket", refuse)
     with (
         pytest.raises(KernelError, match=r"netlink can't be opened here: Address family not"),
-        open_host(),
+        open_machine(),
     ):
         pass
 

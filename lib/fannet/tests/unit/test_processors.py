@@ -60,7 +60,7 @@ def test_a_mask_is_written_as_the_kernel_reads_it(number: int, text: str) -> Non
 
 def test_a_port_is_spread_over_all_processors(mask: Path) -> None:
     assert processors.count(PORT) == 0
-    assert processors.spread(PORT) == 4
+    assert processors.ensure_spread(PORT) == 4
     assert mask.read_text() == "0000000f"
     assert processors.count(PORT) == 4
 
@@ -68,7 +68,7 @@ def test_a_port_is_spread_over_all_processors(mask: Path) -> None:
 @pytest.mark.parametrize("online", ["0", "0-1,3", "1-3", "0-1,3-4"])
 def test_one_processor_or_numbers_with_gaps_are_left_alone(mask: Path, online: str) -> None:
     (mask.parents[3] / "online").write_text(f"{online}\n")
-    assert processors.spread(PORT) == 0
+    assert processors.ensure_spread(PORT) == 0
     assert mask.read_text() == "00000000,00000000\n"
 
 
@@ -79,7 +79,7 @@ def test_a_file_that_may_only_be_read_hands_over_nothing(
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(Path, "write_text", refuse)
-    assert processors.spread(PORT) == 0
+    assert processors.ensure_spread(PORT) == 0
 
 
 @pytest.mark.parametrize(
@@ -91,20 +91,20 @@ def test_processors_that_are_kept_from_such_work_are_left_out(
 ) -> None:
     (mask.parents[3] / "isolated").write_text(f"{isolated}\n")
     (mask.parents[3] / "nohz_full").write_text(f"{nohz_full}\n")
-    assert processors.spread(PORT) == number
+    assert processors.ensure_spread(PORT) == number
     assert processors.count(PORT) == number
 
 
 def test_a_kernel_that_keeps_none_may_lack_the_files(mask: Path) -> None:
     (mask.parents[3] / "isolated").unlink()
     (mask.parents[3] / "nohz_full").unlink()
-    assert processors.spread(PORT) == 4
+    assert processors.ensure_spread(PORT) == 4
 
 
 def test_a_device_of_another_namespace_with_the_same_name_is_left_alone(mask: Path) -> None:
     (mask.parents[2] / "address").write_text("02:00:00:00:00:99\n")
     assert processors.count(PORT) is None
-    assert processors.spread(PORT) is None
+    assert processors.ensure_spread(PORT) is None
     assert mask.read_text() == "00000000,00000000\n"
 
 

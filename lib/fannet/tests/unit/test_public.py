@@ -8,7 +8,7 @@ from pathlib import Path
 import fannet
 
 ROOT = Path(__file__).parents[4]
-#: Beside the package itself; its docstring says what each is for.
+# Beside the package itself; its docstring says what each is for.
 PUBLIC = {"fannet", "fannet.check", "fannet.dhcp", "fannet.probes"}
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fannet import Fan, parse_mapping
-from fannet.rules import Rule, write_rules
+from fannet.rules import Rule, make_rules
 
 HOST = IPv4Address("172.30.0.28")
 
@@ -19,7 +19,7 @@ def make_fan(overlay: str = "250.0.0.0/8", host: IPv4Address = HOST, **settings:
 
 def write(*fans: Fan) -> list[Rule]:
     """Return the rules of fans, without the digests."""
-    rules = write_rules(fans, dict.fromkeys(fans, "eth0"))
+    rules = make_rules(fans, dict.fromkeys(fans, "eth0"))
     return [(chain, rule.rpartition(" comment")[0]) for chain, rule in rules]
 
 
@@ -74,7 +74,7 @@ def test_where_the_underlays_device_is_gone_no_rule_names_it() -> None:
     fan = make_fan()
     names = re.findall('"([^"]*)"', "".join(f"{rule}\n" for _, rule in write(fan)))
     assert set(names) == {"fan-250", "fan-vx8472", "eth0"}
-    bare = [rule.rpartition(" comment")[0] for _, rule in write_rules([fan], {})]
+    bare = [rule.rpartition(" comment")[0] for _, rule in make_rules([fan], {})]
     assert set(re.findall('"([^"]*)"', "".join(bare))) == {"fan-250", "fan-vx8472"}
 
 
@@ -94,5 +94,5 @@ def test_suspects_are_sorted_out_before_marks_are_taken_off() -> None:
 
 
 def test_rules_with_other_contents_have_other_digests() -> None:
-    one, other = (dict(write_rules([make_fan(bridge=name)], {}))["leaving"] for name in ("x", "y"))
+    one, other = (dict(make_rules([make_fan(bridge=name)], {}))["leaving"] for name in ("x", "y"))
     assert one.rpartition("comment")[2] != other.rpartition("comment")[2]

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 
 from fannet import UnderlayError, find_underlay
-from fannet.host import Address, WayOut
+from fannet.machine import Address, WayOut
 
 
 class Here:
@@ -36,10 +36,10 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Here:
     here = Here()
 
     @contextmanager
-    def open_host() -> Iterator[Here]:
+    def open_machine() -> Iterator[Here]:
         yield here
 
-    monkeypatch.setattr("fannet.underlay.open_host", open_host)
+    monkeypatch.setattr("fannet.underlay.open_machine", open_machine)
     return here
 
 

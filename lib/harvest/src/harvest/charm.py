@@ -21,11 +21,11 @@ import ops
 from cosagent.sharing import ENDPOINT, MetricsSharing
 from dockerhost import DockerHostError, Proxies
 from harvest import parameters, reconcile, removal, tasks, texts
-from harvest.image import resource_of
+from harvest.image import name_resource
 from harvest.options import C, OptionsError, parse_options
 from harvest.policy import NotInForceError
 from harvest.unit import Unit
-from harvest.untrusted import tell
+from harvest.untrusted import make_message
 from harvest.workload import D, Desired, Workload
 from hostkit import agents
 
@@ -135,7 +135,7 @@ class HarvestCharm(ops.CharmBase, Generic[C, D]):
 
     def _fetch_archive(self) -> tuple[Path | None, str]:
         """Return the attached resource, which may be an empty file, or why there is none."""
-        resource = resource_of(self.workload.name)
+        resource = name_resource(self.workload.name)
         if resource not in self.meta.resources:
             return None, ""
         try:
@@ -162,7 +162,9 @@ class HarvestCharm(ops.CharmBase, Generic[C, D]):
         # An action reconciles nothing, and leaves the status alone.
         for status in (self._status, self._metrics.status):
             if status:
-                event.add_status(ops.StatusBase.from_name(status.name, tell(status.message)))
+                event.add_status(
+                    ops.StatusBase.from_name(status.name, make_message(status.message))
+                )
 
     def _on_pause(self, event: ops.ActionEvent) -> None:
         with failing(event):
@@ -195,7 +197,7 @@ class HarvestCharm(ops.CharmBase, Generic[C, D]):
             event.set_results(texts.list_adoption(asked.directory, former))
 
     def _show_step(self, step: str) -> None:
-        self.unit.status = ops.MaintenanceStatus(tell(step))
+        self.unit.status = ops.MaintenanceStatus(make_message(step))
 
 
 @contextlib.contextmanager
@@ -204,9 +206,11 @@ def failing(event: ops.ActionEvent) -> Generator[None, None, None]:
     try:
         yield
     except (OptionsError, tasks.TaskError, DockerHostError, NotInForceError) as error:
-        event.fail(tell(str(error)))
+        event.fail(make_message(str(error)))
     except OSError as error:
-        event.fail(tell(f"{error.filename}: {error.strerror}" if error.filename else str(error)))
+        event.fail(
+            make_message(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        )
 
 
 def run(charm: type[HarvestCharm[Any, Any]]) -> None:
@@ -219,7 +223,7 @@ def run(charm: type[HarvestCharm[Any, Any]]) -> None:
         if os.environ.get("JUJU_HOOK_NAME") != "stop":
             raise
         workload = charm.workload  # pyright: ignore[reportGeneralTypeIssues]
-        sys.exit(removal.release(workload, os.environ["JUJU_UNIT_NAME"]))
+        sys.exit(removal.give_back(workload, os.environ["JUJU_UNIT_NAME"]))
 
 
 def _read_proxies() -> Proxies:

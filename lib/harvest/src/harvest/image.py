@@ -22,8 +22,8 @@ from dockerhost import (
     InvalidReferenceError,
     Proxies,
     UnauthorizedError,
+    ensure_proxies,
     parse_reference,
-    settle_proxies,
 )
 from harvest.archive import rewrite
 from harvest.unit import Unit
@@ -69,7 +69,7 @@ class Source:
     @property
     def resource(self) -> str:
         """What the charm calls the resource that may hold the archive."""
-        return resource_of(self.unit.charm)
+        return name_resource(self.unit.charm)
 
     @property
     def has_archive(self) -> bool:
@@ -84,12 +84,12 @@ class Source:
         return f"image {self.reference}" if self.reference else "the image that was built here"
 
 
-def resource_of(charm: str) -> str:
+def name_resource(charm: str) -> str:
     """Return what a charm calls the resource that may hold its image."""
     return f"{charm}-image"
 
 
-def obtain(engine: Engine, source: Source, report: Callable[[str], None]) -> Image:
+def ensure_image(engine: Engine, source: Source, report: Callable[[str], None]) -> Image:
     """Return the image to run; fetch it unless the engine has it.
 
     Args:
@@ -112,7 +112,7 @@ def obtain(engine: Engine, source: Source, report: Callable[[str], None]) -> Ima
     return _build(engine, source, report)
 
 
-def sweep(engine: Engine, unit: Unit, keep: Image | None = None) -> None:
+def remove_images(engine: Engine, unit: Unit, keep: Image | None = None) -> None:
     """Remove the images that were brought for a unit, but the one that it runs.
 
     One that others use, or have given a name, stays; so does one that was here before.
@@ -128,14 +128,14 @@ def sweep(engine: Engine, unit: Unit, keep: Image | None = None) -> None:
     marks = _list_marks(engine, unit.charm)
     for mark in marks:
         if mark.owner == unit.id and not (keep and mark.image == keep.id):
-            _release(engine, mark, marks)
+            _remove_mark(engine, mark, marks)
     if keep and not any((mark.owner, mark.image) == (unit.id, keep.id) for mark in marks):
         # Brought by another unit, or by a hook that was killed before it marked the image.
-        ours = (_loaded(unit.charm), _built(unit.charm))
+        ours = (_name_loaded(unit.charm), _name_built(unit.charm))
         brought = [mark.came_as for mark in marks if mark.image == keep.id]
         brought += [_hash_name(name) for name in keep.names if name.startswith(ours)]
         if brought:
-            engine.tag(keep.id, f"{_marks(unit.charm)}/{unit.id}:{brought[0]}")
+            engine.tag(keep.id, f"{_name_marks(unit.charm)}/{unit.id}:{brought[0]}")
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class _Mark:
 
 
 def _load(engine: Engine, source: Source, archive: Path, report: Callable[[str], None]) -> Image:
-    name = f"{_loaded(source.unit.charm)}:{_hash_file(archive)}"
+    name = f"{_name_loaded(source.unit.charm)}:{_hash_file(archive)}"
     if image := engine.find_image(name):
         return image
     report(f"loading the resource {source.resource}")
@@ -166,13 +166,13 @@ def _load(engine: Engine, source: Source, archive: Path, report: Callable[[str],
             image = engine.load(file)
     except ImageError as error:
         raise ImageError(f"resource {source.resource}: {error}") from error
-    _mark(engine, source.unit, image, name)
+    _add_mark(engine, source.unit, image, name)
     return image
 
 
 def _runs_archive(engine: Engine, unit: Unit) -> bool:
     """Return whether an archive was loaded for a unit, and nothing took its place since."""
-    loaded = {each.id for each in engine.list_images(_loaded(unit.charm))}
+    loaded = {each.id for each in engine.list_images(_name_loaded(unit.charm))}
     marks = _list_marks(engine, unit.charm) if loaded else []
     return any(mark.owner == unit.id and mark.image in loaded for mark in marks)
 
@@ -196,10 +196,10 @@ def _fetch(
     report: Callable[[str], None],
     credentials: Credentials | None = None,
 ) -> Image:
-    without_proxies = settle_proxies(engine, source.proxies, report)
+    without_proxies = ensure_proxies(engine, source.proxies, report)
     report(f"pulling {reference}")
     try:
-        image = engine.pull(reference, credentials, _count_layers(reference, report))
+        image = engine.pull(reference, credentials, _report_layers(reference, report))
     except ImageError as error:
         reasons = [str(error), without_proxies]
         if isinstance(error, UnauthorizedError):
@@ -209,7 +209,7 @@ def _fetch(
                 else "give user name and password with the option registry-credentials"
             )
         raise ImageError(f"image {reference}: {'; '.join(filter(None, reasons))}") from error
-    _mark(engine, source.unit, image, reference)
+    _add_mark(engine, source.unit, image, reference)
     return image
 
 
@@ -219,7 +219,7 @@ def _build(engine: Engine, source: Source, report: Callable[[str], None]) -> Ima
             f"there is no image; give one with the option image or the resource {source.resource}"
         )
     tags = {
-        kind: f"{_built(source.unit.charm)}-{kind}:{_hash_tree(source.context / kind)}"
+        kind: f"{_name_built(source.unit.charm)}-{kind}:{_hash_tree(source.context / kind)}"
         for kind in source.recipes
     }
     for tag in tags.values():
@@ -249,13 +249,13 @@ def _build_first(
                 source.context / kind,
                 tag,
                 buildargs={**source.proxies.build_arguments, "BASE": found[bases[kind]]},
-                progress=_tell_steps(kind, report),
+                progress=_report_steps(kind, report),
             )
         except ImageError as error:
             failure = ImageError(f"{kind}: {error}")
             logger.warning("there is no image with %s: %s", kind, error)
         else:
-            _mark(engine, source.unit, image, tag)
+            _add_mark(engine, source.unit, image, tag)
             if source.stage:
                 engine.prune_images(source.stage)
             return image
@@ -283,7 +283,7 @@ def _find_base(engine: Engine, source: Source, base: str, report: Callable[[str]
     return base
 
 
-def _count_layers(reference: str, report: Callable[[str], None]) -> Callable[[str], None]:
+def _report_layers(reference: str, report: Callable[[str], None]) -> Callable[[str], None]:
     """Return what reports how far a pull is, from the engine's words."""
     expected, here = 0, 0
 
@@ -298,7 +298,7 @@ def _count_layers(reference: str, report: Callable[[str], None]) -> Callable[[st
     return note
 
 
-def _tell_steps(kind: str, report: Callable[[str], None]) -> Callable[[str], None]:
+def _report_steps(kind: str, report: Callable[[str], None]) -> Callable[[str], None]:
     """Return what reports how far a build is, from the engine's words."""
 
     def note(words: str) -> None:
@@ -308,33 +308,33 @@ def _tell_steps(kind: str, report: Callable[[str], None]) -> Callable[[str], Non
     return note
 
 
-def _marks(charm: str) -> str:
+def _name_marks(charm: str) -> str:
     return f"{charm}-charm/used-by"
 
 
-def _loaded(charm: str) -> str:
+def _name_loaded(charm: str) -> str:
     return f"{charm}-charm/archive"
 
 
-def _built(charm: str) -> str:
+def _name_built(charm: str) -> str:
     return f"{charm}-charm/built"
 
 
-def _mark(engine: Engine, unit: Unit, image: Image, came_as: str) -> None:
-    engine.tag(image.id, f"{_marks(unit.charm)}/{unit.id}:{_hash_name(came_as)}")
+def _add_mark(engine: Engine, unit: Unit, image: Image, came_as: str) -> None:
+    engine.tag(image.id, f"{_name_marks(unit.charm)}/{unit.id}:{_hash_name(came_as)}")
 
 
 def _list_marks(engine: Engine, charm: str) -> list[_Mark]:
     marks: list[_Mark] = []
-    for image in engine.list_images(f"{_marks(charm)}/*"):
+    for image in engine.list_images(f"{_name_marks(charm)}/*"):
         for name in image.names:
             repository, _, came_as = name.partition(":")
-            if repository.startswith(f"{_marks(charm)}/"):
+            if repository.startswith(f"{_name_marks(charm)}/"):
                 marks.append(_Mark(name, repository.rpartition("/")[2], came_as, image.id))
     return marks
 
 
-def _release(engine: Engine, mark: _Mark, marks: list[_Mark]) -> None:
+def _remove_mark(engine: Engine, mark: _Mark, marks: list[_Mark]) -> None:
     """Take a mark away, and what the image came as with it, unless another unit has it too."""
     there = engine.find_image(mark.name)
     if there and not any(

@@ -19,15 +19,15 @@ def merge(text: str, wanted: Wanted) -> str:
         lines.pop()
     for section, keys in wanted.items():
         for key, value in keys.items():
-            lines = _settle(lines, section, key, value)
+            lines = _set_key(lines, section, key, value)
     return "".join(f"{line}\n" for line in lines)
 
 
-def _settle(lines: list[str], section: str, key: str, value: str | None) -> list[str]:
+def _set_key(lines: list[str], section: str, key: str, value: str | None) -> list[str]:
     kept: list[str] = []
     current, end, found = "", 0 if section == "" else None, False
     for line in lines:
-        if name := _section_of(line):
+        if name := _read_section(line):
             current = name
         there, _, said = line.partition("=")
         if current == section.lower() and there.strip().lower() == key.lower() and not name:
@@ -46,7 +46,7 @@ def _settle(lines: list[str], section: str, key: str, value: str | None) -> list
     return kept
 
 
-def _section_of(line: str) -> str:
+def _read_section(line: str) -> str:
     """Return the name of the section that a line begins, in small letters; empty if none."""
     line = line.strip()
     return line[1:-1].lower() if line.startswith("[") and line.endswith("]") else ""

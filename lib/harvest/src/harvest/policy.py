@@ -64,7 +64,7 @@ class Parent:
         """What the engine takes as a container's cgroup parent."""
         return self._name if self._is_slice else f"/{self._name}"
 
-    def settle(self, policy: Policy) -> None:
+    def ensure(self, policy: Policy) -> None:
         """Make the group and give it a policy's weight; change only what differs.
 
         Containers that run in it stay as they are and feel it at once.
@@ -74,8 +74,8 @@ class Parent:
         """
         try:
             if self._is_slice:
-                self._settle_slice(policy)
-            self._settle_group(policy)
+                self._ensure_slice(policy)
+            self._ensure_group(policy)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             raise _refuse(policy, f"{where}{error.strerror or error}") from error
@@ -112,18 +112,18 @@ class Parent:
 
     @property
     def _name(self) -> str:
-        return _names_of(self.unit)[self._is_slice]
+        return _name_groups(self.unit)[self._is_slice]
 
     def _find_group(self) -> Path:
         if root := cgroups.find_hierarchy("cpu", self.cgroups.version):
             return root / self._name
         raise OSError(f"there is no cpu controller of version {self.cgroups.version}")
 
-    def _settle_group(self, policy: Policy) -> None:
+    def _ensure_group(self, policy: Policy) -> None:
         group = self._find_group()
         if self.cgroups.version == 2:
             _enable(group.parent, ("cpu", "io"))
-        cgroups.make(group)
+        cgroups.ensure_group(group)
         if self._find_fault(policy):
             idle = cgroups.read(group / "cpu.idle")
             if idle and (idle == "1") != (policy is Policy.IDLE):
@@ -131,13 +131,13 @@ class Parent:
             if not idle or policy is not Policy.IDLE:
                 file, weights = _WEIGHTS[self.cgroups.version]
                 cgroups.write(group / file, weights[policy])
-        self._settle_io()
+        self._ensure_io()
 
-    def _settle_io(self) -> None:
+    def _ensure_io(self) -> None:
         """Let others' reads and writes go first, where the kernel has such a scheduler."""
         version = self.cgroups.version
         if root := cgroups.find_hierarchy("io" if version == 2 else "blkio", version):
-            cgroups.make(root / self._name)
+            cgroups.ensure_group(root / self._name)
             for name in ("io.weight", "io.bfq.weight", "blkio.bfq.weight"):
                 file = root / self._name / name
                 # It reads `1` or `default 1`; lines for single devices follow.
@@ -155,7 +155,7 @@ class Parent:
             return ""
         return f"in {group}, {file} is {weight or 'missing'} and cpu.idle {idle or 'missing'}"
 
-    def _settle_slice(self, policy: Policy) -> None:
+    def _ensure_slice(self, policy: Policy) -> None:
         settings = self._choose_settings(policy)
         systemd.ensure(self._name, _SLICE.format(unit=self.unit, settings=settings))
 
@@ -184,14 +184,14 @@ def remove_parent(unit: str) -> None:
     Raises:
         OSError: a process is still in one of them, or systemd failed.
     """
-    name, slice_name = _names_of(unit)
+    name, slice_name = _name_groups(unit)
     systemd.remove(slice_name)
     for root in cgroups.list_hierarchies():
-        cgroups.remove(root / name)
-        cgroups.remove(root / slice_name)
+        cgroups.remove_group(root / name)
+        cgroups.remove_group(root / slice_name)
 
 
-def _names_of(unit: str) -> tuple[str, str]:
+def _name_groups(unit: str) -> tuple[str, str]:
     """Return what a unit's group is called without and with systemd.
 
     To systemd a dash is a level: mprime-0.slice would lie in a mprime.slice of ordinary weight.

@@ -20,7 +20,7 @@ from dockerhost import (
     Image,
     Mount,
 )
-from harvest.image import Source, obtain, sweep
+from harvest.image import Source, ensure_image, remove_images
 from harvest.limits import explain_excess, format_cpuset, read_cores
 from harvest.neighbours import find_worker
 from harvest.policy import NotInForceError, Parent, remove_parent
@@ -99,11 +99,11 @@ def reconcile(
     unit = desired.unit
     problem, held = "", False
     try:
-        dockerhost.install(desired.report)
-        dockerhost.hide_proxies()
+        dockerhost.ensure_engine(desired.report)
+        dockerhost.ensure_proxies_private()
         engine = Engine()
         if worker := find_worker(engine, unit, apart=workload.apart):
-            _give_way(unit, engine)
+            _stop_working(unit, engine)
             return Observed(worker=worker)
         unit.end_trial(engine)
         there = engine.inspect(unit.id)
@@ -116,7 +116,7 @@ def reconcile(
             unit.hold.unlink(missing_ok=True)
         held = not resume and unit.is_held(there)
         if not held:
-            problem = _advance(workload, desired, engine)
+            problem = _ensure_container(workload, desired, engine)
         elif there and there.state != "exited":
             engine.hold(unit.id)  # the action was killed before it did
     except (DockerHostError, NotInForceError, OSError) as error:
@@ -178,11 +178,11 @@ def remove(workload: Workload[Any, Any], unit: Unit, *, work: bool = False) -> N
         OSError: a file or a control group can't be removed.
     """
     engine = Engine()
-    _give_way(unit, engine)
-    sweep(engine, unit)
+    _stop_working(unit, engine)
+    remove_images(engine, unit)
     if workload.stage:
         engine.prune_images(workload.stage)
-    dockerhost.forget_proxies()
+    dockerhost.remove_proxies()
     unit.hold.unlink(missing_ok=True)
     if work:
         for kind in workload.files:
@@ -204,18 +204,18 @@ def make_plan(
     kind = engine.read_cgroups()
     job = workload.make_job(desired, image, _find_share(desired, kind.version))
     parent = Parent(desired.unit.name, kind)
-    return Plan(job, parent, _specify(desired, image, job, parent))
+    return Plan(job, parent, _make_spec(desired, image, job, parent))
 
 
-def _give_way(unit: Unit, engine: Engine) -> None:
+def _stop_working(unit: Unit, engine: Engine) -> None:
     # First what costs most if it stays.
     unit.remove_container(engine, unit.id)
     unit.end_trial(engine)
     remove_parent(unit.name)
-    _reconcile_trust(unit.id, {})
+    _ensure_registry_cas(unit.id, {})
 
 
-def _advance(workload: Workload[C, D], desired: Desired[C], engine: Engine) -> str:
+def _ensure_container(workload: Workload[C, D], desired: Desired[C], engine: Engine) -> str:
     """Bring the container about; return what is wrong with it nevertheless."""
     unit, config, kind = desired.unit, desired.config, engine.read_cgroups()
     orphans.ensure_watch(unit.name, desired.charm, ["--work"] if config.remove_work else [])
@@ -225,10 +225,10 @@ def _advance(workload: Workload[C, D], desired: Desired[C], engine: Engine) -> s
     trusted: dict[str, str] = {}
     if config.image and config.registry_ca:
         trusted[dockerhost.parse_reference(config.image).registry] = config.registry_ca
-    _reconcile_trust(unit.id, trusted)
+    _ensure_registry_cas(unit.id, trusted)
 
     source = _choose_source(workload, desired)
-    image = obtain(engine, source, desired.report)
+    image = ensure_image(engine, source, desired.report)
     if problem := workload.explain_image(image):
         return f"{source.title}: {problem}"
     try:
@@ -252,21 +252,21 @@ def _advance(workload: Workload[C, D], desired: Desired[C], engine: Engine) -> s
         )
     if work.belongs_to_another():
         engine.stop(spec.name)
-    work.make(job.mode)
+    work.ensure(job.mode)
     if not job.is_current(work):
         # It reads them when it starts, and may overwrite them until it ends.
         engine.stop(spec.name)
-        job.prepare(work)
+        job.ensure_files(work)
     there = engine.inspect(spec.name)
     job.add_work(work, running=bool(there and there.pid))
     # First: the container never runs without it.
-    plan.parent.settle(config.cpu_policy)
+    plan.parent.ensure(config.cpu_policy)
     problem = _run(engine, plan, work)
     there = engine.inspect(spec.name)
     if there and there.pid:
         plan.parent.verify(config.cpu_policy, there.pid, spec)
     # Last: now the container runs on this image, or none can.
-    sweep(engine, unit, image)
+    remove_images(engine, unit, image)
     return problem
 
 
@@ -285,7 +285,7 @@ def _run(engine: Engine, plan: Plan, work: WorkDirectory) -> str:
         if left and by_itself and there.ran < _TOO_SOON:
             said = _choose_words(read_log(engine, spec.name), job.failure) or "it wrote nothing"
             problem = f"{job.program} ends at once, with work left ({left}): {said}"
-    engine.apply(spec)
+    engine.ensure(spec)
     return problem
 
 
@@ -316,7 +316,7 @@ def _find_share(desired: Desired[Any], version: int) -> Share:
     return Share(tuple(cores), threads)
 
 
-def _specify(desired: Desired[Any], image: Image, job: Job, parent: Parent) -> ContainerSpec:
+def _make_spec(desired: Desired[Any], image: Image, job: Job, parent: Parent) -> ContainerSpec:
     """Return a unit's container: no privileges, one writable directory, and no network but what
     the job needs, or one that the operator names.
     """
@@ -343,12 +343,12 @@ def _specify(desired: Desired[Any], image: Image, job: Job, parent: Parent) -> C
     )
 
 
-def _reconcile_trust(owner: str, trusted: dict[str, str]) -> None:
+def _ensure_registry_cas(owner: str, trusted: dict[str, str]) -> None:
     for registry in dockerhost.list_trusted_registries(owner=owner):
         if registry not in trusted:
-            dockerhost.distrust_registry(registry, owner=owner)
+            dockerhost.remove_registry_ca(registry, owner=owner)
     for registry, certificate in trusted.items():
-        dockerhost.trust_registry(registry, certificate, owner=owner)
+        dockerhost.ensure_registry_ca(registry, certificate, owner=owner)
 
 
 def _find_volumes(image: Image, inside: str) -> list[str]:

@@ -12,7 +12,7 @@ from harvest.unit import Unit
 from harvest.workload import Workload
 
 
-def release(workload: Workload[Any, Any], name: str, *, work: bool = False) -> int:
+def give_back(workload: Workload[Any, Any], name: str, *, work: bool = False) -> int:
     """Remove a unit's container, and say on standard error what failed; return the exit status.
 
     Args:
@@ -33,4 +33,4 @@ def release(workload: Workload[Any, Any], name: str, *, work: bool = False) -> i
 
 def run(workload: Workload[Any, Any]) -> NoReturn:
     """Do what a charm's src/orphan.py is for, and exit. See `hostkit.orphans`."""
-    sys.exit(release(workload, sys.argv[1], work="--work" in sys.argv[2:]))
+    sys.exit(give_back(workload, sys.argv[1], work="--work" in sys.argv[2:]))

@@ -29,7 +29,7 @@ def find_seen(workload: Workload[Any, D], unit: Unit) -> Seen[D]:
     """
     seen = observe(workload, unit)
     if seen is None:
-        raise _miss(workload)
+        raise _explain_absence(workload)
     return seen
 
 
@@ -44,7 +44,7 @@ def find_plan(workload: Workload[C, Any], desired: Desired[C], engine: Engine) -
     there = desired.unit.find_container(engine)
     image = engine.find_image(there.image) if there else None
     if image is None:
-        raise _miss(workload)
+        raise _explain_absence(workload)
     try:
         return make_plan(workload, desired, engine, image)
     except ValueError as error:
@@ -60,7 +60,7 @@ def read_logs(workload: Workload[Any, Any], unit: Unit, lines: int) -> list[str]
     """
     engine = Engine()
     if unit.find_container(engine) is None:
-        raise _miss(workload)
+        raise _explain_absence(workload)
     return read_log(engine, unit.id, lines)
 
 
@@ -97,7 +97,7 @@ def adopt_work(workload: Workload[Any, Any], unit: Unit, directory: str) -> str:
     if unit.is_held(unit.find_container(engine)):
         raise TaskError(f"the {workload.noun} is paused; run the action resume first")
     unit.remove_container(engine, unit.id)
-    former = _put_aside(workload, unit) if own.path.exists() else ""
+    former = _set_aside(workload, unit) if own.path.exists() else ""
     adopted = {kind: folder / f"{directory}.{kind}" for kind in workload.files}
     for kind, file in adopted.items():
         files.write(unit.find_file(kind), read_file(file), mode=0o600)
@@ -107,7 +107,7 @@ def adopt_work(workload: Workload[Any, Any], unit: Unit, directory: str) -> str:
     return former
 
 
-def _put_aside(workload: Workload[Any, Any], unit: Unit) -> str:
+def _set_aside(workload: Workload[Any, Any], unit: Unit) -> str:
     """Give a unit's work a name of its own, and return that."""
     former = next(
         name
@@ -121,5 +121,5 @@ def _put_aside(workload: Workload[Any, Any], unit: Unit) -> str:
     return former
 
 
-def _miss(workload: Workload[Any, Any]) -> TaskError:
+def _explain_absence(workload: Workload[Any, Any]) -> TaskError:
     return TaskError(f"there is no {workload.noun} on this machine yet; juju status says why")

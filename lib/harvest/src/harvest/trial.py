@@ -44,7 +44,7 @@ def trying(desired: Desired[Any], engine: Engine, plan: Plan) -> Generator[Trial
     )
     try:
         engine.freeze(unit.id)
-        plan.parent.settle(desired.config.cpu_policy)
+        plan.parent.ensure(desired.config.cpu_policy)
         yield Trial(engine, spec, directory)
     finally:
         unit.end_trial(engine)
@@ -62,13 +62,13 @@ class Trial:
         self._engine, self._spec = engine, spec
         self._told = time.monotonic()
 
-    def start(self, prepare: Callable[[WorkDirectory], None]) -> None:
+    def start(self, ensure_files: Callable[[WorkDirectory], None]) -> None:
         """Run the program from the beginning, once its directory is prepared."""
         self._engine.remove(self._spec.name)
         self.work.remove()
-        self.work.make()
-        prepare(self.work)
-        self._engine.apply(self._spec)
+        self.work.ensure()
+        ensure_files(self.work)
+        self._engine.ensure(self._spec)
 
     @property
     def has_ended(self) -> bool:

@@ -34,6 +34,6 @@ def read_label(labels: Mapping[str, str], name: str) -> str:
     return make_printable(labels.get(name, ""), _LABEL)
 
 
-def tell(text: str) -> str:
+def make_message(text: str) -> str:
     """Return a status, or why something failed, as Juju takes it: one short printable line."""
     return make_printable(text, _MESSAGE)

@@ -60,7 +60,7 @@ class WorkDirectory:
         self.path = path
         self._owner = owner
 
-    def make(self, mode: int = 0o700) -> None:
+    def ensure(self, mode: int = 0o700) -> None:
         """Create the directory for the container's user; repair owner and mode.
 
         What the user owned whose the directory was goes to its new one. No program may run in it
@@ -70,7 +70,7 @@ class WorkDirectory:
         former = _read_owner(self.path)
         if former != self._owner:
             if self.names():
-                self._give_away(former[0])
+                self._ensure_owner(former[0])
             # Last, so that it is done again if it is killed.
             os.chown(self.path, *self._owner, follow_symlinks=False)
         if stat.S_IMODE(self.path.lstat().st_mode) != mode:
@@ -80,7 +80,7 @@ class WorkDirectory:
         """Return whether the directory is there, and has not the container's owner."""
         return self.path.exists() and _read_owner(self.path) != self._owner
 
-    def _give_away(self, former: int) -> None:
+    def _ensure_owner(self, former: int) -> None:
         """Give what a user owns in the directory to its owner; links are not followed.
 
         What others own stays theirs: it may be a link to a file elsewhere that an account of the

@@ -108,11 +108,11 @@ class Job:
     def is_current(self, work: WorkDirectory) -> bool:
         """Return whether the program, if it started now, would find its settings in its files.
 
-        Where it would not, it is stopped, and `prepare` is called before it starts again.
+        Where it would not, it is stopped, and `ensure_files` is called before it starts again.
         """
         return True
 
-    def prepare(self, work: WorkDirectory) -> None:
+    def ensure_files(self, work: WorkDirectory) -> None:
         """Write the program's settings; it does not run."""
 
     def add_work(self, work: WorkDirectory, *, running: bool) -> None:

@@ -100,7 +100,7 @@ class Host:
         """This machine's engine, to whom it matters that it is one."""
         return cast("Engine", self)
 
-    def install(self, report: Callable[[str], None]) -> bool:
+    def ensure_engine(self, report: Callable[[str], None]) -> bool:
         if self.broken:
             raise dockerhost.InstallError(self.broken)
         if self.installed:
@@ -192,7 +192,7 @@ class Host:
             raise ops.ModelError(f"resource {name} not found")
         return self.resource
 
-    def apply(self, spec: ContainerSpec) -> Change:
+    def ensure(self, spec: ContainerSpec) -> Change:
         there = self.containers.get(spec.name)
         same = there is not None and there.spec_digest == spec.digest
         limits = (spec.memory, spec.cpu_quota)

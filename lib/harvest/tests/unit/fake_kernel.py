@@ -76,7 +76,7 @@ class Kernel:
         controller = file.split(".")[0]
         return (self.root(controller) / (group or name) / file).read_text().strip()
 
-    def make(self, group: Path) -> None:
+    def ensure_group(self, group: Path) -> None:
         """Make a group as the kernel does, with its files in it."""
         if group.exists():
             return
@@ -142,7 +142,7 @@ class Kernel:
         if self.engine.version == 2:
             (self.root() / "cgroup.subtree_control").write_text("cpu io memory pids\n")
         group = self.root() / name
-        self.make(group)
+        self.ensure_group(group)
         for key, file in (("CPUShares", "cpu.shares"), ("CPUWeight", "cpu.weight")):
             for line in text.splitlines():
                 setting, _, value = line.partition("=")
@@ -162,7 +162,7 @@ class Kernel:
         (self.folder / "proc" / str(pid)).mkdir(exist_ok=True)
         (self.folder / "proc" / str(pid) / "cgroup").write_text("\n".join(lines) + "\n")
         for root in roots:
-            self.make((root / path.lstrip("/")).parent)
+            self.ensure_group((root / path.lstrip("/")).parent)
             (root / path.lstrip("/")).mkdir(exist_ok=True)
         for name, value in files.items():
             file = name.replace("__", ".")
@@ -189,8 +189,8 @@ def install(kernel: Kernel, patch: pytest.MonkeyPatch) -> Kernel:
     """Boot a machine's kernel and put it in the place of this machine's."""
     kernel.boot()
     patch.setattr(cgroups, "PROC", kernel.folder / "proc")
-    patch.setattr(cgroups, "make", kernel.make)
-    patch.setattr(cgroups, "remove", kernel.remove)
+    patch.setattr(cgroups, "ensure_group", kernel.ensure_group)
+    patch.setattr(cgroups, "remove_group", kernel.remove)
     patch.setattr(cgroups, "write", kernel.write)
     patch.setattr("hostkit.systemd.UNITS", kernel.slices)
     patch.setattr("hostkit.systemd.call", kernel.systemctl)

@@ -97,11 +97,11 @@ def install(host: H, monkeypatch: pytest.MonkeyPatch) -> H:
     monkeypatch.setattr("harvest.workdir.WorkDirectory.measure_space", lambda _: host.space)
     for module in ("harvest.reconcile", "harvest.tasks", "harvest.metrics"):
         monkeypatch.setattr(f"{module}.Engine", host.connect)
-    monkeypatch.setattr("dockerhost.install", host.install)
+    monkeypatch.setattr("dockerhost.ensure_engine", host.ensure_engine)
     monkeypatch.setattr("dockerhost.trust.CERTIFICATES", host.certificates)
-    monkeypatch.setattr("dockerhost.forget_proxies", lambda: False)
-    monkeypatch.setattr("dockerhost.hide_proxies", lambda: False)
-    monkeypatch.setattr("harvest.image.settle_proxies", lambda *_: "")
+    monkeypatch.setattr("dockerhost.remove_proxies", lambda: False)
+    monkeypatch.setattr("dockerhost.ensure_proxies_private", lambda: False)
+    monkeypatch.setattr("harvest.image.ensure_proxies", lambda *_: "")
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     monkeypatch.setattr("ops.model.Resources.fetch", host.fetch)
     return host

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from dockerhost import Container, Credentials, Image, ImageError, Proxies, UnauthorizedError
 from harvest import image
 from harvest.archive import rewrite
-from harvest.image import Source, obtain, sweep
+from harvest.image import Source, ensure_image, remove_images
 from harvest.unit import Unit
 from lib.harvest.tests.unit.fake_host import BASE, LARGE, NAME, SMALL, Host, read_names
 
@@ -73,19 +73,19 @@ def ids(host: Host) -> set[str]:
     return {each.id for each in host.images.values()}
 
 
-def settle(host: Host, source: Source) -> Image:
+def ensure(host: Host, source: Source) -> Image:
     """Let the container of a source's owner run on its image, as a hook does."""
-    found = obtain(host.engine, source, lambda _: None)
+    found = ensure_image(host.engine, source, lambda _: None)
     unit = source.unit
     host.containers[unit.id] = replace(CONTAINER, name=unit.id, image=found.id)
-    sweep(host.engine, unit, found)
+    remove_images(host.engine, unit, found)
     return found
 
 
 def leave(host: Host, unit: Unit = OWN) -> None:
     """Remove a unit's container and images, as its last hook does."""
     del host.containers[unit.id]
-    sweep(host.engine, unit)
+    remove_images(host.engine, unit)
 
 
 def refuse_pulls(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
@@ -97,8 +97,8 @@ def refuse_pulls(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
 
 def test_an_image_is_pulled_once_and_goes_with_its_unit(host: Host) -> None:
     host.registry[TAG] = SMALL
-    assert settle(host, BY_TAG).id == SMALL.id
-    assert settle(host, BY_TAG).id == SMALL.id
+    assert ensure(host, BY_TAG).id == SMALL.id
+    assert ensure(host, BY_TAG).id == SMALL.id
     assert host.did == [f"pull {TAG}"]
     leave(host)
     assert host.images == {}
@@ -106,18 +106,18 @@ def test_an_image_is_pulled_once_and_goes_with_its_unit(host: Host) -> None:
 
 def test_a_new_image_takes_the_place_of_the_old_one(host: Host) -> None:
     host.registry |= {TAG: SMALL, OTHER_TAG: LARGE}
-    settle(host, BY_TAG)
-    obtain(host.engine, replace(BY_TAG, reference=OTHER_TAG), lambda _: None)
+    ensure(host, BY_TAG)
+    ensure_image(host.engine, replace(BY_TAG, reference=OTHER_TAG), lambda _: None)
     assert ids(host) == {SMALL.id, LARGE.id}
-    settle(host, replace(BY_TAG, reference=OTHER_TAG))
+    ensure(host, replace(BY_TAG, reference=OTHER_TAG))
     assert ids(host) == {LARGE.id}
 
 
 def test_an_image_that_was_here_before_stays(host: Host) -> None:
     host.registry[OTHER_TAG] = LARGE
     host.images[TAG] = SMALL
-    settle(host, BY_TAG)
-    settle(host, replace(BY_TAG, reference=OTHER_TAG))
+    ensure(host, BY_TAG)
+    ensure(host, replace(BY_TAG, reference=OTHER_TAG))
     assert host.images[TAG] == SMALL
     leave(host)
     assert host.images == {TAG: SMALL}
@@ -125,7 +125,7 @@ def test_an_image_that_was_here_before_stays(host: Host) -> None:
 
 def test_a_name_that_others_gave_stays_with_its_image(host: Host) -> None:
     host.registry[TAG] = SMALL
-    settle(host, BY_TAG)
+    ensure(host, BY_TAG)
     host.images["docker.io/library/theirs:1"] = SMALL
     leave(host)
     assert host.images == {"docker.io/library/theirs:1": SMALL}
@@ -133,21 +133,21 @@ def test_a_name_that_others_gave_stays_with_its_image(host: Host) -> None:
 
 def test_an_image_that_a_container_uses_goes_when_that_has_gone(host: Host) -> None:
     host.registry |= {TAG: SMALL, OTHER_TAG: LARGE}
-    settle(host, BY_TAG)
+    ensure(host, BY_TAG)
     host.containers["theirs"] = replace(CONTAINER, name="theirs", image=SMALL.id)
     other = replace(BY_TAG, reference=OTHER_TAG)
-    settle(host, other)
+    ensure(host, other)
     assert ids(host) == {SMALL.id, LARGE.id}
     del host.containers["theirs"]
-    settle(host, other)
+    ensure(host, other)
     assert ids(host) == {LARGE.id}
 
 
 def test_units_that_share_a_machine_share_its_images(host: Host) -> None:
     host.registry[TAG] = SMALL
     neighbour = replace(BY_TAG, unit=OTHER)
-    settle(host, BY_TAG)
-    settle(host, neighbour)
+    ensure(host, BY_TAG)
+    ensure(host, neighbour)
     assert host.did == [f"pull {TAG}"]
     leave(host)
     assert TAG in host.images
@@ -157,18 +157,18 @@ def test_units_that_share_a_machine_share_its_images(host: Host) -> None:
 
 def test_a_neighbour_that_stands_by_keeps_its_image(host: Host) -> None:
     host.registry |= {TAG: SMALL, OTHER_TAG: LARGE}
-    settle(host, replace(BY_TAG, unit=OTHER, reference=OTHER_TAG))
+    ensure(host, replace(BY_TAG, unit=OTHER, reference=OTHER_TAG))
     del host.containers[OTHER.id]
-    settle(host, BY_TAG)
-    settle(host, BY_TAG)
+    ensure(host, BY_TAG)
+    ensure(host, BY_TAG)
     assert ids(host) == {SMALL.id, LARGE.id}
 
 
 def test_a_reference_by_digest_needs_no_other_pull(host: Host) -> None:
     host.registry[TAG] = SMALL
-    settle(host, BY_TAG)
+    ensure(host, BY_TAG)
     host.images[PINNED] = SMALL
-    settle(host, replace(BY_TAG, reference=PINNED, require_digest=True))
+    ensure(host, replace(BY_TAG, reference=PINNED, require_digest=True))
     assert host.did == [f"pull {TAG}"]
 
 
@@ -177,7 +177,7 @@ def test_a_tag_is_refused_where_a_digest_is_required(host: Host, there: bool, gi
     if there:
         host.images |= {TAG: SMALL, PINNED: SMALL, f"other/x@sha256:{'b' * 64}": SMALL}
     with pytest.raises(ImageError) as told:
-        obtain(host.engine, replace(BY_TAG, require_digest=True), lambda _: None)
+        ensure_image(host.engine, replace(BY_TAG, require_digest=True), lambda _: None)
     assert str(told.value).startswith(f"option image: {TAG} may change, and require-digest is ")
     assert str(told.value).endswith(given)
     assert host.did == []
@@ -195,7 +195,7 @@ def test_a_registry_that_wants_a_login_is_told_with_what_to_do(
 ) -> None:
     refuse_pulls(monkeypatch, UnauthorizedError("unauthorized: authentication required"))
     with pytest.raises(ImageError) as told:
-        obtain(host.engine, replace(BY_TAG, credentials=credentials), lambda _: None)
+        ensure_image(host.engine, replace(BY_TAG, credentials=credentials), lambda _: None)
     assert str(told.value).startswith(f"image {TAG}: unauthorized: authentication required; ")
     assert advice in str(told.value)
     assert "secret " not in repr(credentials)
@@ -204,28 +204,28 @@ def test_a_registry_that_wants_a_login_is_told_with_what_to_do(
 def test_the_login_goes_to_the_images_registry_alone(host: Host) -> None:
     login = Credentials("me", "secret")
     host.registry |= {TAG: SMALL, BASE_NAME: BASE}
-    obtain(host.engine, replace(BY_TAG, credentials=login), lambda _: None)
+    ensure_image(host.engine, replace(BY_TAG, credentials=login), lambda _: None)
     assert host.login == login
-    obtain(host.engine, replace(SOURCES, credentials=login), lambda _: None)
+    ensure_image(host.engine, replace(SOURCES, credentials=login), lambda _: None)
     assert host.login is None
 
 
 def test_a_proxy_that_the_engine_does_not_use_is_told_where_a_pull_fails(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harvest.image.settle_proxies", lambda *_: "it does not use the proxies")
+    monkeypatch.setattr("harvest.image.ensure_proxies", lambda *_: "it does not use the proxies")
     with pytest.raises(ImageError, match=r"manifest unknown; it does not use the proxies$"):
-        obtain(host.engine, BY_TAG, lambda _: None)
+        ensure_image(host.engine, BY_TAG, lambda _: None)
     host.registry[TAG] = SMALL
-    assert obtain(host.engine, BY_TAG, lambda _: None) == SMALL
+    assert ensure_image(host.engine, BY_TAG, lambda _: None) == SMALL
 
 
 def test_an_archive_goes_first_is_loaded_once_and_leaves_with_its_unit(
     host: Host, archive: Source
 ) -> None:
     said: list[str] = []
-    assert obtain(host.engine, archive, said.append).id == SMALL.id
-    settle(host, replace(archive, require_digest=True))
+    assert ensure_image(host.engine, archive, said.append).id == SMALL.id
+    ensure(host, replace(archive, require_digest=True))
     assert host.did == ["load"]
     assert said == ["loading the resource digits-image"]
     assert archive.archive
@@ -238,7 +238,7 @@ def test_an_archive_goes_first_is_loaded_once_and_leaves_with_its_unit(
 def test_an_archives_names_are_given_back_to_whom_they_belong(host: Host, archive: Source) -> None:
     theirs = replace(BASE, id="sha256:9")
     host.images["docker.io/library/small:latest"] = theirs
-    settle(host, archive)
+    ensure(host, archive)
     assert host.images["docker.io/library/small:latest"] == theirs
     leave(host)
     assert host.images == {"docker.io/library/small:latest": theirs}
@@ -262,7 +262,7 @@ def test_an_archive_gives_no_image_a_name_wherever_it_has_names(
         tmp_path / "image.tar", describe("small:latest"), **{member: HOSTILE[member]}
     )
     # As a hook that is killed right afterwards leaves it.
-    obtain(host.engine, replace(SOURCES, archive=file), lambda _: None)
+    ensure_image(host.engine, replace(SOURCES, archive=file), lambda _: None)
     assert host.images.items() >= theirs.items()
     ours = [name for name, each in host.images.items() if each.id == SMALL.id]
     assert all("digits-charm/" in name for name in ours)
@@ -296,9 +296,9 @@ def test_an_image_that_a_killed_hook_did_not_mark_is_known_as_ours(
     host: Host, archive: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(image, "_mark", lambda *_: None)
-        obtain(host.engine, archive, lambda _: None)
-    settle(host, archive)
+        patch.setattr(image, "_add_mark", lambda *_: None)
+        ensure_image(host.engine, archive, lambda _: None)
+    ensure(host, archive)
     leave(host)
     assert not [name for name in host.images if "digits-charm" in name]
 
@@ -308,7 +308,7 @@ def test_an_empty_archive_counts_as_none(host: Host, tmp_path: Path) -> None:
     empty.touch()
     host.registry[TAG] = SMALL
     source = replace(BY_TAG, archive=empty)
-    obtain(host.engine, source, lambda _: None)
+    ensure_image(host.engine, source, lambda _: None)
     assert host.did == [f"pull {TAG}"]
     assert source.title == f"image {TAG}"
 
@@ -321,7 +321,7 @@ def test_an_archive_of_anything_but_one_image_is_refused(
 ) -> None:
     file = write_archive(tmp_path / "image.tar", manifest)
     with pytest.raises(ImageError, match=r"^resource digits-image: .*attach what docker save"):
-        obtain(host.engine, replace(SOURCES, archive=file), lambda _: None)
+        ensure_image(host.engine, replace(SOURCES, archive=file), lambda _: None)
     assert host.did == []
 
 
@@ -345,7 +345,7 @@ def test_what_the_engine_says_of_an_archive_is_told_with_its_name(
 ) -> None:
     host.archive = None
     with pytest.raises(ImageError, match=r"^resource digits-image: unexpected EOF$"):
-        obtain(host.engine, archive, lambda _: None)
+        ensure_image(host.engine, archive, lambda _: None)
 
 
 @pytest.mark.parametrize(("unbuildable", "built"), [("", "large"), ("large", "small")])
@@ -355,13 +355,13 @@ def test_the_first_image_is_built_that_can_be(
     host.registry[BASE_NAME] = BASE
     host.unbuildable = {unbuildable}
     with caplog.at_level(logging.WARNING):
-        found = settle(host, SOURCES)
+        found = ensure(host, SOURCES)
     assert found.labels["kind"] == built
     told = ["there is no image with large: a build step ended with code 6"] if unbuildable else []
     assert [record.getMessage() for record in caplog.records] == told
     assert ids(host) == {found.id}, "the base that was pulled for it is of no more use"
     host.unbuildable = set()
-    settle(host, SOURCES)
+    ensure(host, SOURCES)
     assert host.did == [f"pull {BASE_NAME}", f"build {built}", "prune"]
     leave(host)
     assert host.images == {}
@@ -369,12 +369,12 @@ def test_the_first_image_is_built_that_can_be(
 
 def test_where_nothing_can_be_built_an_image_has_to_be_named(host: Host) -> None:
     with pytest.raises(ImageError, match=r"^there is no image; give one with the option image or"):
-        obtain(host.engine, replace(SOURCES, recipes=()), lambda _: None)
+        ensure_image(host.engine, replace(SOURCES, recipes=()), lambda _: None)
 
 
 def test_a_base_that_was_here_before_is_neither_pulled_nor_removed(host: Host) -> None:
     host.images[f"docker.io/library/{BASE_TAG}"] = BASE
-    settle(host, SOURCES)
+    ensure(host, SOURCES)
     assert host.did == ["build large", "prune"]
     leave(host)
     assert ids(host) == {BASE.id}
@@ -383,7 +383,7 @@ def test_a_base_that_was_here_before_is_neither_pulled_nor_removed(host: Host) -
 def test_a_build_gets_the_proxies(host: Host) -> None:
     host.registry[BASE_NAME] = BASE
     proxies = Proxies(http="http://proxy.example:3128")
-    obtain(host.engine, replace(SOURCES, proxies=proxies), lambda _: None)
+    ensure_image(host.engine, replace(SOURCES, proxies=proxies), lambda _: None)
     assert host.build_arguments == {**proxies.build_arguments, "BASE": BASE_NAME}
 
 
@@ -392,7 +392,7 @@ def test_a_base_that_a_mirror_lacks_by_digest_is_taken_by_its_tag_and_told(
 ) -> None:
     host.registry[BASE_TAG] = BASE
     with caplog.at_level(logging.WARNING):
-        settle(host, SOURCES)
+        ensure(host, SOURCES)
     assert host.build_arguments["BASE"] == BASE_TAG
     assert f"image {BASE_NAME}: manifest unknown; building on {BASE_TAG}, which" in caplog.text
     assert host.did == [f"pull {BASE_TAG}", "build large", "prune"]
@@ -403,7 +403,7 @@ def test_a_base_that_a_mirror_lacks_by_digest_is_taken_by_its_tag_and_told(
 def test_with_require_digest_a_base_is_taken_by_its_digest_alone(host: Host) -> None:
     host.registry[BASE_TAG] = BASE
     with pytest.raises(ImageError, match=f"^no image can be built here: image {BASE_NAME}: "):
-        obtain(host.engine, replace(SOURCES, require_digest=True), lambda _: None)
+        ensure_image(host.engine, replace(SOURCES, require_digest=True), lambda _: None)
     assert host.did == []
 
 
@@ -415,9 +415,9 @@ def test_a_recipe_of_another_charm_revision_takes_another_build(
         (tmp_path / kind).mkdir()
         (tmp_path / kind / "Dockerfile").write_text(f"ARG BASE={BASE_NAME}\n")
     source = replace(SOURCES, context=tmp_path, recipes=("small",))
-    settle(host, source)
+    ensure(host, source)
     (tmp_path / "small" / "Dockerfile").write_text(f"# New\nARG BASE={BASE_NAME}\n")
-    settle(host, source)
+    ensure(host, source)
     assert host.did.count("build small") == 2
 
 
@@ -430,23 +430,23 @@ def test_a_message_says_which_image_it_is_about(source: Source, title: str) -> N
 
 
 def test_a_neighbours_archive_is_no_reason_to_wait_for_one(host: Host, archive: Source) -> None:
-    settle(host, replace(archive, unit=OTHER))
+    ensure(host, replace(archive, unit=OTHER))
     host.registry[TAG] = LARGE
-    found = settle(host, replace(BY_TAG, no_archive="connection refused"))
+    found = ensure(host, replace(BY_TAG, no_archive="connection refused"))
     assert found.id == LARGE.id
 
 
 def test_a_pull_and_a_build_show_how_far_they_are(host: Host) -> None:
     steps: list[str] = []
     host.registry = {TAG: SMALL, BASE_NAME: BASE}
-    obtain(host.engine, BY_TAG, steps.append)
+    ensure_image(host.engine, BY_TAG, steps.append)
     assert steps == [
         f"pulling {TAG}",
         f"pulling {TAG}: 1 of 2 layers",
         f"pulling {TAG}: 2 of 2 layers",
     ]
     steps.clear()
-    obtain(host.engine, SOURCES, steps.append)
+    ensure_image(host.engine, SOURCES, steps.append)
     assert steps[-3:] == [
         "building an image with large",
         "building an image with large: step 1 of 2",

@@ -48,7 +48,7 @@ def test_a_policy_is_in_force_under_every_driver_and_version(
     boot: Boot, kind: Cgroups, policy: Policy
 ) -> None:
     kernel, parent = boot(kind), Parent("mprime/0", kind)
-    parent.settle(policy)
+    parent.ensure(policy)
     start(kernel, parent)
     parent.verify(policy, 7, SPEC)
     idle, weight = weigh(kernel)
@@ -64,10 +64,10 @@ def test_a_policy_is_in_force_under_every_driver_and_version(
 
 def test_a_policy_that_is_in_force_is_not_set_again(boot: Boot, kind: Cgroups) -> None:
     kernel, parent = boot(kind), Parent("mprime/0", kind)
-    parent.settle(Policy.IDLE)
+    parent.ensure(Policy.IDLE)
     kernel.writes.clear()
     kernel.said.clear()
-    parent.settle(Policy.IDLE)
+    parent.ensure(Policy.IDLE)
     assert kernel.writes == []
     assert kernel.said == []
 
@@ -78,9 +78,9 @@ def test_a_policy_changes_on_the_group_that_is_there(
     boot: Boot, kind: Cgroups, before: Policy, policy: Policy
 ) -> None:
     kernel, parent = boot(kind), Parent("mprime/0", kind)
-    parent.settle(before)
+    parent.ensure(before)
     start(kernel, parent)
-    parent.settle(policy)
+    parent.ensure(policy)
     parent.verify(policy, 7, SPEC)
 
 
@@ -88,14 +88,14 @@ def test_after_a_reboot_the_group_that_the_engine_made_again_is_mended(
     boot: Boot, kind: Cgroups
 ) -> None:
     kernel, parent = boot(kind), Parent("mprime/0", kind)
-    parent.settle(Policy.IDLE)
+    parent.ensure(Policy.IDLE)
     kernel.boot()
     if kind.version == 2:  # the engine enables what it needs
         (kernel.root() / "cgroup.subtree_control").write_text("cpu io memory pids\n")
     start(kernel, parent)
     with pytest.raises(NotInForceError, match="cpu-policy idle is not in force"):
         parent.verify(Policy.IDLE, 7, SPEC)
-    parent.settle(Policy.IDLE)
+    parent.ensure(Policy.IDLE)
     parent.verify(Policy.IDLE, 7, SPEC)
 
 
@@ -103,7 +103,7 @@ def test_a_kernel_without_idle_groups_gets_the_lowest_weight(boot: Boot, kind: C
     kernel, parent = boot(kind, has_idle=False), Parent("mprime/0", kind)
     if kind == Cgroups("systemd", 2):
         kernel.systemd = "249.11-0ubuntu3"
-    parent.settle(Policy.IDLE)
+    parent.ensure(Policy.IDLE)
     start(kernel, parent)
     parent.verify(Policy.IDLE, 7, SPEC)
     lowest = {1: "2", 2: "1"}[kind.version]
@@ -126,7 +126,7 @@ def test_a_slice_is_idle_only_where_kernel_and_systemd_know_that(
     kernel = boot(kind)
     kernel.systemd = systemd
     monkeypatch.setattr("platform.release", lambda: release)
-    Parent("mprime/0", kind).settle(Policy.IDLE)
+    Parent("mprime/0", kind).ensure(Policy.IDLE)
     text = (kernel.slices / "mprime_0.slice").read_text()
     assert f"\n[Slice]\n{setting}\nIOWeight=1\n" in text
 
@@ -135,7 +135,7 @@ def test_a_slice_is_idle_only_where_kernel_and_systemd_know_that(
 def test_a_systemd_that_leaves_a_slice_as_it_was_is_helped(boot: Boot, version: int) -> None:
     kind = Cgroups("systemd", version)
     kernel, parent = boot(kind, obeys=False), Parent("mprime/0", kind)
-    parent.settle(Policy.IDLE)
+    parent.ensure(Policy.IDLE)
     start(kernel, parent)
     parent.verify(Policy.IDLE, 7, SPEC)
     assert kernel.read("cpu.idle") == "1"
@@ -146,13 +146,13 @@ def test_a_slice_written_by_a_hook_that_was_killed_is_loaded_by_the_next(
 ) -> None:
     kind = Cgroups("systemd", 2)
     kernel, parent = boot(kind), Parent("mprime/0", kind)
-    parent.settle(Policy.IDLE)
+    parent.ensure(Policy.IDLE)
     with monkeypatch.context() as patch:
         patch.setattr("hostkit.systemd.call", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            parent.settle(Policy.DEDICATED)
+            parent.ensure(Policy.DEDICATED)
     kernel.said.clear()
-    parent.settle(Policy.DEDICATED)
+    parent.ensure(Policy.DEDICATED)
     assert kernel.said == ["daemon-reload"]
     assert kernel.read("cpu.weight") == "1000"
 
@@ -165,14 +165,14 @@ def test_no_dash_makes_a_level_of_a_slices_name() -> None:
 
 def test_reads_and_writes_wait_for_others(boot: Boot, kind: Cgroups) -> None:
     kernel, parent = boot(kind), Parent("mprime/0", kind)
-    parent.settle(Policy.DEDICATED)
+    parent.ensure(Policy.DEDICATED)
     file = "blkio.bfq.weight" if kind.version == 1 else "io.weight"
     assert kernel.read(file) == "1"
 
 
 def test_a_container_elsewhere_is_told_with_its_place(boot: Boot, kind: Cgroups) -> None:
     kernel, parent = boot(kind), Parent("mprime/0", kind)
-    parent.settle(Policy.IDLE)
+    parent.ensure(Policy.IDLE)
     kernel.run(7, "/docker")
     with pytest.raises(NotInForceError, match=r"the container runs in /docker/1, not under /mpr"):
         parent.verify(Policy.IDLE, 7, SPEC)
@@ -187,14 +187,14 @@ def test_a_group_that_cannot_be_written_to_is_named(boot: Boot, kind: Cgroups) -
     kernel = boot(kind, obeys=False)
     kernel.refuses = "cpu.idle"
     with pytest.raises(NotInForceError, match=r"cpu-policy idle .*/cpu.idle: Read-only file sys"):
-        Parent("mprime/0", kind).settle(Policy.IDLE)
+        Parent("mprime/0", kind).ensure(Policy.IDLE)
 
 
 def test_a_machine_without_a_cpu_controller_is_told(boot: Boot) -> None:
     kernel = boot(Cgroups("cgroupfs", 2))
     (kernel.root() / "cgroup.controllers").write_text("memory pids\n")
     with pytest.raises(NotInForceError, match="there is no cpu controller of version 2"):
-        Parent("mprime/0", kernel.engine).settle(Policy.IDLE)
+        Parent("mprime/0", kernel.engine).ensure(Policy.IDLE)
 
 
 LIMITED = replace(SPEC, cpus=0.5, cpuset="0-1")
@@ -213,7 +213,7 @@ def test_a_limit_that_the_kernel_does_not_have_is_told(
     boot: Boot, kind: Cgroups, actual: dict[str, float | str], told: str
 ) -> None:
     kernel, parent = boot(kind), Parent("mprime/0", kind)
-    parent.settle(Policy.IDLE)
+    parent.ensure(Policy.IDLE)
     start(kernel, parent, LIMITED)
     parent.verify(Policy.IDLE, 7, LIMITED)
     start(kernel, parent, replace(LIMITED, **actual))  # pyright: ignore[reportArgumentType]
@@ -224,8 +224,8 @@ def test_a_limit_that_the_kernel_does_not_have_is_told(
 def test_removal_leaves_no_group_and_no_slice(boot: Boot, kind: Cgroups) -> None:
     kernel, parent = boot(kind), Parent("mprime/0", kind)
     other = Parent("mprime/1", kind)
-    parent.settle(Policy.IDLE)
-    other.settle(Policy.IDLE)
+    parent.ensure(Policy.IDLE)
+    other.ensure(Policy.IDLE)
     start(kernel, parent)
     remove_parent("mprime/0")
     remove_parent("mprime/0")

@@ -22,7 +22,7 @@ Advance = Callable[..., Observed[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settled(Job):
+class PlainJob(Job):
     """A job with settings in a file, and a list of work."""
 
     settings: str = "fast"
@@ -30,7 +30,7 @@ class Settled(Job):
     def is_current(self, work: WorkDirectory) -> bool:
         return work.read("settings") == self.settings
 
-    def prepare(self, work: WorkDirectory) -> None:
+    def ensure_files(self, work: WorkDirectory) -> None:
         work.write("settings", self.settings)
 
     def add_work(self, work: WorkDirectory, *, running: bool) -> None:
@@ -127,7 +127,7 @@ def test_a_job_with_another_command_is_begun(host: Host, advance: Advance) -> No
 
 
 def test_settings_are_written_while_the_program_does_not_run(host: Host, advance: Advance) -> None:
-    job = Settled(program="digits", memory=2**26)
+    job = PlainJob(program="digits", memory=2**26)
     advance(Digits(job))
     assert (host.directory / "settings").read_text() == "fast"
     assert (host.directory / "list").read_text() == "running: False"

@@ -11,7 +11,7 @@ from harvest.workdir import WorkDirectory
 @pytest.fixture
 def work(tmp_path: Path, owners: list[tuple[int, int]]) -> WorkDirectory:
     work = WorkDirectory(tmp_path / "mprime-0")
-    work.make()
+    work.ensure()
     return work
 
 
@@ -58,9 +58,9 @@ def test_of_a_huge_file_the_end_is_read(work: WorkDirectory) -> None:
 def test_a_directory_may_be_open_to_others(
     work: WorkDirectory, owners: list[tuple[int, int]]
 ) -> None:
-    work.make(0o755)
+    work.ensure(0o755)
     assert work.path.stat().st_mode & 0o777 == 0o755
-    work.make()
+    work.ensure()
     assert work.path.stat().st_mode & 0o777 == 0o700
 
 
@@ -84,7 +84,7 @@ def test_a_file_is_shared_with_another_directory_without_a_copy(
     work: WorkDirectory, tmp_path: Path
 ) -> None:
     other = WorkDirectory(tmp_path / "mprime-0.trial")
-    other.make()
+    other.ensure()
     secret = tmp_path / "secret"
     secret.write_text("secret")
     work.add("a", "text")
@@ -158,7 +158,7 @@ def test_another_user_gets_what_the_former_one_owned(
     owners.clear()
     taken = WorkDirectory(work.path, (1000, 100))
     assert taken.belongs_to_another()
-    taken.make()
+    taken.ensure()
     # As this account has made the files, and not the former user, they are left alone.
     assert owners == [(1000, 100)]
     assert not taken.belongs_to_another()
@@ -176,7 +176,7 @@ def test_a_directory_changes_hands_however_deep_it_is_and_links_are_not_followed
     outside.mkdir()
     os.chown(outside, 1000, 100)
     work = WorkDirectory(tmp_path / "work", (1000, 100))
-    work.make()
+    work.ensure()
     (work.path / "link").symlink_to(outside)
     (work.path / "others").write_text("root's")
     os.chown(work.path / "link", 1000, 100, follow_symlinks=False)
@@ -187,7 +187,7 @@ def test_a_directory_changes_hands_however_deep_it_is_and_links_are_not_followed
         deeper = os.open("d", os.O_RDONLY, dir_fd=here)
         os.close(here)
         here = deeper
-    WorkDirectory(work.path, (2000, 200)).make()
+    WorkDirectory(work.path, (2000, 200)).ensure()
     deepest = os.fstat(here)
     os.close(here)
     for there in (work.path.stat(), deepest, (work.path / "link").lstat()):
@@ -201,7 +201,7 @@ def test_what_is_written_has_the_containers_owner(
     tmp_path: Path, owners: list[tuple[int, int]]
 ) -> None:
     work = WorkDirectory(tmp_path / "work", (1000, 100))
-    work.make()
+    work.ensure()
     work.write("a", "text")
     work.append("b", "line")
     assert owners == [(1000, 100)] * 3

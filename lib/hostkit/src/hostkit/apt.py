@@ -10,7 +10,7 @@ _TIMEOUT = 900  # seconds
 _PAUSE = 2  # seconds until another look whether others are done
 
 
-def install(*packages: str) -> None:
+def ensure_packages(*packages: str) -> None:
     """Install packages; wait while another package manager works.
 
     Raises:

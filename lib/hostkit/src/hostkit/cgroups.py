@@ -56,12 +56,12 @@ def write(file: Path, value: str | int) -> None:
     file.write_text(f"{value}")
 
 
-def make(group: Path) -> None:
+def ensure_group(group: Path) -> None:
     """Make a group where there is none. Raises OSError."""
     group.mkdir(exist_ok=True)
 
 
-def remove(group: Path) -> None:
+def remove_group(group: Path) -> None:
     """Remove a group and those beneath it, if there are any.
 
     Raises:

@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 
 from localmodel.cli.registry import localmodel
-from localmodel.cli.session import guarded, leave
+from localmodel.cli.session import exit_process, guarded
 
 
 def main() -> int:
@@ -16,4 +16,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    leave(main())
+    exit_process(main())

@@ -25,28 +25,28 @@ from localmodel.machines.inotify import require_instances
 from localmodel.machines.instance import Instance
 from localmodel.machines.template import ensure_template
 from localmodel.machines.underlay import ensure_underlay, parse_underlay
-from localmodel.resolver import apply_hook, next_hook
+from localmodel.resolver import choose_hook, record_hook
 from localmodel.state import Hook, Machine, Model, Status, Unit
 from localmodel.store import Store
 from localmodel.tasks import JUJU_EXEC, Task
 
-#: Seconds until a failed hook is tried again: first, and at most; doubled in between.
+# Seconds until a failed hook is tried again: first, and at most; doubled in between.
 FIRST_RETRY = 5.0
 LAST_RETRY = 300.0
 NEVER = 1e12
 
-#: Statuses that Juju itself sets, by the hook that is about to run.
+# Statuses that Juju itself sets, by the hook that is about to run.
 BEFORE = {
     "install": Status("maintenance", "installing charm software"),
     "stop": Status("maintenance", "stopping charm software"),
 }
 
-#: Told what happens: who, what, and the share done between 0 and 1 where it is known. Nothing
-#: ("") as the what means that it is over.
+# Told what happens: who, what, and the share done between 0 and 1 where it is known. Nothing
+# ("") as the what means that it is over.
 Report = Callable[[str, str, float | None], None]
 
 
-def _keep_silent(who: str, what: str, share: float | None) -> None:
+def _report_nothing(who: str, what: str, share: float | None) -> None:
     """Report nothing."""
 
 
@@ -61,7 +61,7 @@ class Agent:
         self.store = store
         self.model = model
         self.guard = threading.RLock()
-        self._report: Report = report or _keep_silent
+        self._report: Report = report or _report_nothing
         self._host_lock = threading.Lock()
         self._booting = 0
         self._deferred: set[str] = set()
@@ -110,7 +110,7 @@ class Agent:
                 advance(self.model)
                 self.store.save(self.model)
                 self._remove_agents()
-                jobs = self._due_jobs(set(running.values()))
+                jobs = self._find_due_jobs(set(running.values()))
             for number, job in jobs.items():
                 running[pool.submit(job)] = number
             if not running:
@@ -133,12 +133,12 @@ class Agent:
             timeout: seconds after which it is ended.
         Returns: whether it came to its end before that.
         """
-        hook = Hook(task.action, "action", context=_context_id(unit, task.action))
+        hook = Hook(task.action, "action", context=_make_context_id(unit, task.action))
         context = self._context(unit, hook, task)
         instance = self.instance(self.model.machines[unit.machine])
         charm = unit.local.charm or self.model.apps[unit.app].sha256
-        dispatch.prepare_charm(context, instance, charm)
-        folder = instance.root / dispatch.charm_folder(unit).relative_to("/")
+        dispatch.ensure_charm(context, instance, charm)
+        folder = instance.root / dispatch.locate_charm_folder(unit).relative_to("/")
         has_dispatch = (folder / "dispatch").exists()
         program = "./dispatch" if has_dispatch else f"./actions/{task.action}"
         return self._collect(context, instance, task, [program], timeout)
@@ -147,7 +147,7 @@ class Agent:
         self, unit: Unit, task: Task, script: str, timeout: float | None = None
     ) -> bool:
         """Run a shell command with the unit's hook tools; `timeout` as for an action."""
-        hook = Hook(JUJU_EXEC, "exec", context=_context_id(unit, JUJU_EXEC))
+        hook = Hook(JUJU_EXEC, "exec", context=_make_context_id(unit, JUJU_EXEC))
         instance = self.instance(self.model.machines[unit.machine])
         argv = ["/bin/bash", "-c", script]
         return self._collect(self._context(unit, hook, task), instance, task, argv, timeout)
@@ -177,8 +177,8 @@ class Agent:
         files = dispatch.MachineFiles(self.instance(self.model.machines[unit.machine]))
         return HookContext(self.store, self.model, unit, meta, hook, self.guard, files, task)
 
-    def _due_jobs(self, busy: set[str]) -> dict[str, Callable[[], None]]:
-        """What each machine that is not busy does next."""
+    def _find_due_jobs(self, busy: set[str]) -> dict[str, Callable[[], None]]:
+        """Return what each machine that is not busy does next."""
         jobs: dict[str, Callable[[], None]] = {}
         for number, machine in self.model.machines.items():
             if number in busy or number in self._deferred:
@@ -189,7 +189,7 @@ class Agent:
             elif machine.boot is None or machine.boot != machine.ready:
                 jobs[number] = _bind(self._boot, machine)
             else:
-                job = self._next_job(machine, units)
+                job = self._find_next_job(machine, units)
                 if job:
                     jobs[number] = job
         return jobs
@@ -199,10 +199,10 @@ class Agent:
             units = [u for u in self.model.units.values() if u.machine == number]
             dispatch.remove_agents(self.instance(machine), units)
 
-    def _next_job(self, machine: Machine, units: list[Unit]) -> Callable[[], None] | None:
+    def _find_next_job(self, machine: Machine, units: list[Unit]) -> Callable[[], None] | None:
         for unit in sorted(units, key=lambda u: (u.principal is not None, u.name)):
             meta = read_meta(self.store.paths, self.model.apps[unit.app].sha256)
-            hook = next_hook(self.model, unit, meta, time.time())
+            hook = choose_hook(self.model, unit, meta, time.time())
             if hook:
                 return _bind(self._run_hook, machine, unit, hook)
         return None
@@ -251,10 +251,10 @@ class Agent:
         if unit.pending and unit.pending.context:
             # A command was killed while this hook ran.
             dispatch.wait_for_orphan(unit.pending.context)
-        hook = replace(hook, context=_context_id(unit, hook.name))
+        hook = replace(hook, context=_make_context_id(unit, hook.name))
         with self.guard:
             self._begin(unit, hook)
-            charm = self._charm_for(unit, hook)
+            charm = self._choose_charm(unit, hook)
         context = self._context(unit, hook)
         instance = self.instance(machine)
         with self._showing(unit.name, f"running {hook.name} hook"):
@@ -280,7 +280,7 @@ class Agent:
             machine.boot = machine.ready = instance.boot_id()
             self.store.save(self.model)
 
-    def _charm_for(self, unit: Unit, hook: Hook) -> str:
+    def _choose_charm(self, unit: Unit, hook: Hook) -> str:
         """A unit runs the charm that it has until upgrade-charm brings the new one."""
         if hook.kind in ("install", "upgrade-charm") or unit.local.charm is None:
             return self.model.apps[unit.app].sha256
@@ -297,7 +297,7 @@ class Agent:
         self.store.save(self.model)
 
     def _succeed(self, unit: Unit, hook: Hook, context: HookContext) -> None:
-        apply_hook(self.model, unit, hook, context.meta, time.time())
+        record_hook(self.model, unit, hook, context.meta, time.time())
         if hook.kind == "start" and unit.workload.message == BEFORE["install"].message:
             unit.workload = Status("unknown")
         if hook.kind == "remove":
@@ -320,7 +320,7 @@ class Agent:
         self.store.log(self.model, unit.tag, level, message, "juju.worker.uniter.operation")
 
 
-def _context_id(unit: Unit, hook: str) -> str:
+def _make_context_id(unit: Unit, hook: str) -> str:
     return f"{unit.name}-{hook}-{secrets.token_hex(16)}"
 
 

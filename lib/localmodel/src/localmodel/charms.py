@@ -15,14 +15,14 @@ from msgspec import Struct, field
 
 from localmodel import goyaml
 from localmodel.errors import LocalModelError
-from localmodel.machines.files import remove_tree
+from localmodel.machines.trees import remove_tree
 from localmodel.paths import Paths
 from localmodel.state import JUJU_INFO, Endpoint
 from localmodel.store import naming, write_atomically
 
-#: Holds the charm's URL in a unit's charm folder, as Juju writes it there.
+# Holds the charm's URL in a unit's charm folder, as Juju writes it there.
 MARKER = ".juju-charm"
-#: Beside that folder: the SHA-256 of the charm that was unpacked into it.
+# Beside that folder: the SHA-256 of the charm that was unpacked into it.
 DIGEST = "charm.sha256"
 
 
@@ -76,7 +76,7 @@ class Meta(Struct):
     actions: dict[str, Action] = {}
 
     def endpoints(self, app: str) -> list[Endpoint]:
-        """All endpoints of an application with this charm, the implicit one last."""
+        """Return all endpoints of an application with this charm, the implicit one last."""
         declared = [
             *(Endpoint(app, n, "provider", e.interface) for n, e in self.provides.items()),
             *(Endpoint(app, n, "requirer", e.interface) for n, e in self.requires.items()),
@@ -94,7 +94,7 @@ class Meta(Struct):
 
 @lru_cache(maxsize=64)
 def read_packed(path: Path) -> Meta:
-    """What a packed charm says of itself.
+    """Return what a packed charm says of itself.
 
     Raises: LocalModelError if it is missing, no charm, or malformed.
     """
@@ -121,10 +121,10 @@ def read_packed(path: Path) -> Meta:
 def _read_actions(archive: zipfile.ZipFile) -> dict[str, Any]:
     """Read the actions, whose names and fields are text, but not the keys further down."""
     body = goyaml.load(archive.read("actions.yaml"), text_keys=2)
-    return msgspec.convert(goyaml.with_string_keys(body or {}), dict[str, Any])
+    return msgspec.convert(goyaml.require_string_keys(body or {}), dict[str, Any])
 
 
-def keep_charm(paths: Paths, path: Path) -> str:
+def store_charm(paths: Paths, path: Path) -> str:
     """Copy a packed charm into the store of charms, where it stays as it is now.
 
     Returns: the digest of its content, which is its name there.
@@ -133,19 +133,19 @@ def keep_charm(paths: Paths, path: Path) -> str:
     read_packed(path)
     data = path.read_bytes()
     sha256 = hashlib.sha256(data).hexdigest()
-    kept = kept_charm(paths, sha256)
+    kept = locate_charm(paths, sha256)
     if not kept.is_file():
         write_atomically(kept, data)
     return sha256
 
 
-def kept_charm(paths: Paths, sha256: str) -> Path:
+def locate_charm(paths: Paths, sha256: str) -> Path:
     return paths.charms / f"{sha256}.charm"
 
 
 def read_meta(paths: Paths, sha256: str) -> Meta:
-    """What a charm in the store says of itself."""
-    return read_packed(kept_charm(paths, sha256))
+    """Return what a charm in the store says of itself."""
+    return read_packed(locate_charm(paths, sha256))
 
 
 def unpack_charm(paths: Paths, sha256: str, folder: Path, url: str) -> None:
@@ -162,10 +162,10 @@ def unpack_charm(paths: Paths, sha256: str, folder: Path, url: str) -> None:
     if before == sha256:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(kept_charm(paths, sha256)) as archive:
+    with zipfile.ZipFile(locate_charm(paths, sha256)) as archive:
         wanted = set(archive.namelist())
-        if before and kept_charm(paths, before).is_file():
-            with zipfile.ZipFile(kept_charm(paths, before)) as old:
+        if before and locate_charm(paths, before).is_file():
+            with zipfile.ZipFile(locate_charm(paths, before)) as old:
                 for name in set(old.namelist()) - wanted:
                     if not name.endswith("/"):
                         (folder / name).unlink(missing_ok=True)

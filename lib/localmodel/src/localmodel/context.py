@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from localmodel.charms import Meta
-from localmodel.resolver import effective_config
+from localmodel.resolver import merge_config
 from localmodel.state import (
     Application,
     Hook,
@@ -41,7 +41,7 @@ class UsageError(ToolError):
     code = 2
 
 
-#: Where a machine tells the MAC address of its device on the underlay.
+# Where a machine tells the MAC address of its device on the underlay.
 HARDWARE_ADDRESS = "/sys/class/net/host0/address"
 
 
@@ -49,7 +49,7 @@ class Files(Protocol):
     """The files of the machine that a charm runs on."""
 
     def read(self, path: str) -> bytes:
-        """A file's content. Raises: OSError."""
+        """Return a file's content. Raises: OSError."""
         ...
 
     def place(self, path: str, source: Path) -> None:
@@ -57,8 +57,8 @@ class Files(Protocol):
         ...
 
 
-def ports_overlap(one: str, other: str) -> bool:
-    """Whether two of `80/tcp`, `80-90/udp` and `icmp` have something in common."""
+def do_ports_overlap(one: str, other: str) -> bool:
+    """Return whether two of `80/tcp`, `80-90/udp` and `icmp` have something in common."""
     (low, high, protocol), (other_low, other_high, other_protocol) = map(_read_port, (one, other))
     return protocol == other_protocol and low <= other_high and other_low <= high
 
@@ -69,7 +69,7 @@ def _read_port(port: str) -> tuple[int, int, str]:
     return (int(low), int(high or low), protocol) if span else (0, 0, protocol)
 
 
-def _port_order(port: str) -> tuple[str, int, int]:
+def _order_port(port: str) -> tuple[str, int, int]:
     low, high, protocol = _read_port(port)
     return protocol, low, high
 
@@ -123,7 +123,7 @@ class HookContext:
 
     @property
     def config(self) -> dict[str, object]:
-        return effective_config(self.model, self.unit, self.meta)
+        return merge_config(self.model, self.unit, self.meta)
 
     def commit(self) -> None:
         """Make the buffered changes; the caller holds the guard and saves the model."""
@@ -154,7 +154,7 @@ class HookContext:
             self.model.secrets.pop(uri, None)
 
     def relation(self, number: int, given: str = "") -> Relation:
-        """A relation of this unit.
+        """Return a relation of this unit.
 
         Args:
             given: how the charm named it.
@@ -169,7 +169,7 @@ class HookContext:
         return relation
 
     def members(self, relation: Relation) -> list[str]:
-        """The remote units that have been announced to this unit, as relation-list gives them.
+        """Return the remote units that were announced to this unit, as relation-list gives them.
 
         A joining unit is one already in its own relation-joined, a departing one no longer.
         """
@@ -183,7 +183,7 @@ class HookContext:
         return sorted(names, key=lambda n: int(n.rpartition("/")[2]))
 
     def read_bag(self, relation: Relation, entity: str) -> dict[str, str]:
-        """A unit's or an application's settings, with this hook's own changes.
+        """Return a unit's or an application's settings, with this hook's own changes.
 
         Raises: ToolError for a stranger's.
         """
@@ -205,7 +205,7 @@ class HookContext:
         """The ports that the unit has open, with this hook's own changes."""
         closed = {port for port, is_open in self._ports.items() if not is_open}
         opened = {port for port, is_open in self._ports.items() if is_open}
-        return sorted((set(self.unit.ports) - closed) | opened, key=_port_order)
+        return sorted((set(self.unit.ports) - closed) | opened, key=_order_port)
 
     def open_port(self, port: str) -> None:
         """Raises: ToolError if another unit of the machine has it open."""
@@ -213,7 +213,7 @@ class HookContext:
             if unit is self.unit or unit.machine != self.unit.machine:
                 continue
             for other in unit.ports:
-                if ports_overlap(port, other):
+                if do_ports_overlap(port, other):
                     raise ToolError(
                         f'cannot open {port} (unit "{self.unit.name}"): port range conflicts with'
                         f' {other} (unit "{unit.name}")'
@@ -224,7 +224,7 @@ class HookContext:
         self._ports[port] = False
 
     def kept(self) -> dict[str, str]:
-        """What the charm has kept by state-set, with this hook's own changes."""
+        """Return what the charm has kept by state-set, with this hook's own changes."""
         merged = {**self.unit.kept, **self._kept}
         return {k: v for k, v in merged.items() if v is not None}
 
@@ -272,7 +272,7 @@ class HookContext:
         return place
 
     def secret(self, uri: str) -> Secret:
-        """A secret to read or change: a copy of this hook's own until it is committed.
+        """Return a secret to read or change: a copy of this hook's own until it is committed.
 
         Raises: ToolError if there is none.
         """
@@ -284,7 +284,7 @@ class HookContext:
         return self.secrets[uri]
 
     def network(self, binding: str) -> dict[str, Any]:
-        """The one network that there is, as network-get gives it. Raises: ToolError."""
+        """Return the one network that there is, as network-get gives it. Raises: ToolError."""
         known = {e.name for e in self.meta.endpoints(self.unit.app)} | set(self.meta.bindings)
         if binding not in known:
             raise ToolError(f'no network config found for binding "{binding}"')

@@ -20,11 +20,11 @@ from typing import IO
 from localmodel.charms import unpack_charm
 from localmodel.context import HookContext
 from localmodel.errors import LocalModelError
-from localmodel.hooktools import Answer, run_tool, tool_names
+from localmodel.hooktools import Answer, list_tools, run_tool
 from localmodel.machines import processes, underlay
-from localmodel.machines.files import remove_tree
 from localmodel.machines.instance import SOCKETS, TOOLS, Instance
 from localmodel.machines.processes import wait_until
+from localmodel.machines.trees import remove_tree
 from localmodel.paths import MAX_SOCKET
 from localmodel.state import JUJU_VERSION, Unit
 from localmodel.store import Store, write_atomically
@@ -32,18 +32,18 @@ from localmodel.store import Store, write_atomically
 AGENTS = Path("/var/lib/juju/agents")
 AGENT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-#: How long an interrupted hook's process may go on before the hook is run again, in seconds.
+# How long an interrupted hook's process may go on before the hook is run again, in seconds.
 ORPHAN_TIMEOUT = 600.0
 
-#: What a charm prints after its process has ended is read for this long, in seconds: a daemon
-#: that it started may hold the pipe open for ever.
+# What a charm prints after its process has ended is read for this long, in seconds: a daemon
+# that it started may hold the pipe open for ever.
 DRAIN_TIMEOUT = 2.0
 
 Sink = Callable[[str], None]
 
 
-def charm_folder(unit: Unit) -> Path:
-    """Where a unit's charm lies, as the machine sees it."""
+def locate_charm_folder(unit: Unit) -> Path:
+    """Return where a unit's charm lies, as the machine sees it."""
     return AGENTS / unit.tag / "charm"
 
 
@@ -78,14 +78,14 @@ class MachineFiles:
             write_atomically(target, data)
 
 
-def environment(context: HookContext, settings: dict[str, object]) -> dict[str, str]:
-    """The whole environment of a dispatch, and nothing else (Juju's "Hook environment").
+def make_environment(context: HookContext, settings: dict[str, object]) -> dict[str, str]:
+    """Return the whole environment of a dispatch, and nothing else (Juju's "Hook environment").
 
     Args:
         settings: the model's configuration, for its proxies.
     """
     unit, hook, task = context.unit, context.hook, context.task
-    folder = str(charm_folder(unit))
+    folder = str(locate_charm_folder(unit))
     kind = "actions" if task else "hooks"
     found = {
         "CHARM_DIR": folder,
@@ -156,8 +156,8 @@ def dispatch(context: HookContext, instance: Instance, charm: str) -> int | None
     Args:
         charm: the digest of the charm whose files the unit is to run.
     """
-    prepare_charm(context, instance, charm)
-    folder = charm_folder(context.unit)
+    ensure_charm(context, instance, charm)
+    folder = locate_charm_folder(context.unit)
     root = instance.root / folder.relative_to("/")
     path = f"{'actions' if context.task else 'hooks'}/{context.hook.name}"
     program = next((p for p in ("dispatch", path) if (root / p).exists()), None)
@@ -174,14 +174,14 @@ def dispatch(context: HookContext, instance: Instance, charm: str) -> int | None
     )
 
 
-def prepare_charm(context: HookContext, instance: Instance, charm: str) -> None:
+def ensure_charm(context: HookContext, instance: Instance, charm: str) -> None:
     """Put the charm's files and the links to the hook tools on the machine."""
-    folder = instance.root / charm_folder(context.unit).relative_to("/")
+    folder = instance.root / locate_charm_folder(context.unit).relative_to("/")
     app = context.model.apps[context.unit.app]
     unpack_charm(context.store.paths, charm, folder, app.url)
     links = instance.root / (TOOLS / context.unit.tag).relative_to("/")
     links.mkdir(parents=True, exist_ok=True)
-    for name in tool_names():
+    for name in list_tools():
         if not (links / name).is_symlink():
             (links / name).symlink_to("../hook-tool")
     own_socket = folder.parent / "agent.socket"
@@ -204,8 +204,8 @@ def run_in_context(
         timeout: seconds after which it is ended.
     Returns: its exit code, or None if it was ended.
     """
-    variables = environment(context, context.model.config)
-    command = instance.command(argv, str(charm_folder(context.unit)))
+    variables = make_environment(context, context.model.config)
+    command = instance.command(argv, str(locate_charm_folder(context.unit)))
     with serve(context, instance.sockets / f"{context.unit.tag}.socket") as stop_now:
         process = subprocess.Popen(
             command,
@@ -217,11 +217,11 @@ def run_in_context(
             start_new_session=True,
         )
         pumps = [_pump(process.stdout, out), _pump(process.stderr, err)]
-        stop_now.append(lambda: processes.kill(processes.tree(process.pid), timeout=1))
+        stop_now.append(lambda: processes.kill(processes.list_tree(process.pid), timeout=1))
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
-            processes.kill(processes.tree(process.pid))
+            processes.kill(processes.list_tree(process.pid))
             process.wait()
             return None
         for pump in pumps:
@@ -236,14 +236,14 @@ def wait_for_orphan(context_id: str) -> None:
     """
 
     def orphans() -> list[int]:
-        ours = {pid for pid, argv in processes.command_lines() if argv[0] == underlay.NSENTER}
+        ours = {pid for pid, argv in processes.read_command_lines() if argv[0] == underlay.NSENTER}
         return [
-            p for p in processes.with_environment(f"JUJU_CONTEXT_ID={context_id}") if p in ours
+            p for p in processes.find_by_environment(f"JUJU_CONTEXT_ID={context_id}") if p in ours
         ]
 
     if not wait_until(lambda: not orphans(), ORPHAN_TIMEOUT):
         for orphan in orphans():
-            processes.kill(processes.tree(orphan))
+            processes.kill(processes.list_tree(orphan))
 
 
 def _pump(stream: IO[bytes] | None, sink: Sink) -> threading.Thread:

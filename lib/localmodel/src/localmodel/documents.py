@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from localmodel.charms import read_meta
-from localmodel.machines.template import host_base
+from localmodel.machines.template import read_host_base
 from localmodel.secrets import USER
-from localmodel.state import JUJU_VERSION, Application, Model, Secret, Unit, iso
-from localmodel.status import CLOUD, CONTROLLER, base_of, charm_reference
+from localmodel.state import JUJU_VERSION, Application, Model, Secret, Unit, format_iso
+from localmodel.status import CLOUD, CONTROLLER, format_charm, parse_base
 from localmodel.store import Store
 
 
-def unit_document(model: Model, unit: Unit) -> dict[str, Any]:
-    """The document of `juju show-unit`."""
+def make_unit_document(model: Model, unit: Unit) -> dict[str, Any]:
+    """Return the document of `juju show-unit`."""
     app = model.apps[unit.app]
     infos: list[dict[str, Any]] = []
     for relation in model.relations_seen_by(unit):
@@ -37,7 +37,7 @@ def unit_document(model: Model, unit: Unit) -> dict[str, Any]:
             "machine": unit.machine,
             "opened-ports": unit.ports,
             "public-address": model.addresses_of(unit.machine)[0],
-            "charm": charm_reference(app),
+            "charm": format_charm(app),
             "leader": app.leader == unit.name,
             "life": unit.life,
             "relation-info": infos,
@@ -45,8 +45,8 @@ def unit_document(model: Model, unit: Unit) -> dict[str, Any]:
     }
 
 
-def model_document(model: Model) -> dict[str, Any]:
-    """The document of `juju show-model`."""
+def make_model_document(model: Model) -> dict[str, Any]:
+    """Return the document of `juju show-model`."""
     return {
         model.name: {
             "name": f"admin/{model.name}",
@@ -60,14 +60,14 @@ def model_document(model: Model) -> dict[str, Any]:
             "cloud": CLOUD,
             "type": "localmodel",
             "life": model.life,
-            "status": {"current": "available", "since": iso(model.created)},
+            "status": {"current": "available", "since": format_iso(model.created)},
             "agent-version": JUJU_VERSION,
         }
     }
 
 
-def application_document(store: Store, model: Model, app: Application) -> dict[str, Any]:
-    """The document of `juju show-application`."""
+def make_application_document(store: Store, model: Model, app: Application) -> dict[str, Any]:
+    """Return the document of `juju show-application`."""
     meta = read_meta(store.paths, app.sha256)
     return {
         app.name: {
@@ -75,7 +75,7 @@ def application_document(store: Store, model: Model, app: Application) -> dict[s
             "charm-origin": app.origin,
             "charm-version": "",
             "charm-rev": app.revision,
-            "base": "@".join(base_of(app.base or host_base()).values()),
+            "base": "@".join(parse_base(app.base or read_host_base()).values()),
             "principal": not app.subordinate,
             "exposed": app.exposed,
             "remote": False,
@@ -86,8 +86,10 @@ def application_document(store: Store, model: Model, app: Application) -> dict[s
     }
 
 
-def secret_document(secret: Secret, *, reveal: int | None = None, history: bool = False) -> Any:
-    """A secret as `juju show-secret` and `juju secrets` give it; the key is its identifier.
+def make_secret_document(
+    secret: Secret, *, reveal: int | None = None, history: bool = False
+) -> Any:
+    """Return a secret as `juju show-secret` and `juju secrets` give it; the key is its identifier.
 
     Args:
         reveal: the revision whose content to show.
@@ -97,8 +99,8 @@ def secret_document(secret: Secret, *, reveal: int | None = None, history: bool 
     shown: dict[str, Any] = {
         "revision": secret.newest,
         "owner": "<model>" if secret.owner == USER else secret.owner,
-        "created": iso(secret.created),
-        "updated": iso(secret.updated),
+        "created": format_iso(secret.created),
+        "updated": format_iso(secret.updated),
     }
     optional = {
         "name": secret.name,
@@ -108,7 +110,7 @@ def secret_document(secret: Secret, *, reveal: int | None = None, history: bool 
     }
     shown |= {k: v for k, v in optional.items() if v}
     if secret.rotates_at is not None:
-        shown["rotates"] = iso(secret.rotates_at)
+        shown["rotates"] = format_iso(secret.rotates_at)
     if secret.grants:
         shown["access"] = [
             {
@@ -123,9 +125,9 @@ def secret_document(secret: Secret, *, reveal: int | None = None, history: bool 
             {
                 "revision": number,
                 "backend": "internal",
-                "created": iso(revision.created),
-                "updated": iso(revision.created),
-                **({"expires": iso(revision.expires)} if revision.expires else {}),
+                "created": format_iso(revision.created),
+                "updated": format_iso(revision.created),
+                **({"expires": format_iso(revision.expires)} if revision.expires else {}),
             }
             for number, revision in secret.revisions.items()
         ]
@@ -135,8 +137,8 @@ def secret_document(secret: Secret, *, reveal: int | None = None, history: bool 
     return {identifier: shown}
 
 
-def config_document(store: Store, model: Model, app: Application) -> dict[str, Any]:
-    """The document of `juju config`."""
+def make_config_document(store: Store, model: Model, app: Application) -> dict[str, Any]:
+    """Return the document of `juju config`."""
     meta = read_meta(store.paths, app.sha256)
     settings: dict[str, Any] = {}
     for name, option in meta.options.items():
@@ -164,8 +166,8 @@ def config_document(store: Store, model: Model, app: Application) -> dict[str, A
     }
 
 
-def resource_rows(store: Store, app: Application) -> list[dict[str, Any]]:
-    """An application's resources, attached or not."""
+def list_resources(store: Store, app: Application) -> list[dict[str, Any]]:
+    """Return an application's resources, attached or not."""
     meta = read_meta(store.paths, app.sha256)
     return [
         {

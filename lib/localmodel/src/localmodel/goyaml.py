@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from localmodel.shapes import is_list, is_mapping
+from localmodel.typeguards import is_list, is_mapping
 
 _RESOLVERS = {
     "bool": r"y|Y|yes|Yes|YES|true|True|TRUE|on|On|ON|n|N|no|No|NO|false|False|FALSE|off|Off|OFF",
@@ -74,16 +74,16 @@ def load_all(text: str | bytes) -> Iterator[Any]:
     return yaml.load_all(text, _Loader)
 
 
-def with_string_keys(value: Any) -> Any:
-    """The value, if all keys of its mappings are text.
+def require_string_keys(value: Any) -> Any:
+    """Return the value, if all keys of its mappings are text.
 
     Raises: ValueError in Juju's words for a key such as `n`, which is a boolean unless quoted.
     """
     if is_list(value):
-        return [with_string_keys(item) for item in value]
+        return [require_string_keys(item) for item in value]
     if not is_mapping(value):
         return value
     for key in value:
         if not isinstance(key, str):
             raise ValueError(f"map keyed with non-string value: {key!r}; put it in quotes")
-    return {key: with_string_keys(inner) for key, inner in value.items()}
+    return {key: require_string_keys(inner) for key, inner in value.items()}

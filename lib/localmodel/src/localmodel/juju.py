@@ -6,9 +6,9 @@ import sys
 from importlib import import_module
 
 from localmodel.cli.registry import juju
-from localmodel.cli.session import guarded, leave
+from localmodel.cli.session import exit_process, guarded
 
-#: The modules of `cli` whose verbs are Juju's; each registers them when it is imported.
+# The modules of `cli` whose verbs are Juju's; each registers them when it is imported.
 VERBS = (
     "actions",
     "applications",
@@ -37,4 +37,4 @@ def load_verbs() -> None:
 
 
 if __name__ == "__main__":
-    leave(main())
+    exit_process(main())

@@ -35,7 +35,7 @@ def advance(model: Model) -> None:
 
 
 def add_unit(model: Model, app: Application, machine: str, principal: str | None = None) -> Unit:
-    """A new unit of an application on a machine."""
+    """Add a unit of an application on a machine, and return it."""
     unit = Unit(f"{app.name}/{app.next_unit}", app.name, machine, principal)
     app.next_unit += 1
     model.units[unit.name] = unit
@@ -118,7 +118,7 @@ def _remove_dead_units(model: Model) -> bool:
         app = model.apps[unit.app]
         if app.leader == unit.name:
             app.leader = None
-        if not unit.principal and not _principals_on(model, unit.machine):
+        if not unit.principal and not _list_principals(model, unit.machine):
             model.machines[unit.machine].life = "dying"
     return bool(dead)
 
@@ -157,7 +157,7 @@ def _release_machines(model: Model) -> bool:
     """A model that is being destroyed takes its machines along once they are empty."""
     if model.life == "alive":
         return False
-    idle = [m for m in model.machines.values() if m.life == "alive" and not _units_on(model, m)]
+    idle = [m for m in model.machines.values() if m.life == "alive" and not _list_units(model, m)]
     for machine in idle:
         machine.life = "dying"
     return bool(idle)
@@ -218,11 +218,11 @@ def _elect_leaders(model: Model) -> bool:
     return changed
 
 
-def _principals_on(model: Model, machine: str) -> list[Unit]:
+def _list_principals(model: Model, machine: str) -> list[Unit]:
     return [u for u in model.units.values() if u.machine == machine and not u.principal]
 
 
-def _units_on(model: Model, machine: Machine) -> list[Unit]:
+def _list_units(model: Model, machine: Machine) -> list[Unit]:
     return [u for u in model.units.values() if u.machine == machine.number]
 
 

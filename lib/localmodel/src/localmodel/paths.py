@@ -9,11 +9,11 @@ from pathlib import Path
 
 from localmodel.errors import LocalModelError
 
-#: Names what is this instance's own on the host: folders, network namespace, control groups,
-#: units. Another name, in `LOCALMODEL_NAME`, makes another instance beside it.
+# Names what is this instance's own on the host: folders, network namespace, control groups,
+# units. Another name, in `LOCALMODEL_NAME`, makes another instance beside it.
 NAME = os.environ.get("LOCALMODEL_NAME", "localmodel")
 
-#: The longest path of a socket, in bytes: 108 with the NUL that ends it (unix(7)).
+# The longest path of a socket, in bytes: 108 with the NUL that ends it (unix(7)).
 MAX_SOCKET = 107
 
 
@@ -50,7 +50,7 @@ class Paths:
         return self.home / "machines"
 
     def sockets(self, machine: str) -> Path:
-        """Where the sockets of the hook tools of a machine's units are."""
+        """Return where the sockets of the hook tools of a machine's units are."""
         return self.run / "machines" / machine
 
     @property
@@ -67,8 +67,8 @@ class Paths:
         return self.run / "lock"
 
 
-def default_paths() -> Paths:
-    """The folders of this instance; `LOCALMODEL_HOME` and `LOCALMODEL_RUN` move them.
+def find_paths() -> Paths:
+    """Return the folders of this instance; `LOCALMODEL_HOME` and `LOCALMODEL_RUN` move them.
 
     Raises: LocalModelError if the instance's name can't name a folder and a network namespace.
     """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def loses_stop(unit: Unit) -> bool:
-    """Whether a dying unit goes without `stop` and `remove`.
+    """Return whether a dying unit goes without `stop` and `remove`.
 
     A subordinate that is in no relation any more is taken for dead while its `stop` waits for its
     turn. A peer relation, which ends without a hook, keeps it alive for long enough.
@@ -24,7 +24,7 @@ def loses_stop(unit: Unit) -> bool:
 
 
 def sees_beyond_its_container(unit: Unit, other: Application) -> bool:
-    """Whether a unit sees all of an application in a container-scoped relation.
+    """Return whether a unit sees all of an application in a container-scoped relation.
 
     A subordinate gets hooks for principals on other machines, and of other applications.
     """
@@ -32,7 +32,7 @@ def sees_beyond_its_container(unit: Unit, other: Application) -> bool:
 
 
 def forgets_application(kind: str, other: Application | None) -> bool:
-    """Whether a hook is not told which application it is about.
+    """Return whether a hook is not told which application it is about.
 
     `relation-broken` sometimes comes without; here, where the other application is removed.
     """
@@ -40,7 +40,7 @@ def forgets_application(kind: str, other: Application | None) -> bool:
 
 
 def publishes_docker_bridge(model: Model) -> bool:
-    """Whether units are told the address of Docker's bridge as their own.
+    """Return whether units are told the address of Docker's bridge as their own.
 
     Juju 4 does not leave out what a machine's agent finds there
     (https://github.com/juju/juju/issues/22923), unless it is to leave out all that agents find.
@@ -49,7 +49,7 @@ def publishes_docker_bridge(model: Model) -> bool:
 
 
 def misses_reset(values: Mapping[str, object], reset: Sequence[str]) -> bool:
-    """Whether no unit is told of a change of options.
+    """Return whether no unit is told of a change of options.
 
     What is only reset fires no `config-changed`. The next hook, such as `update-status`, sees it.
     """
@@ -57,12 +57,12 @@ def misses_reset(values: Mapping[str, object], reset: Sequence[str]) -> bool:
 
 
 def tells_twice(values: Mapping[str, object]) -> bool:
-    """Whether a change of options fires `config-changed` twice, as setting some often does."""
+    """Return whether a change of options fires `config-changed` twice."""
     return bool(values)
 
 
 def refuses_text(option: Option) -> bool:
-    """Whether `deploy --config NAME=VALUE` can't set an option; a file, a bundle and `config` can.
+    """Return whether `deploy --config NAME=VALUE` can't set an option; a file or `config` can.
 
     The words reach the controller as texts, and a text is never a float.
     """
@@ -70,7 +70,7 @@ def refuses_text(option: Option) -> bool:
 
 
 def ignores_force_units() -> bool:
-    """Whether `refresh --force-units` leaves a unit in error on the code that it has.
+    """Return whether `refresh --force-units` leaves a unit in error on the code that it has.
 
     Status shows the new revision; the unit runs it once it is resolved, as without the option.
     """

@@ -16,30 +16,30 @@ from localmodel.charms import Meta
 from localmodel.secrets import schedule_rotation
 from localmodel.state import Hook, Model, Relation, RelationView, Unit
 
-#: The version that a unit knows of another's settings between relation-joined and -changed.
+# The version that a unit knows of another's settings between relation-joined and -changed.
 UNTOLD = -1
 
 
-def effective_config(model: Model, unit: Unit, meta: Meta) -> dict[str, object]:
-    """The values that the charm sees: the operator's over the defaults, without what is unset."""
+def merge_config(model: Model, unit: Unit, meta: Meta) -> dict[str, object]:
+    """Return the values that the charm sees: the operator's over the defaults."""
     options = model.apps[unit.app].options
     values = {name: options.get(name, option.default) for name, option in meta.options.items()}
     return {name: value for name, value in values.items() if value is not None}
 
 
-def config_digest(model: Model, unit: Unit, meta: Meta) -> str:
+def hash_config(model: Model, unit: Unit, meta: Meta) -> str:
     """Changes whenever config-changed is due: with the values, the trust, or the address."""
     app = model.apps[unit.app]
     body = [
-        sorted(effective_config(model, unit, meta).items()),
+        sorted(merge_config(model, unit, meta).items()),
         app.trust,
         model.addresses_of(unit.machine)[0],
     ]
     return hashlib.sha256(msgspec.json.encode(body)).hexdigest()
 
 
-def next_hook(model: Model, unit: Unit, meta: Meta, now: float) -> Hook | None:
-    """The hook that a unit wants to run now, or None if it is idle or waits for a retry.
+def choose_hook(model: Model, unit: Unit, meta: Meta, now: float) -> Hook | None:
+    """Return the hook that a unit wants to run now, or None if it is idle or waits for a retry.
 
     Args:
         meta: the metadata of the charm that the unit's application has now.
@@ -55,41 +55,41 @@ def next_hook(model: Model, unit: Unit, meta: Meta, now: float) -> Hook | None:
     if not local.installed:
         return None if unit.life == "dying" else Hook("install", "install")
     if unit.life == "dying":
-        return _next_when_dying(model, unit)
+        return _choose_when_dying(model, unit)
     app = model.apps[unit.app]
     if (local.charm, local.modified) != (app.sha256, app.modified):
         return Hook("upgrade-charm", "upgrade-charm")
-    for relation in _in_order(model.relations_seen_by(unit)):
+    for relation in _sort_relations(model.relations_seen_by(unit)):
         if relation.life == "alive" and relation.id not in local.relations:
-            return _relation_hook(model, relation, unit, "relation-created")
+            return _make_relation_hook(model, relation, unit, "relation-created")
     if app.leader == unit.name and not local.leader:
         return Hook("leader-elected", "leader-elected")
-    if local.config != config_digest(model, unit, meta):
+    if local.config != hash_config(model, unit, meta):
         return Hook("config-changed", "config-changed")
     if not local.started:
         return Hook("start", "start")
-    for relation in _in_order(model.relations_seen_by(unit)):
-        if hook := _next_in_relation(model, unit, relation):
+    for relation in _sort_relations(model.relations_seen_by(unit)):
+        if hook := _choose_in_relation(model, unit, relation):
             return hook
-    if hook := _next_secret(model, unit, now):
+    if hook := _choose_secret_hook(model, unit, now):
         return hook
-    if now - local.updated >= update_interval(model):
+    if now - local.updated >= read_update_interval(model):
         return Hook("update-status", "update-status")
     return None
 
 
-def update_interval(model: Model) -> float:
-    """How often update-status runs, in seconds: `update-status-hook-interval` of the model."""
-    return seconds(str(model.config.get("update-status-hook-interval", "5m")))
+def read_update_interval(model: Model) -> float:
+    """Return the model's `update-status-hook-interval`, in seconds."""
+    return parse_span(str(model.config.get("update-status-hook-interval", "5m")))
 
 
-def seconds(span: str) -> float:
-    """How long a span such as `30s`, `5m` or `1h` is."""
+def parse_span(span: str) -> float:
+    """Return how long a span such as `30s`, `5m` or `1h` is."""
     units = {"s": 1, "m": 60, "h": 3600}
     return float(span[:-1]) * units[span[-1]]
 
 
-def apply_hook(model: Model, unit: Unit, hook: Hook, meta: Meta, now: float) -> None:
+def record_hook(model: Model, unit: Unit, hook: Hook, meta: Meta, now: float) -> None:
     """Take down what a unit now knows, after the hook has succeeded or was given up."""
     local = unit.local
     unit.pending, unit.failures, unit.retry_at = None, 0, 0.0
@@ -99,7 +99,7 @@ def apply_hook(model: Model, unit: Unit, hook: Hook, meta: Meta, now: float) -> 
             local.modified = model.apps[unit.app].modified
             local.config = None
         case "config-changed":
-            local.config = None if local.echo else config_digest(model, unit, meta)
+            local.config = None if local.echo else hash_config(model, unit, meta)
             local.echo = False
         case "leader-elected":
             local.leader = True
@@ -123,10 +123,10 @@ def apply_hook(model: Model, unit: Unit, hook: Hook, meta: Meta, now: float) -> 
                 secret.revisions[hook.revision].expires = None
         case _:
             if hook.relation is not None:
-                _apply_relation_hook(model, unit, hook, hook.relation)
+                _record_relation_hook(model, unit, hook, hook.relation)
 
 
-def _apply_relation_hook(model: Model, unit: Unit, hook: Hook, number: int) -> None:
+def _record_relation_hook(model: Model, unit: Unit, hook: Hook, number: int) -> None:
     views = unit.local.relations
     relation = model.relations.get(number)
     if hook.kind == "relation-broken":
@@ -145,7 +145,7 @@ def _apply_relation_hook(model: Model, unit: Unit, hook: Hook, number: int) -> N
         told[entity] = relation.version(entity)
 
 
-def _in_order(relations: list[Relation]) -> list[Relation]:
+def _sort_relations(relations: list[Relation]) -> list[Relation]:
     """Oldest first, peer relations last."""
     return sorted(relations, key=lambda r: (r.peer, r.id))
 
@@ -155,7 +155,7 @@ def _is_implicit(relation: Relation, unit: Unit) -> bool:
     return relation.endpoint_of(unit.app).implicit
 
 
-def _relation_hook(
+def _make_relation_hook(
     model: Model, relation: Relation, unit: Unit, kind: str, remote: str = "", departing: str = ""
 ) -> Hook:
     endpoint = relation.endpoint_of(unit.app)
@@ -170,55 +170,61 @@ def _relation_hook(
     )
 
 
-def _next_in_relation(model: Model, unit: Unit, relation: Relation) -> Hook | None:
+def _choose_in_relation(model: Model, unit: Unit, relation: Relation) -> Hook | None:
     view = unit.local.relations.get(relation.id)
     if view is None or _is_implicit(relation, unit):
         return None
     if relation.life == "dying":
-        return _next_when_leaving(model, unit, relation, view)
-    if hook := _owed_change(model, relation, unit, view):
+        return _choose_when_leaving(model, unit, relation, view)
+    if hook := _find_owed_change(model, relation, unit, view):
         return hook
     present = model.remote_units(relation, unit)
     for name in sorted(set(view.units) - set(present)):
-        return _relation_hook(model, relation, unit, "relation-departed", name, departing=name)
+        return _make_relation_hook(
+            model, relation, unit, "relation-departed", name, departing=name
+        )
     other = relation.other_app(unit.app)
     # A unit is told of its own application's settings too, in a peer relation.
     if relation.version(other) > view.apps.get(other, 0):
-        return _relation_hook(model, relation, unit, "relation-changed")
+        return _make_relation_hook(model, relation, unit, "relation-changed")
     for name, version in view.units.items():
         if relation.version(name) != version:
-            return _relation_hook(model, relation, unit, "relation-changed", name)
+            return _make_relation_hook(model, relation, unit, "relation-changed", name)
     for name in present:
         if name not in view.units:
-            return _relation_hook(model, relation, unit, "relation-joined", name)
+            return _make_relation_hook(model, relation, unit, "relation-joined", name)
     return None
 
 
-def _owed_change(model: Model, relation: Relation, unit: Unit, view: RelationView) -> Hook | None:
+def _find_owed_change(
+    model: Model, relation: Relation, unit: Unit, view: RelationView
+) -> Hook | None:
     """A join is followed by its change before anything else, even where all of it is dying."""
     for name, version in view.units.items():
         if version == UNTOLD:
-            return _relation_hook(model, relation, unit, "relation-changed", name)
+            return _make_relation_hook(model, relation, unit, "relation-changed", name)
     return None
 
 
-def _next_when_leaving(
+def _choose_when_leaving(
     model: Model, unit: Unit, relation: Relation, view: RelationView
 ) -> Hook | None:
-    if hook := _owed_change(model, relation, unit, view):
+    if hook := _find_owed_change(model, relation, unit, view):
         return hook
     for name in sorted(view.units):
         departing = unit.name if unit.life == "dying" else name
-        return _relation_hook(model, relation, unit, "relation-departed", name, departing)
-    return None if relation.peer else _relation_hook(model, relation, unit, "relation-broken")
+        return _make_relation_hook(model, relation, unit, "relation-departed", name, departing)
+    return None if relation.peer else _make_relation_hook(model, relation, unit, "relation-broken")
 
 
-def _next_when_dying(model: Model, unit: Unit) -> Hook | None:
+def _choose_when_dying(model: Model, unit: Unit) -> Hook | None:
     local = unit.local
-    for relation in _in_order([r for r in model.relations.values() if r.id in local.relations]):
+    for relation in _sort_relations(
+        [r for r in model.relations.values() if r.id in local.relations]
+    ):
         if _is_implicit(relation, unit):
             continue
-        hook = _next_when_leaving(model, unit, relation, local.relations[relation.id])
+        hook = _choose_when_leaving(model, unit, relation, local.relations[relation.id])
         if hook is not None:
             return hook
     if quirks.loses_stop(unit):
@@ -230,7 +236,7 @@ def _next_when_dying(model: Model, unit: Unit) -> Hook | None:
     return None
 
 
-def _next_secret(model: Model, unit: Unit, now: float) -> Hook | None:
+def _choose_secret_hook(model: Model, unit: Unit, now: float) -> Hook | None:
     for secret in model.secrets.values():
         consumer = secret.consumers.get(unit.name)
         if consumer and secret.owner != unit.name:

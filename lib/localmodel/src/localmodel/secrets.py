@@ -11,10 +11,10 @@ from collections.abc import Mapping
 
 from localmodel.state import Revision, Secret
 
-#: The owner of a user secret, which is the operator's and no application's.
+# The owner of a user secret, which is the operator's and no application's.
 USER = "model"
 
-#: Seconds between rotations, by Juju's names for them.
+# Seconds between rotations, by Juju's names for them.
 ROTATIONS = {
     "hourly": 3600,
     "daily": 86400,
@@ -28,19 +28,19 @@ _ALPHABET = "0123456789abcdefghijklmnopqrstuv"
 _LENGTH = 20
 
 
-def new_uri() -> str:
-    """A fresh secret's URI: as Juju's, 20 characters after `secret:`."""
+def make_uri() -> str:
+    """Return a fresh secret's URI: as Juju's, 20 characters after `secret:`."""
     return "secret:" + "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
 
 
-def normalise_uri(reference: str) -> str:
-    """A URI without the model's UUID, which may stand in it: `secret://UUID/ID`."""
+def normalize_uri(reference: str) -> str:
+    """Return a URI without the model's UUID, which may stand in it: `secret://UUID/ID`."""
     return "secret:" + reference.removeprefix("secret:").rpartition("/")[2]
 
 
 def is_uri(reference: str) -> bool:
-    """Whether this is a secret's URI, with a model's UUID or without."""
-    identifier = normalise_uri(reference).removeprefix("secret:")
+    """Return whether this is a secret's URI, with a model's UUID or without."""
+    identifier = normalize_uri(reference).removeprefix("secret:")
     return len(identifier) == _LENGTH and set(identifier) <= set(_ALPHABET)
 
 

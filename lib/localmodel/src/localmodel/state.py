@@ -18,13 +18,13 @@ from localmodel.errors import LocalModelError
 
 Life = Literal["alive", "dying"]
 
-#: The endpoint that every application provides without naming it in its metadata.
+# The endpoint that every application provides without naming it in its metadata.
 JUJU_INFO = "juju-info"
 
-#: The address of Docker's bridge on every machine.
+# The address of Docker's bridge on every machine.
 DOCKER_BRIDGE = "172.17.0.1"
 
-#: The Juju version that the model claims to be, which charms and clients compare against.
+# The Juju version that the model claims to be, which charms and clients compare against.
 JUJU_VERSION = "4.0.15"
 
 
@@ -234,14 +234,14 @@ class Relation(Struct):
         return next(e for e in self.endpoints if e.app == app)
 
     def other_app(self, app: str) -> str:
-        """The application on the other side; a peer relation's other side is itself."""
+        """Return the application on the other side; a peer relation's other side is itself."""
         return next((e.app for e in self.endpoints if e.app != app), app)
 
     def bag(self, entity: str) -> Bag:
         return self.bags.setdefault(entity, Bag())
 
     def version(self, entity: str) -> int:
-        """The version of an entity's bag; 0 for one that has written nothing, or is gone."""
+        """Return the version of an entity's bag; 0 if it has written nothing, or is gone."""
         return self.bags[entity].version if entity in self.bags else 0
 
 
@@ -310,11 +310,11 @@ class Model(Struct):
     next_revision: dict[str, int] = {}
 
     def is_set(self, key: str) -> bool:
-        """Whether a boolean of the model's configuration is true, as each is by default."""
+        """Return whether a boolean of the model's configuration is true, as each is by default."""
         return str(self.config.get(key, True)).lower() == "true"
 
     def addresses_of(self, machine: str) -> list[str]:
-        """What Juju gives as the addresses of a machine; the first is that of its units."""
+        """Return what Juju gives as the addresses of a machine; the first is that of its units."""
         address = self.machines[machine].address
         return [DOCKER_BRIDGE, address] if quirks.publishes_docker_bridge(self) else [address]
 
@@ -325,7 +325,7 @@ class Model(Struct):
         return self.apps[name]
 
     def unit(self, name: str) -> Unit:
-        """The unit, or for `app/leader` the leader. Raises: LocalModelError."""
+        """Return the unit, or for `app/leader` the leader. Raises: LocalModelError."""
         app, _, number = name.partition("/")
         if number == "leader":
             leader = self.app(app).leader
@@ -354,7 +354,7 @@ class Model(Struct):
         return [r for r in self.relations.values() if any(e.app == app for e in r.endpoints)]
 
     def relations_seen_by(self, unit: Unit) -> list[Relation]:
-        """The relations that a unit takes part in.
+        """Return the relations that a unit takes part in.
 
         A subordinate's unit sees, of the container-scoped ones, only that to its own principal
         and those to other subordinates, but for a quirk.
@@ -375,7 +375,7 @@ class Model(Struct):
         return other is not None and quirks.sees_beyond_its_container(unit, other)
 
     def remote_units(self, relation: Relation, unit: Unit) -> list[str]:
-        """The units in a relation's scope that `unit` sees, itself never.
+        """Return the units in a relation's scope that `unit` sees, itself never.
 
         In a container-scoped relation, only those on its own principal, but for a quirk.
         """
@@ -391,6 +391,6 @@ class Model(Struct):
         return [u.name for u in sorted(seen, key=lambda u: u.number)]
 
 
-def iso(moment: float) -> str:
-    """A moment (seconds since the epoch) as Juju writes it in JSON."""
+def format_iso(moment: float) -> str:
+    """Return a moment (seconds since the epoch) as Juju writes it in JSON."""
     return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from localmodel.charms import read_meta
-from localmodel.machines.template import host_base
-from localmodel.machines.underlay import gateway, parse_underlay
+from localmodel.machines.template import read_host_base
+from localmodel.machines.underlay import find_gateway, parse_underlay
 from localmodel.state import (
     JUJU_VERSION,
     Application,
@@ -24,32 +24,32 @@ from localmodel.store import Store
 
 CONTROLLER = "localmodel"
 CLOUD = "localhost"
-#: The one space that there is.
+# The one space that there is.
 SPACE = "alpha"
 
-#: What is shown of a model: the machines, applications and units by name, related ones too.
+# What is shown of a model: the machines, applications and units by name, related ones too.
 Selection = tuple[set[str], set[str], set[str]]
 
 
-def since(moment: float) -> str:
-    """A moment as Juju writes it in statuses: `27 Nov 2026 23:30:36Z`."""
+def format_since(moment: float) -> str:
+    """Return a moment as Juju writes it in statuses: `27 Nov 2026 23:30:36Z`."""
     text = datetime.fromtimestamp(moment).astimezone().strftime("%d %b %Y %H:%M:%S%z")
     return f"{text[:-5]}Z" if text.endswith("+0000") else f"{text[:-2]}:{text[-2:]}"
 
 
-def clock() -> str:
-    """The time of day as Juju writes it beside a status."""
+def format_clock() -> str:
+    """Return the time of day as Juju writes it beside a status."""
     text = datetime.now().astimezone().strftime("%H:%M:%S%z")
     return f"{text[:-5]}Z" if text.endswith("+0000") else f"{text[:-2]}:{text[-2:]}"
 
 
-def status_of(store: Store, model: Model, patterns: Sequence[str] = ()) -> dict[str, Any]:
-    """The document of `juju status --format json`.
+def make_status(store: Store, model: Model, patterns: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the document of `juju status --format json`.
 
     Args:
         patterns: show only what one of them matches, and what that belongs to.
     """
-    machines, apps, units = select(model, patterns)
+    machines, apps, units = select_model(model, patterns)
     return {
         "model": {
             "name": model.name,
@@ -59,24 +59,24 @@ def status_of(store: Store, model: Model, patterns: Sequence[str] = ()) -> dict[
             "version": JUJU_VERSION,
             "model-status": {
                 "current": "available" if model.life == "alive" else "destroying",
-                "since": since(model.created),
+                "since": format_since(model.created),
             },
         },
-        "machines": machine_statuses(
+        "machines": list_machine_statuses(
             store, model, (m for n, m in model.machines.items() if n in machines)
         ),
         "applications": {
-            name: _application_status(store, model, app, units)
+            name: _make_application_status(store, model, app, units)
             for name, app in sorted(model.apps.items())
             if name in apps
         },
         "storage": {},
-        "controller": {"timestamp": clock()},
+        "controller": {"timestamp": format_clock()},
     }
 
 
-def select(model: Model, patterns: Sequence[str]) -> Selection:
-    """What patterns leave of a model: names of machines, applications and units, with `*`.
+def select_model(model: Model, patterns: Sequence[str]) -> Selection:
+    """Return what patterns leave of a model: names of machines, applications and units, with `*`.
 
     A status, such as `active`, stands for the units that have it. A subordinate's unit comes
     with its principal's, a principal's with its subordinates', and an application with those that
@@ -102,14 +102,16 @@ def select(model: Model, patterns: Sequence[str]) -> Selection:
     return machines, apps, units
 
 
-def machine_statuses(store: Store, model: Model, machines: Iterable[Machine]) -> dict[str, Any]:
-    """Machines by their numbers, as in `juju status` and `juju machines`."""
+def list_machine_statuses(
+    store: Store, model: Model, machines: Iterable[Machine]
+) -> dict[str, Any]:
+    """Return machines by their numbers, as in `juju status` and `juju machines`."""
     ordered = sorted(machines, key=lambda m: int(m.number))
-    return {machine.number: machine_status(store, model, machine) for machine in ordered}
+    return {machine.number: make_machine_status(store, model, machine) for machine in ordered}
 
 
-def machine_status(store: Store, model: Model, machine: Machine) -> dict[str, Any]:
-    """One machine in `juju status` and `juju machines`."""
+def make_machine_status(store: Store, model: Model, machine: Machine) -> dict[str, Any]:
+    """Return one machine in `juju status` and `juju machines`."""
     network = parse_underlay(store.setting("underlay"))
     addresses = model.addresses_of(machine.number)
     if machine.boot:
@@ -124,7 +126,7 @@ def machine_status(store: Store, model: Model, machine: Machine) -> dict[str, An
     interface = {
         "ip-addresses": [f"{machine.address}/{network.prefixlen}"],
         "mac-address": machine.mac,
-        "gateway": gateway(network),
+        "gateway": find_gateway(network),
         "space": SPACE,
         "is-up": machine.boot is not None,
     }
@@ -136,33 +138,33 @@ def machine_status(store: Store, model: Model, machine: Machine) -> dict[str, An
         "instance-id": machine.name,
         "machine-status": {**_show(state), "life": machine.life},
         "modification-status": {},
-        "base": base_of(machine.base or host_base()),
+        "base": parse_base(machine.base or read_host_base()),
         "network-interfaces": {"host0": interface},
-        "hardware": hardware(),
+        "hardware": read_hardware(),
     }
 
 
-def hardware() -> str:
-    """What every machine has, which is what this host has."""
+def read_hardware() -> str:
+    """Return what every machine has, which is what this host has."""
     names = {"x86_64": "amd64", "aarch64": "arm64"}
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
     arch = names.get(platform.machine(), platform.machine())
     return f"arch={arch} cores={os.cpu_count()} mem={memory}M"
 
 
-def base_of(base: str) -> dict[str, str]:
-    """A base such as `ubuntu@24.04` in its parts."""
+def parse_base(base: str) -> dict[str, str]:
+    """Return a base such as `ubuntu@24.04` in its parts."""
     name, _, channel = base.partition("@")
     return {"name": name, "channel": channel}
 
 
 def _show(status: Status) -> dict[str, Any]:
     message = {"message": status.message} if status.message else {}
-    return {"current": status.current, **message, "since": since(status.since)}
+    return {"current": status.current, **message, "since": format_since(status.since)}
 
 
-def unit_status(model: Model, unit: Unit) -> dict[str, Any]:
-    """One unit with its subordinates. A failed hook shows in the workload's status, as in Juju."""
+def make_unit_status(model: Model, unit: Unit) -> dict[str, Any]:
+    """Return a unit with its subordinates; a failed hook shows in the workload's status."""
     failed = unit.agent.current == "error"
     workload = unit.agent if failed else unit.workload
     agent = Status("idle", since=unit.agent.since) if failed else unit.agent
@@ -181,16 +183,16 @@ def unit_status(model: Model, unit: Unit) -> dict[str, Any]:
     if unit.machine in model.machines:
         shown["public-address"] = model.addresses_of(unit.machine)[0]
     if subordinates := model.subordinates_of(unit.name):
-        shown["subordinates"] = {s.name: unit_status(model, s) for s in subordinates}
+        shown["subordinates"] = {s.name: make_unit_status(model, s) for s in subordinates}
     return shown
 
 
-#: The worst of the units' statuses is the application's, where it sets none itself.
+# The worst of the units' statuses is the application's, where it sets none itself.
 SEVERITY = ("error", "blocked", "maintenance", "waiting", "active", "terminated", "unknown")
 
 
-def application_state(model: Model, app: Application) -> Status | None:
-    """An application's status: what its leader set, else the worst of its units', or None."""
+def find_application_state(model: Model, app: Application) -> Status | None:
+    """Return an application's status: its leader's word, else its units' worst, or None."""
     if app.status:
         return app.status
     units = model.units_of(app.name)
@@ -198,7 +200,7 @@ def application_state(model: Model, app: Application) -> Status | None:
     return min(shown, key=lambda s: SEVERITY.index(s.current), default=None)
 
 
-def _application_status(
+def _make_application_status(
     store: Store, model: Model, app: Application, units: set[str]
 ) -> dict[str, Any]:
     relations: dict[str, list[dict[str, str]]] = {}
@@ -212,10 +214,10 @@ def _application_status(
                 "scope": "container" if relation.container else meta.scope(endpoint),
             }
         )
-    state = application_state(model, app)
+    state = find_application_state(model, app)
     shown: dict[str, Any] = {
-        "charm": charm_reference(app),
-        "base": base_of(app.base or host_base()),
+        "charm": format_charm(app),
+        "base": parse_base(app.base or read_host_base()),
         "charm-origin": app.origin,
         "charm-name": app.charm_name,
         "charm-rev": app.revision,
@@ -227,23 +229,23 @@ def _application_status(
         related.sort(key=lambda relation: relation["related-application"])
     if relations:
         shown["relations"] = relations
-    if principals := _principals_of(model, app):
+    if principals := _list_principals(model, app):
         shown["subordinate-to"] = principals
     mine = [u for u in model.units_of(app.name) if u.name in units]
     if mine and not app.subordinate:
-        shown["units"] = {u.name: unit_status(model, u) for u in mine}
+        shown["units"] = {u.name: make_unit_status(model, u) for u in mine}
     if app.version:
         shown["version"] = app.version
     bound = {e.name for e in meta.endpoints(app.name)} | set(meta.bindings)
     return shown | {"endpoint-bindings": dict.fromkeys(["", *sorted(bound)], SPACE)}
 
 
-def charm_reference(app: Application) -> str:
-    """A charm as statuses name it: of a local one the revision belongs to its name."""
+def format_charm(app: Application) -> str:
+    """Return a charm as statuses name it: of a local one the revision belongs to its name."""
     return app.url if app.origin == "local" else app.charm_name
 
 
-def _principals_of(model: Model, app: Application) -> list[str]:
+def _list_principals(model: Model, app: Application) -> list[str]:
     if not app.subordinate:
         return []
     others = {r.other_app(app.name) for r in model.relations_of(app.name) if r.container}

@@ -37,13 +37,13 @@ CREATE TABLE IF NOT EXISTS status (model TEXT NOT NULL, entity TEXT NOT NULL, ki
 CREATE INDEX IF NOT EXISTS log_by_model ON log (model, id);
 """
 
-#: How long statuses that have passed are kept, in seconds: two weeks, as Juju does.
+# How long statuses that have passed are kept, in seconds: two weeks, as Juju does.
 KEPT_STATUSES = 14 * 86400.0
 
-#: How many operations of a model are kept.
+# How many operations of a model are kept.
 KEPT_OPERATIONS = 1000
 
-#: From the least to the worst, as Juju has them.
+# From the least to the worst, as Juju has them.
 LOG_LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -79,7 +79,7 @@ class Store:
             self._db.close()
 
     def models(self) -> list[Model]:
-        """Every model, by name."""
+        """Return every model, by name."""
         rows = self._query("SELECT body FROM model ORDER BY name")
         return [msgspec.json.decode(body, type=Model) for (body,) in rows]
 
@@ -102,7 +102,7 @@ class Store:
                 "INSERT OR IGNORE INTO status VALUES (?, ?, ?, ?, ?, ?)",
                 [
                     (model.uuid, entity, kind, status.since, status.current, status.message)
-                    for entity, kind, status in _statuses(model)
+                    for entity, kind, status in _list_statuses(model)
                 ],
             )
 
@@ -130,7 +130,7 @@ class Store:
             )
 
     def statuses(self, model: Model, entity: str) -> list[tuple[str, Status]]:
-        """What a unit's or a machine's statuses have been, each after its kind, oldest first."""
+        """Return the kind and text of a unit's or a machine's statuses, oldest first."""
         oldest = time.time() - KEPT_STATUSES
         with self._lock:
             self._db.execute("DELETE FROM status WHERE since < ?", (oldest,))
@@ -143,7 +143,7 @@ class Store:
         return [(kind, Status(*rest)) for kind, *rest in rows]
 
     def operations(self, model: Model) -> list[Operation]:
-        """A model's operations, oldest first."""
+        """Return a model's operations, oldest first."""
         rows = self._query("SELECT body FROM operation WHERE model = ? ORDER BY id", model.uuid)
         return [msgspec.json.decode(body, type=Operation) for (body,) in rows]
 
@@ -177,7 +177,7 @@ class Store:
             )
 
     def logs(self, model: Model, after: int = 0, limit: int = 0) -> list[LogLine]:
-        """A model's log lines after a line's id, oldest first; with a limit, the last so many."""
+        """Return a model's log lines after an id, oldest first; with a limit, the last ones."""
         rows = self._query(
             "SELECT id, time, entity, level, module, message FROM log"
             " WHERE model = ? AND id > ? ORDER BY id DESC LIMIT ?",
@@ -192,7 +192,7 @@ class Store:
             return self._db.execute(sql, values).fetchall()
 
 
-def _statuses(model: Model) -> Iterator[tuple[str, str, Status]]:
+def _list_statuses(model: Model) -> Iterator[tuple[str, str, Status]]:
     for unit in model.units.values():
         yield unit.name, "juju-unit", unit.agent
         yield unit.name, "workload", unit.workload

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from localmodel.shapes import is_mapping
+from localmodel.typeguards import is_mapping
 
-#: What a command is called where an action has its name.
+# What a command is called where an action has its name.
 JUJU_EXEC = "juju-exec"
 
 TaskStatus = Literal["pending", "running", "completed", "failed", "aborted"]
@@ -84,15 +84,15 @@ class Task(Struct):
                 self.results[name] = "\n".join(lines) + "\n"
 
     def document(self) -> dict[str, Any]:
-        """What `juju run --format json` and `juju show-task` give of it."""
+        """Return what `juju run --format json` and `juju show-task` give of it."""
         shown: dict[str, Any] = {"id": self.id, "status": self.status, self.kind: self.target}
         if self.message:
             shown["message"] = self.message
         if self.results:
             shown["results"] = self.results
         if self.log:
-            shown["log"] = [f"{in_full(moment)} {line}" for moment, line in self.log]
-        return shown | {"timing": timing(self.enqueued, self.started, self.completed)}
+            shown["log"] = [f"{format_in_full(moment)} {line}" for moment, line in self.log]
+        return shown | {"timing": make_timing(self.enqueued, self.started, self.completed)}
 
 
 class Operation(Struct):
@@ -130,13 +130,13 @@ class Operation(Struct):
         return min((t.status for t in self.tasks), key=order.index)
 
     def document(self) -> dict[str, Any]:
-        """What `juju show-operation` gives of it."""
+        """Return what `juju show-operation` gives of it."""
         shown: dict[str, Any] = {"summary": self.summary, "status": self.status}
         if self.fail:
             shown["fail"] = self.fail
         if self.tasks:
             shown["action"] = {"name": self.tasks[0].action, "parameters": self.tasks[0].params}
-        shown["timing"] = timing(self.enqueued, self.started, self.completed)
+        shown["timing"] = make_timing(self.enqueued, self.started, self.completed)
         shown["tasks"] = {}
         for task in self.tasks:
             body = task.document()
@@ -146,11 +146,11 @@ class Operation(Struct):
         return shown
 
 
-def in_full(moment: float) -> str:
-    """A moment as Go prints one: `2026-11-27 23:30:36 +0000 UTC`."""
+def format_in_full(moment: float) -> str:
+    """Return a moment as Go prints one: `2026-11-27 23:30:36 +0000 UTC`."""
     return datetime.fromtimestamp(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S %z %Z")
 
 
-def timing(enqueued: float, started: float, completed: float) -> dict[str, str]:
+def make_timing(enqueued: float, started: float, completed: float) -> dict[str, str]:
     moments = {"enqueued": enqueued, "started": started, "completed": completed}
-    return {name: in_full(moment) for name, moment in moments.items() if moment}
+    return {name: format_in_full(moment) for name, moment in moments.items() if moment}

@@ -17,10 +17,10 @@ import yaml
 
 SHIM = Path(sys.prefix) / "shim"
 
-#: Where charms journal, on their machine; tests put files here that hooks look for.
+# Where charms journal, on their machine; tests put files here that hooks look for.
 PROBE = "/var/lib/probe"
 
-#: A charm's dispatch: journals, then takes in what the charm has for this hook or action.
+# A charm's dispatch: journals, then takes in what the charm has for this hook or action.
 DISPATCH = """\
 #!/bin/sh
 set -eu

@@ -20,7 +20,7 @@ from lib.localmodel.tests.integration.probe import (
     touch,
 )
 
-#: Changes everything that can be, and then fails if a test asks for that.
+# Changes everything that can be, and then fails if a test asks for that.
 CONFIG_CHANGED = """\
 relation-set -r "$(relation-ids cluster)" colour="$(config-get colour)"
 if [ "$(is-leader)" = True ]; then

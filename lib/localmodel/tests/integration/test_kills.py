@@ -22,12 +22,12 @@ from lib.localmodel.tests.integration.probe import (
     start,
     touch,
 )
-from localmodel.machines.processes import command_lines, wait_until
+from localmodel.machines.processes import read_command_lines, wait_until
 
-#: The moments are random; this makes those of a failed run come again.
+# The moments are random; this makes those of a failed run come again.
 SEED = int(os.environ.get("LOCALMODEL_SEED", random.SystemRandom().randrange(10**6)))
 
-#: Every hook takes its time and calls hook tools before and after.
+# Every hook takes its time and calls hook tools before and after.
 SLOW = """\
 state-set "$name=begun"
 sleep 0.3
@@ -61,7 +61,7 @@ def all_runs(juju: jubilant.Juju, unit: str) -> list[Run]:
 def supervisors(juju: jubilant.Juju) -> list[str]:
     """The names of the model's machines, once for each systemd-nspawn that runs one."""
     names = {m.hostname for m in juju.status().machines.values()}
-    lines = [line for _, line in command_lines()]
+    lines = [line for _, line in read_command_lines()]
     found = [a.removeprefix("--machine=") for line in lines for a in line if "nspawn" in line[0]]
     return sorted(n for n in found if n in names)
 

@@ -35,7 +35,7 @@ def machine(other_instance: None) -> jubilant.Juju:
     return juju
 
 
-#: In a user namespace, which has a limit of its own: takes $2 instances, asks for $1 machines.
+# In a user namespace, which has a limit of its own: takes $2 instances, asks for $1 machines.
 ASK = """
 import ctypes, sys
 from localmodel.errors import LocalModelError
@@ -88,7 +88,7 @@ def test_a_machine_takes_no_more_inotify_instances_than_are_reckoned(
     assert 0 < int(found) <= PER_MACHINE
 
 
-#: Keeps a machine's first three boots from coming to an end.
+# Keeps a machine's first three boots from coming to an end.
 HANG = """\
 [Unit]
 DefaultDependencies=no

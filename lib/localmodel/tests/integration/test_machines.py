@@ -13,7 +13,7 @@ import pytest
 
 from lib.localmodel.tests.integration import probe
 from lib.localmodel.tests.integration.probe import as_root
-from localmodel.machines.processes import command_lines, with_environment
+from localmodel.machines.processes import find_by_environment, read_command_lines
 
 
 def output(*argv: str) -> str:
@@ -130,7 +130,7 @@ def test_what_listens_on_the_hosts_loopback_is_out_of_reach(
     assert found == "out of reach\n"
 
 
-#: Makes folders in folders below $1, to a depth and a length of paths that no call takes whole.
+# Makes folders in folders below $1, to a depth and a length of paths that no call takes whole.
 DEEP = """perl -e 'chdir shift or die; for (1..1100) { mkdir "d" x 99; chdir "d" x 99 or die }'"""
 
 
@@ -223,12 +223,12 @@ def traces(name: str, machines: list[str]) -> list[str]:
     found = [f"mount {line}" for line in Path("/proc/mounts").read_text().splitlines()]
     found = [line for line in found if f"/{name}/" in line or f"netns/{name} " in line]
     found += [f"namespace {p}" for p in Path("/run/netns").glob(name)]
-    found += [f"process {' '.join(argv)}" for _, argv in command_lines() if name in str(argv)]
-    found += [f"hook of {pid}" for pid in with_environment("JUJU_MODEL_NAME=gone")]
+    found += [f"process {' '.join(argv)}" for _, argv in read_command_lines() if name in str(argv)]
+    found += [f"hook of {pid}" for pid in find_by_environment("JUJU_MODEL_NAME=gone")]
     folders = [Path("/var/lib") / name, Path("/run") / name]
     folders += Path("/sys/fs/cgroup").glob(f"*/{name}")
     folders += Path("/sys/fs/cgroup").glob(f"**/{name}-*.service")
     for machine in machines:
         folders += Path("/run/systemd/nspawn").glob(f"*/{machine}")
-        found += [f"process {argv}" for _, argv in command_lines() if machine in str(argv)]
+        found += [f"process {argv}" for _, argv in read_command_lines() if machine in str(argv)]
     return found + [f"folder {f}" for f in folders if f.exists()]

@@ -10,7 +10,7 @@ import pytest
 from lib.localmodel.tests.integration.probe import as_root, command, events, journal, pack, touch
 from localmodel.machines.processes import wait_until
 
-#: Reboots its machine once, where a test asks for it.
+# Reboots its machine once, where a test asks for it.
 CONFIG_CHANGED = """\
 for how in now later; do
     if [ -e $probe/$how ]; then

@@ -13,7 +13,7 @@ from localmodel.machines import template
 
 RELEASE = ("ubuntu", "22.04", "jammy")
 
-#: Whom its archive is signed by; the package never changes, and Debian has none of that name.
+# Whom its archive is signed by; the package never changes, and Debian has none of that name.
 KEYRING = "ubuntu-keyring"
 KEYRING_SHA256 = "0d0e7ed6b112f5d03eabf3c7eb01ebdacf9c57714b279e90495cfc58c8c4520f"
 

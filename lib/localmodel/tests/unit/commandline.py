@@ -31,7 +31,7 @@ class CommandLine:
         self, paths: Paths, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         self.paths = paths
-        #: The events of all commands so far.
+        # The events of all commands so far.
         self.events: list[tuple[str, str]] = []
         self._patch = patch
         self._capsys = capsys

@@ -12,7 +12,7 @@ from lib.localmodel.tests.unit.commandline import CommandLine
 from lib.localmodel.tests.unit.driver import World
 from lib.localmodel.tests.unit.packing import CHARMS, pack
 from localmodel.agent import Agent
-from localmodel.charms import keep_charm
+from localmodel.charms import store_charm
 from localmodel.machines.instance import Instance
 from localmodel.paths import Paths
 from localmodel.state import Model
@@ -79,7 +79,7 @@ def attached(world: World) -> World:
     world.deploy("web")
     world.deploy("search")
     world.integrate("web", "search")
-    world.settle()
+    world.run_until_idle()
     return world
 
 
@@ -89,7 +89,7 @@ def pair(world: World) -> World:
     world.deploy("web", units=2)
     world.deploy("search")
     world.integrate("web", "search")
-    world.settle()
+    world.run_until_idle()
     return world
 
 
@@ -105,7 +105,7 @@ def related_model(charms: Path, tmp_path_factory: pytest.TempPathFactory) -> byt
     world.deploy("search")
     world.integrate("web:database", "db:db")
     world.integrate("web", "search")
-    world.settle()
+    world.run_until_idle()
     store.close()
     return msgspec.json.encode(world.model)
 
@@ -114,7 +114,7 @@ def related_model(charms: Path, tmp_path_factory: pytest.TempPathFactory) -> byt
 def related(world: World, related_model: bytes) -> World:
     """web/0 and web/1 related to db/0 and each with its search, idle."""
     for name in ("web", "db", "search"):
-        keep_charm(world.store.paths, world.charms / f"{name}.charm")
+        store_charm(world.store.paths, world.charms / f"{name}.charm")
     world.model = msgspec.json.decode(related_model, type=Model)
     return world
 
@@ -137,8 +137,8 @@ def cli(
         stores.append(Store(paths))
         return stores[-1]
 
-    def settle(agent: Agent) -> None:
-        command_line.events += World(agent.store, agent.model, charms).settle()
+    def run_until_idle(agent: Agent) -> None:
+        command_line.events += World(agent.store, agent.model, charms).run_until_idle()
         agent.save()
 
     monkeypatch.setenv("LOCALMODEL_HOME", str(paths.home))
@@ -148,7 +148,7 @@ def cli(
     monkeypatch.setattr("localmodel.cli.session.os.geteuid", lambda: 0)
     monkeypatch.setattr("localmodel.cli.session.Store", open_store)
     monkeypatch.setattr(Instance, "boot_id", lambda instance: "boot")
-    monkeypatch.setattr(Agent, "run_until_idle", settle)
+    monkeypatch.setattr(Agent, "run_until_idle", run_until_idle)
     monkeypatch.chdir(tmp_path)
     yield command_line
     for store in stores:

@@ -9,13 +9,13 @@ from typing import Any
 from localmodel.charms import Meta, read_meta
 from localmodel.lifecycle import advance, enter_scope
 from localmodel.operations import applications, machines, relations
-from localmodel.resolver import apply_hook, next_hook
+from localmodel.resolver import choose_hook, record_hook
 from localmodel.state import Application, Hook, Model, Unit
 from localmodel.store import Store
 
 Charm = Callable[[Model, Unit, Hook], None]
 
-#: More hooks than any test's model needs: one that goes on longer never gets idle.
+# More hooks than any test's model needs: one that goes on longer never gets idle.
 LIMIT = 2000
 
 
@@ -78,7 +78,7 @@ class World:
         return read_meta(self.store.paths, self.model.apps[unit.app].sha256)
 
     def next(self, unit: Unit) -> Hook | None:
-        return next_hook(self.model, unit, self.meta(unit), self.now)
+        return choose_hook(self.model, unit, self.meta(unit), self.now)
 
     def begin(self, unit: Unit, hook: Hook) -> None:
         """What the agent does before a charm runs."""
@@ -103,11 +103,11 @@ class World:
             self.begin(unit, hook)
             self.events.append((unit.name, describe(hook)))
             self.charm(self.model, unit, hook)
-            apply_hook(self.model, unit, hook, self.meta(unit), self.now)
+            record_hook(self.model, unit, hook, self.meta(unit), self.now)
             return True
         return False
 
-    def settle(self) -> list[tuple[str, str]]:
+    def run_until_idle(self) -> list[tuple[str, str]]:
         """Run to idle. Returns: the events since the last time, which are then forgotten."""
         for _ in range(LIMIT):
             if not self.step():

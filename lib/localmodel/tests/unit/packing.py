@@ -12,7 +12,7 @@ import yaml
 LINK = 0o120777
 EXECUTABLE = 0o100755
 
-#: What the test charms say of themselves, by name.
+# What the test charms say of themselves, by name.
 CHARMS: dict[str, dict[str, Any]] = {
     "web": {
         "summary": "a principal with every kind of option",

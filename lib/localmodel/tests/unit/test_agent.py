@@ -62,9 +62,9 @@ def test_the_agent_runs_the_events_that_the_driver_of_these_tests_runs(
     twin = World(ground.world.store, Model(uuid=ground.world.model.uuid, name="twin"), charms)
     driven: list[tuple[str, str]] = []
 
-    def settle() -> None:
+    def run_until_idle() -> None:
         ground.agent.run_until_idle()
-        driven.extend(twin.settle())
+        driven.extend(twin.run_until_idle())
 
     for world in (ground.world, twin):
         world.deploy("web")
@@ -72,13 +72,13 @@ def test_the_agent_runs_the_events_that_the_driver_of_these_tests_runs(
         world.deploy("db", to=["0"])
         world.integrate("web", "search")
         world.integrate("web:database", "db:db")
-    settle()
+    run_until_idle()
     for world in (ground.world, twin):
         world.unrelate("web", "search")
-    settle()
+    run_until_idle()
     for world in (ground.world, twin):
         world.remove("web")
-    settle()
+    run_until_idle()
     for unit in ("web/0", "search/0", "db/0"):
         assert of(ground.events, unit) == of(driven, unit) != []
 

@@ -72,47 +72,47 @@ def test_a_failed_unit_upgrades_once_it_is_resolved_even_when_forced(
     world: World, tmp_path: Path
 ) -> None:
     world.deploy("web")
-    world.settle()
+    world.run_until_idle()
     fail(world, "web/0")
     newer = pack(tmp_path, "web", {"dispatch": "2"})
     world.refresh("web", newer)
-    assert world.settle() == []
+    assert world.run_until_idle() == []
     applications.refresh(world.store, world.model, "web", newer, force_units=True)
-    assert world.settle() == []
+    assert world.run_until_idle() == []
     assert world.model.apps["web"].revision == 1
     applications.resolve(world.store, world.model, "web/0", retry=True)
-    assert "upgrade-charm" in [event for _, event in world.settle()]
+    assert "upgrade-charm" in [event for _, event in world.run_until_idle()]
 
 
 def test_resolved_runs_the_failed_hook_again_at_once(world: World) -> None:
     world.deploy("web")
-    world.settle()
+    world.run_until_idle()
     fail(world, "web/0", "update-status")
     applications.resolve(world.store, world.model, "web/0", retry=True)
-    assert world.settle() == [("web/0", "update-status")]
+    assert world.run_until_idle() == [("web/0", "update-status")]
 
 
 def test_resolved_without_a_retry_counts_the_hook_as_done(world: World) -> None:
     world.deploy("web")
-    world.settle()
+    world.run_until_idle()
     world.configure("web", port="81")
     fail(world, "web/0")
     applications.resolve(world.store, world.model, "web/0", retry=False)
-    assert world.settle() == []
+    assert world.run_until_idle() == []
     unit = world.model.units["web/0"]
     assert (unit.pending, unit.failures) == (None, 0)
 
 
 def test_a_new_file_for_a_resource_upgrades_the_charm(world: World, tmp_path: Path) -> None:
     app = world.deploy("web")
-    world.settle()
+    world.run_until_idle()
     page = tmp_path / "page.html"
     page.write_text("one")
     applications.attach_resource(world.store, world.model, app, "page", str(page))
     assert (app.resources["page"].revision, app.resources["page"].filename) == (0, "page.html")
-    assert [e for _, e in world.settle()] == ["upgrade-charm", "config-changed"]
+    assert [e for _, e in world.run_until_idle()] == ["upgrade-charm", "config-changed"]
     applications.attach_resource(world.store, world.model, app, "page", str(page))
-    assert world.settle() == []
+    assert world.run_until_idle() == []
     page.write_text("two")
     applications.attach_resource(world.store, world.model, app, "page", str(page))
     assert app.resources["page"].revision == 1
@@ -139,7 +139,7 @@ def test_a_machine_is_removed_by_force_with_all_its_units(related: World) -> Non
     with pytest.raises(LocalModelError, match="machine 0 hosts units search/0, web/0"):
         machines.remove_machine(related.model, "0", force=False)
     machines.remove_machine(related.model, "0", force=True)
-    events = related.settle()
+    events = related.run_until_idle()
     assert {u for u, _ in events} == {"web/1", "search/1", "db/0"}
     assert set(related.model.machines) == {"1", "2"}
     assert set(related.model.units) == {"web/1", "search/1", "db/0"}

@@ -67,7 +67,7 @@ def test_a_bundle_brings_applications_machines_and_relations(world: World, tmp_p
     ]
     assert world.model.apps["web"].options == {"port": 8080}
     assert world.model.apps["web"].origin == "charmhub"
-    events = world.settle()
+    events = world.run_until_idle()
     assert of(events, "search/1")[0] == "install"
     assert set(world.model.machines) == {"0", "1"}
 
@@ -76,16 +76,16 @@ def test_deploying_a_bundle_twice_changes_nothing(world: World, tmp_path: Path) 
     (tmp_path / "page.html").write_text("<p>")
     body = changed("applications", "web", "resources", to={"page": "page.html"})
     deploy(world, body, tmp_path)
-    world.settle()
+    world.run_until_idle()
     before = msgspec.json.encode(world.model)
     assert deploy(world, body, tmp_path) == []
     assert msgspec.json.encode(world.model) == before
-    assert world.settle() == []
+    assert world.run_until_idle() == []
 
 
 def test_a_bundle_adds_what_is_missing(world: World, tmp_path: Path) -> None:
     deploy(world, BUNDLE, tmp_path)
-    world.settle()
+    world.run_until_idle()
     body = changed("applications", "web", "num_units", to=3)
     body["applications"]["web"]["options"]["title"] = "new"
     assert deploy(world, body, tmp_path) == ["add unit web/2 to machine 2"]
@@ -94,7 +94,7 @@ def test_a_bundle_adds_what_is_missing(world: World, tmp_path: Path) -> None:
 
 def test_a_bundle_upgrades_to_a_charm_with_new_options(world: World, tmp_path: Path) -> None:
     deploy(world, BUNDLE, tmp_path)
-    world.settle()
+    world.run_until_idle()
     pack(tmp_path, "db", options={"size": {"type": "int"}})
     body = changed("applications", "db", "charm", to="./db.charm")
     body["applications"]["db"]["options"] = {"size": 5}

@@ -10,10 +10,10 @@ from localmodel.charms import (
     DIGEST,
     MARKER,
     find_charm,
-    keep_charm,
-    kept_charm,
+    locate_charm,
     read_meta,
     read_packed,
+    store_charm,
     unpack_charm,
 )
 from localmodel.errors import LocalModelError
@@ -126,9 +126,9 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
 
 def test_a_kept_charm_stays_as_it_was(paths: Paths, tmp_path: Path) -> None:
     path = pack(tmp_path, "bare", {"dispatch": "one"})
-    sha256 = keep_charm(paths, path)
+    sha256 = store_charm(paths, path)
     path.write_bytes(b"")
-    assert kept_charm(paths, sha256).is_file()
+    assert locate_charm(paths, sha256).is_file()
     assert read_meta(paths, sha256).name == "bare"
 
 
@@ -176,7 +176,7 @@ def test_unpacking_gives_files_with_their_modes_and_links(
             "run": LINK,
         },
     )
-    unpack_charm(paths, keep_charm(paths, path), folder, URL)
+    unpack_charm(paths, store_charm(paths, path), folder, URL)
     assert (folder / "dispatch").stat().st_mode & 0o777 == 0o755
     assert (folder / "src/charm.py").stat().st_mode & 0o777 == 0o644
     assert (folder / "venv/bin/python").readlink() == Path("/usr/bin/python3")
@@ -188,10 +188,10 @@ def test_a_new_charm_takes_the_old_ones_files_away_and_leaves_the_units_own(
 ) -> None:
     one = pack(tmp_path / "1", "bare", {"dispatch": "1", "lib/old.py": "", "hooks/install": ""})
     two = pack(tmp_path / "2", "bare", {"dispatch": "2", "lib/new.py": ""})
-    unpack_charm(paths, keep_charm(paths, one), folder, URL)
+    unpack_charm(paths, store_charm(paths, one), folder, URL)
     (folder / ".unit-state.db").write_text("mine")
     (folder / "lib/cache").write_text("mine")
-    unpack_charm(paths, keep_charm(paths, two), folder, URL)
+    unpack_charm(paths, store_charm(paths, two), folder, URL)
     assert files_in(folder) == {
         ".unit-state.db": "mine",
         "dispatch": "2",
@@ -203,13 +203,13 @@ def test_a_new_charm_takes_the_old_ones_files_away_and_leaves_the_units_own(
 def test_a_file_takes_the_place_of_the_old_charms_folder(
     paths: Paths, tmp_path: Path, folder: Path
 ) -> None:
-    unpack_charm(paths, keep_charm(paths, pack(tmp_path, "a", {"src/x/y": "old"})), folder, URL)
-    unpack_charm(paths, keep_charm(paths, pack(tmp_path, "a", {"src/x": "new"})), folder, URL)
+    unpack_charm(paths, store_charm(paths, pack(tmp_path, "a", {"src/x/y": "old"})), folder, URL)
+    unpack_charm(paths, store_charm(paths, pack(tmp_path, "a", {"src/x": "new"})), folder, URL)
     assert (folder / "src/x").read_text() == "new"
 
 
 def test_the_same_charm_is_not_unpacked_again(paths: Paths, tmp_path: Path, folder: Path) -> None:
-    sha256 = keep_charm(paths, pack(tmp_path, "bare", {"dispatch": "1"}))
+    sha256 = store_charm(paths, pack(tmp_path, "bare", {"dispatch": "1"}))
     unpack_charm(paths, sha256, folder, URL)
     (folder / "dispatch").write_text("changed")
     unpack_charm(paths, sha256, folder, URL)
@@ -223,14 +223,14 @@ def test_a_charm_with_links_out_of_it_is_replaced_by_its_next_build(
     modes = {"venv/bin/python": LINK}
     for build in ("1", "2"):
         path = pack(tmp_path / build, "bare", {"dispatch": build, **link}, modes=modes)
-        unpack_charm(paths, keep_charm(paths, path), folder, URL)
+        unpack_charm(paths, store_charm(paths, path), folder, URL)
     assert (folder / "dispatch").read_text() == "2"
     assert (folder / "venv/bin/python").readlink() == Path("/usr/bin/python3")
 
 
 def test_an_interrupted_unpacking_is_repeated(paths: Paths, tmp_path: Path, folder: Path) -> None:
     files = {"dispatch": "1", "src/charm.py": "pass", "python": "/usr/bin/python3"}
-    sha256 = keep_charm(paths, pack(tmp_path, "bare", files, modes={"python": LINK}))
+    sha256 = store_charm(paths, pack(tmp_path, "bare", files, modes={"python": LINK}))
     unpack_charm(paths, sha256, folder, URL)
     (folder.parent / DIGEST).unlink()
     (folder / "src/charm.py").write_text("pa")
@@ -242,8 +242,8 @@ def test_an_interrupted_unpacking_is_repeated(paths: Paths, tmp_path: Path, fold
 def test_an_interrupted_upgrade_still_takes_the_old_files_away(
     paths: Paths, tmp_path: Path, folder: Path
 ) -> None:
-    one = keep_charm(paths, pack(tmp_path / "1", "bare", {"dispatch": "1", "old": ""}))
-    two = keep_charm(paths, pack(tmp_path / "2", "bare", {"dispatch": "2"}))
+    one = store_charm(paths, pack(tmp_path / "1", "bare", {"dispatch": "1", "old": ""}))
+    two = store_charm(paths, pack(tmp_path / "2", "bare", {"dispatch": "2"}))
     unpack_charm(paths, one, folder, URL)
     (folder / "dispatch").write_text("2")
     unpack_charm(paths, two, folder, URL)
@@ -254,7 +254,7 @@ def test_an_interrupted_upgrade_still_takes_the_old_files_away(
 def test_a_path_out_of_the_charm_is_refused(
     paths: Paths, tmp_path: Path, folder: Path, member: str
 ) -> None:
-    sha256 = keep_charm(paths, pack(tmp_path, "bare", {member: "evil"}))
+    sha256 = store_charm(paths, pack(tmp_path, "bare", {member: "evil"}))
     with pytest.raises(LocalModelError, match="a file outside of it"):
         unpack_charm(paths, sha256, folder, URL)
     assert not (folder.parent / "evil").exists()
@@ -268,7 +268,7 @@ def test_a_path_through_a_link_out_of_the_charm_is_refused(
     outside = tmp_path / "outside"
     outside.mkdir()
     files = {"way": str(outside), "way/evil": "evil"}
-    sha256 = keep_charm(paths, pack(tmp_path, "bare", files, modes={"way": LINK}))
+    sha256 = store_charm(paths, pack(tmp_path, "bare", files, modes={"way": LINK}))
     with pytest.raises(LocalModelError, match="a file outside of it"):
         unpack_charm(paths, sha256, folder, URL)
     assert list(outside.iterdir()) == []

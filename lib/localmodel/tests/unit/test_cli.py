@@ -18,7 +18,7 @@ from localmodel.errors import LocalModelError
 from localmodel.state import Hook
 from localmodel.store import Store
 
-#: What the issue asks of the two command lines.
+# What the issue asks of the two command lines.
 JUJU = """version add-model destroy-model models deploy integrate relate add-relation
 remove-relation remove-application add-unit remove-unit add-machine remove-machine machines config
 model-config refresh run exec ssh scp status show-unit show-model show-application debug-log

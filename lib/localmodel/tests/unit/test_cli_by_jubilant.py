@@ -16,7 +16,7 @@ from localmodel.cli.registry import Command
 from localmodel.cli.registry import juju as registry
 from localmodel.juju import load_verbs
 
-#: Methods for what the local model has not: clouds, keys, controllers, other models.
+# Methods for what the local model has not: clouds, keys, controllers, other models.
 ELSEWHERE = {
     "add_cloud",
     "add_credential",

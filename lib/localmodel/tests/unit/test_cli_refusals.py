@@ -33,7 +33,7 @@ def database(charms: Path, home: Path, tmp_path_factory: pytest.TempPathFactory)
     for name in ("web", "search", "db"):
         world.deploy(name)
     world.integrate("web", "search")
-    world.settle()
+    world.run_until_idle()
     add_secret(world.model, "token", {"key": "one"}, "")
     store.save(world.model)
     store.close()

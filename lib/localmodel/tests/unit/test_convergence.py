@@ -20,7 +20,7 @@ from localmodel.paths import Paths
 from localmodel.state import Model
 from localmodel.store import Store
 
-#: Stands in a unit's history where it was taken away without its last hooks.
+# Stands in a unit's history where it was taken away without its last hooks.
 GONE = "gone"
 
 APPS = st.sampled_from(["web", "db", "search", "agent"])
@@ -112,8 +112,8 @@ def test_any_sequence_of_operations_comes_to_rest_in_order(
     world = World(store, Model(uuid=str(uuid.UUID(int=3)), name="m"), charms)
     for step in steps:
         take(world, newer, step)
-    history = world.settle()
-    assert world.settle() == []
+    history = world.run_until_idle()
+    assert world.run_until_idle() == []
     check_rest(world.model)
     check_history(world.model, history)
 

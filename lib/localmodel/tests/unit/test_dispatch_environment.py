@@ -6,7 +6,7 @@ import pytest
 
 from lib.localmodel.tests.unit.driver import World
 from lib.localmodel.tests.unit.hooks import Running
-from localmodel.dispatch import environment
+from localmodel.dispatch import make_environment
 from localmodel.state import Hook
 from localmodel.tasks import JUJU_EXEC, Task
 
@@ -42,7 +42,7 @@ ALWAYS = {
 
 
 def found(world: World, unit: str, hook: Hook, task: Task | None = None) -> dict[str, str]:
-    return environment(Running(world, unit, hook, task).context, world.model.config)
+    return make_environment(Running(world, unit, hook, task).context, world.model.config)
 
 
 def plain(name: str) -> dict[str, str]:

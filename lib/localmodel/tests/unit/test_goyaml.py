@@ -39,9 +39,9 @@ def test_keys_of_the_first_levels_are_text_and_further_down_n_is_a_boolean() -> 
 
 
 def test_a_key_that_is_no_text_is_refused() -> None:
-    assert goyaml.with_string_keys({"a": [{"n": 1}]}) == {"a": [{"n": 1}]}
+    assert goyaml.require_string_keys({"a": [{"n": 1}]}) == {"a": [{"n": 1}]}
     with pytest.raises(ValueError, match="map keyed with non-string value: False; put it in"):
-        goyaml.with_string_keys(goyaml.load("a: [{n: 1}]"))
+        goyaml.require_string_keys(goyaml.load("a: [{n: 1}]"))
 
 
 def test_what_is_no_yaml_is_an_error() -> None:

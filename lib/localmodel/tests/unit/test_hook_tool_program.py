@@ -15,7 +15,7 @@ from lib.localmodel.tests.unit.driver import World
 from lib.localmodel.tests.unit.hooks import Running
 from localmodel.dispatch import serve
 from localmodel.errors import LocalModelError
-from localmodel.hooktools import tool_names
+from localmodel.hooktools import list_tools
 from localmodel.state import Hook
 
 HOOK = Hook("config-changed", "config-changed", context="token")
@@ -29,7 +29,7 @@ class Charm:
         self.tools = tools
         source = resources.files("localmodel").joinpath("hook-tool.pl").read_bytes()
         (tools / "hook-tool").write_bytes(source)
-        for name in tool_names():
+        for name in list_tools():
             (tools / name).symlink_to("hook-tool")
         self.environment = {
             "JUJU_AGENT_SOCKET_ADDRESS": str(socket),

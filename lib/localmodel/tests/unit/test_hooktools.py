@@ -10,11 +10,11 @@ import yaml
 
 from lib.localmodel.tests.unit.driver import World
 from lib.localmodel.tests.unit.hooks import Running
-from localmodel.hooktools import tool_names
+from localmodel.hooktools import list_tools
 from localmodel.state import Hook
 from localmodel.tasks import Task
 
-#: The tools that ops 3.9 calls, and unit-get, which older charms do.
+# The tools that ops 3.9 calls, and unit-get, which older charms do.
 TOOLS = """\
 action-fail action-get action-log action-set application-version-set close-port config-get
 credential-get goal-state is-leader juju-log juju-reboot network-get open-port opened-ports
@@ -44,7 +44,7 @@ def database(running: Running) -> str:
 
 
 def test_there_are_exactly_the_tools_that_ops_calls() -> None:
-    assert tool_names() == TOOLS.split()
+    assert list_tools() == TOOLS.split()
 
 
 def test_an_unknown_tool_is_refused(leader: Running) -> None:
@@ -154,7 +154,7 @@ def test_a_follower_reads_its_applications_settings_among_peers(related: World) 
     assert reader.json("relation-get", "-r", f"cluster:{peer}", "--app", "-", "web") == {
         "seed": "1"
     }
-    assert related.settle() == [("web/1", "cluster-relation-changed web")]
+    assert related.run_until_idle() == [("web/1", "cluster-relation-changed web")]
 
 
 def test_a_strangers_settings_are_denied(leader: Running) -> None:

@@ -163,7 +163,7 @@ def test_a_readers_tracking_survives_its_owners_commit(related: World) -> None:
     owner.end()
     consumer = related.model.secrets[uri].consumers["db/0"]
     assert (consumer.revision, consumer.label) == (1, "mine")
-    assert related.settle() == [("db/0", "secret-changed")]
+    assert related.run_until_idle() == [("db/0", "secret-changed")]
 
 
 def test_a_grant_ends_with_its_relation(related: World) -> None:
@@ -173,7 +173,7 @@ def test_a_grant_ends_with_its_relation(related: World) -> None:
     owner.end()
     assert related.model.secrets[uri].grants == [Grant("db", database(related))]
     related.unrelate("web", "db")
-    related.settle()
+    related.run_until_idle()
     assert related.model.secrets[uri].grants == []
 
 

@@ -23,7 +23,7 @@ SUBORDINATE_ARRIVES = [
 
 def test_a_principal_installs_is_elected_configured_and_started(world: World) -> None:
     world.deploy("web")
-    assert of(world.settle(), "web/0") == [
+    assert of(world.run_until_idle(), "web/0") == [
         "install",
         "cluster-relation-created",
         "leader-elected",
@@ -36,7 +36,7 @@ def test_relations_are_created_before_and_joined_after_a_principals_start(world:
     world.deploy("web")
     world.deploy("db")
     world.integrate("web:database", "db:db")
-    events = world.settle()
+    events = world.run_until_idle()
     assert of(events, "web/0") == [
         "install",
         "database-relation-created",
@@ -60,7 +60,7 @@ def test_relations_are_created_before_and_joined_after_a_principals_start(world:
 
 def test_only_the_leader_is_told_of_its_election(world: World) -> None:
     world.deploy("web", units=3)
-    events = world.settle()
+    events = world.run_until_idle()
     elected = [unit for unit, event in events if event == "leader-elected"]
     assert elected == ["web/0"]
     assert world.model.apps["web"].leader == "web/0"
@@ -68,7 +68,7 @@ def test_only_the_leader_is_told_of_its_election(world: World) -> None:
 
 def test_peers_join_each_other(world: World) -> None:
     world.deploy("web", units=2)
-    events = world.settle()
+    events = world.run_until_idle()
     assert of(events, "web/0")[-2:] == [
         "cluster-relation-joined web/1",
         "cluster-relation-changed web/1",
@@ -81,7 +81,7 @@ def test_peers_join_each_other(world: World) -> None:
 
 def test_a_subordinate_has_no_unit_until_it_is_related(world: World) -> None:
     world.deploy("search")
-    assert world.settle() == []
+    assert world.run_until_idle() == []
     assert world.model.units == {}
 
 
@@ -89,7 +89,7 @@ def test_a_subordinate_arrives_after_its_principals_own_install(world: World) ->
     world.deploy("web")
     world.deploy("search")
     world.integrate("web", "search")
-    events = world.settle()
+    events = world.run_until_idle()
     assert of(events, "search/0") == SUBORDINATE_ARRIVES
     assert events.index(("web/0", "install")) < events.index(("search/0", "install"))
     assert world.model.units["search/0"].principal == "web/0"
@@ -100,9 +100,9 @@ def test_a_principal_gets_no_hook_for_the_implicit_endpoint(world: World) -> Non
     world.deploy("web")
     world.deploy("search")
     world.integrate("web", "search")
-    world.settle()
+    world.run_until_idle()
     world.unrelate("web", "search")
-    events = world.settle()
+    events = world.run_until_idle()
     assert [e for e in of(events, "web/0") if "juju-info" in e] == []
 
 
@@ -112,7 +112,7 @@ def test_broken_names_the_other_application_unless_it_is_being_removed(world: Wo
     world.deploy("search")
     world.integrate("web", "search:juju-info")
     world.integrate("db", "search:juju-info")
-    world.settle()
+    world.run_until_idle()
     told: list[str] = []
 
     def note(model: Model, unit: Unit, hook: Hook) -> None:
@@ -121,10 +121,10 @@ def test_broken_names_the_other_application_unless_it_is_being_removed(world: Wo
 
     world.charm = note
     world.unrelate("web", "search:juju-info")
-    world.settle()
+    world.run_until_idle()
     assert told == ["web"]
     world.remove("db")
-    world.settle()
+    world.run_until_idle()
     assert told == ["web", ""]
 
 
@@ -141,7 +141,7 @@ def test_a_subordinate_of_two_applications_sees_the_principals_of_both(world: Wo
     world.deploy("search")
     world.integrate("web", "search:juju-info")
     world.integrate("db", "search:juju-info")
-    events = world.settle()
+    events = world.run_until_idle()
     assert [e for e in of(events, "search/0") if "joined" in e] == [
         "juju-info-relation-joined web/0",
         "juju-info-relation-joined db/0",
@@ -162,7 +162,7 @@ def test_subordinates_see_each_other_on_their_own_principal_only(world: World) -
     world.integrate("web", "agent:juju-info")
     world.integrate("search:metrics", "agent:scraped")
     world.add_unit("web")
-    events = world.settle()
+    events = world.run_until_idle()
     for number in (0, 1):
         assert [e for e in of(events, f"agent/{number}") if "scraped-relation-joined" in e] == [
             f"scraped-relation-joined search/{number}"
@@ -171,7 +171,7 @@ def test_subordinates_see_each_other_on_their_own_principal_only(world: World) -
 
 def test_a_subordinates_peers_come_last(pair: World) -> None:
     pair.add_unit("web")
-    events = of(pair.settle(), "search/2")
+    events = of(pair.run_until_idle(), "search/2")
     assert events[:5] == [e for e in SUBORDINATE_ARRIVES[:6] if e != "leader-elected"]
     assert events[5:11] == [
         f"juju-info-relation-{what} web/{number}"
@@ -195,57 +195,60 @@ def test_each_units_bag_holds_its_address(attached: World) -> None:
 
 def test_config_changed_follows_each_change_twice(attached: World) -> None:
     attached.configure("search", image="mprime")
-    assert attached.settle() == [("search/0", "config-changed")] * 2
+    assert attached.run_until_idle() == [("search/0", "config-changed")] * 2
     attached.configure("search", image="mprime")
-    assert attached.settle() == []
+    assert attached.run_until_idle() == []
     attached.configure("search", image="mlucas")
-    assert attached.settle() == [("search/0", "config-changed")] * 2
+    assert attached.run_until_idle() == [("search/0", "config-changed")] * 2
 
 
 def test_two_changes_before_the_hook_are_told_as_one(attached: World) -> None:
     attached.configure("web", port="8080")
     attached.configure("web", title="x")
-    assert attached.settle() == [("web/0", "config-changed")] * 2
+    assert attached.run_until_idle() == [("web/0", "config-changed")] * 2
 
 
 def test_a_reset_fires_nothing_and_is_seen_by_the_next_hook(attached: World) -> None:
     attached.configure("search", image="mprime")
-    attached.settle()
+    attached.run_until_idle()
     applications.set_options(attached.store, attached.model, "search", {}, ["image"])
-    assert attached.settle() == []
+    assert attached.run_until_idle() == []
     assert "image" not in attached.model.apps["search"].options
     attached.now += 300
-    assert ("search/0", "update-status") in attached.settle()
+    assert ("search/0", "update-status") in attached.run_until_idle()
 
 
 def test_a_reset_together_with_a_value_is_told(attached: World) -> None:
     attached.configure("web", port="8080")
-    attached.settle()
+    attached.run_until_idle()
     applications.set_options(attached.store, attached.model, "web", {"title": "x"}, ["port"])
-    assert attached.settle() == [("web/0", "config-changed")] * 2
+    assert attached.run_until_idle() == [("web/0", "config-changed")] * 2
 
 
 def test_trust_is_announced_as_configuration(attached: World) -> None:
     attached.model.apps["web"].trust = True
-    assert attached.settle() == [("web/0", "config-changed")]
+    assert attached.run_until_idle() == [("web/0", "config-changed")]
 
 
 def test_a_refresh_upgrades_and_configures(attached: World, tmp_path: Path) -> None:
     assert attached.refresh("search", pack(tmp_path, "search", {"dispatch": "two"}))
-    assert attached.settle() == [("search/0", "upgrade-charm"), ("search/0", "config-changed")]
+    assert attached.run_until_idle() == [
+        ("search/0", "upgrade-charm"),
+        ("search/0", "config-changed"),
+    ]
     assert attached.model.units["search/0"].local.charm == attached.model.apps["search"].sha256
 
 
 def test_a_refresh_to_the_same_charm_runs_nothing(attached: World) -> None:
     assert not attached.refresh("search", attached.charms / "search.charm")
-    assert attached.settle() == []
+    assert attached.run_until_idle() == []
 
 
 def test_a_new_peer_endpoint_is_created_on_refresh(world: World, tmp_path: Path) -> None:
     world.deploy("db")
-    world.settle()
+    world.run_until_idle()
     world.refresh("db", pack(tmp_path, "db", peers={"ring": {"interface": "ring"}}))
-    assert of(world.settle(), "db/0") == [
+    assert of(world.run_until_idle(), "db/0") == [
         "upgrade-charm",
         "ring-relation-created",
         "config-changed",
@@ -254,31 +257,31 @@ def test_a_new_peer_endpoint_is_created_on_refresh(world: World, tmp_path: Path)
 
 def test_a_reboot_starts_every_unit_once(attached: World) -> None:
     attached.reboot("0")
-    assert attached.settle() == [("web/0", "start"), ("search/0", "start")]
-    assert attached.settle() == []
+    assert attached.run_until_idle() == [("web/0", "start"), ("search/0", "start")]
+    assert attached.run_until_idle() == []
 
 
 def test_start_after_a_reboot_comes_before_what_else_is_due(attached: World) -> None:
     attached.configure("search", image="mprime")
     attached.reboot("0")
-    events = [event for name, event in attached.settle() if name == "search/0"]
+    events = [event for name, event in attached.run_until_idle() if name == "search/0"]
     assert events == ["start", "config-changed", "config-changed"]
 
 
 def test_update_status_comes_when_idle_for_five_minutes(attached: World) -> None:
     attached.now += 299
-    assert attached.settle() == []
+    assert attached.run_until_idle() == []
     attached.now += 1
-    assert attached.settle() == [("web/0", "update-status"), ("search/0", "update-status")]
-    assert attached.settle() == []
+    assert attached.run_until_idle() == [("web/0", "update-status"), ("search/0", "update-status")]
+    assert attached.run_until_idle() == []
 
 
 def test_the_model_chooses_how_often_update_status_comes(attached: World) -> None:
     attached.model.config["update-status-hook-interval"] = "1h"
     attached.now += 3599
-    assert attached.settle() == []
+    assert attached.run_until_idle() == []
     attached.now += 1
-    assert len(attached.settle()) == 2
+    assert len(attached.run_until_idle()) == 2
 
 
 def test_an_interrupted_hook_runs_again_before_anything_else(attached: World) -> None:
@@ -289,7 +292,7 @@ def test_an_interrupted_hook_runs_again_before_anything_else(attached: World) ->
     assert hook.name == "config-changed"
     attached.begin(unit, hook)
     attached.configure("search", image="y")
-    assert attached.settle() == [("search/0", "config-changed")] * 2
+    assert attached.run_until_idle() == [("search/0", "config-changed")] * 2
 
 
 def test_a_failed_hook_waits_for_its_time(attached: World) -> None:
@@ -298,9 +301,9 @@ def test_a_failed_hook_waits_for_its_time(attached: World) -> None:
     unit.retry_at = attached.now + 5
     attached.configure("web", port="1")
     attached.now += 4
-    assert attached.settle() == []
+    assert attached.run_until_idle() == []
     attached.now += 1
-    assert attached.settle() == [("web/0", "config-changed")] * 2
+    assert attached.run_until_idle() == [("web/0", "config-changed")] * 2
     assert (unit.failures, unit.pending) == (0, None)
 
 
@@ -308,22 +311,22 @@ def test_settings_that_change_are_announced_to_the_other_side_only(world: World)
     world.deploy("web")
     world.deploy("db")
     world.integrate("web:database", "db:db")
-    world.settle()
+    world.run_until_idle()
     relation = next(r for r in world.model.relations.values() if not r.peer)
     relation.bag("db/0").update({"password": "x"})
-    assert world.settle() == [("web/0", "database-relation-changed db/0")]
+    assert world.run_until_idle() == [("web/0", "database-relation-changed db/0")]
     relation.bag("db").update({"version": "15"})
-    assert world.settle() == [("web/0", "database-relation-changed db")]
+    assert world.run_until_idle() == [("web/0", "database-relation-changed db")]
 
 
 def test_an_applications_settings_reach_every_remote_unit(world: World) -> None:
     world.deploy("web", units=2)
     world.deploy("db")
     world.integrate("web:database", "db:db")
-    world.settle()
+    world.run_until_idle()
     relation = next(r for r in world.model.relations.values() if not r.peer)
     relation.bag("db").update({"version": "15"})
-    assert sorted(world.settle()) == [
+    assert sorted(world.run_until_idle()) == [
         ("web/0", "database-relation-changed db"),
         ("web/1", "database-relation-changed db"),
     ]
@@ -348,7 +351,7 @@ def test_settings_written_in_joined_are_part_of_one_change(world: World) -> None
     world.deploy("db")
     world.deploy("web")
     world.integrate("web:database", "db:db")
-    assert of(world.settle(), "web/0")[-2:] == [
+    assert of(world.run_until_idle(), "web/0")[-2:] == [
         "database-relation-joined db/0",
         "database-relation-changed db/0",
     ]

@@ -84,7 +84,7 @@ def test_a_relation_is_removed_by_its_applications_or_endpoints(four: World) -> 
     ):
         four.integrate("web", "search")
         four.unrelate(one, other)
-        four.settle()
+        four.run_until_idle()
         assert ends(four) == []
 
 
@@ -94,7 +94,7 @@ def test_one_of_several_relations_must_be_named_to_be_removed(four: World) -> No
     with pytest.raises(LocalModelError, match='could refer to "web:site db:proxied"; "db:db'):
         four.unrelate("web", "db")
     four.unrelate("web:database", "db")
-    four.settle()
+    four.run_until_idle()
     assert ends(four) == ["web:site db:proxied"]
 
 
@@ -102,10 +102,10 @@ def test_a_relation_can_be_made_again_once_it_is_dying(four: World) -> None:
     four.integrate("web:site", "db")
     with pytest.raises(LocalModelError, match="relation already exists"):
         four.integrate("web:site", "db")
-    four.settle()
+    four.run_until_idle()
     four.unrelate("web", "db")
     four.integrate("web:site", "db")
-    four.settle()
+    four.run_until_idle()
     assert ends(four) == ["web:site db:proxied"]
 
 

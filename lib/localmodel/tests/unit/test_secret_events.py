@@ -10,7 +10,7 @@ from localmodel.state import Consumer, Revision, Secret
 @pytest.fixture
 def pair(world: World) -> World:
     world.deploy("web", units=2)
-    world.settle()
+    world.run_until_idle()
     return world
 
 
@@ -24,7 +24,7 @@ def secret_of(world: World, owner: str) -> Secret:
 def test_a_consumer_is_told_once_of_each_new_revision(pair: World) -> None:
     secret = secret_of(pair, USER)
     secret.consumers["web/0"] = Consumer(1, "mine")
-    assert pair.settle() == []
+    assert pair.run_until_idle() == []
     secret.latest = 2
     secret.revisions[2] = Revision({"key": "two"})
     hook = pair.next(pair.model.units["web/0"])
@@ -35,8 +35,8 @@ def test_a_consumer_is_told_once_of_each_new_revision(pair: World) -> None:
         "mine",
         2,
     )
-    assert pair.settle() == [("web/0", "secret-changed")]
-    assert pair.settle() == []
+    assert pair.run_until_idle() == [("web/0", "secret-changed")]
+    assert pair.run_until_idle() == []
 
 
 def test_a_consumer_that_has_refreshed_already_is_not_told(pair: World) -> None:
@@ -44,15 +44,15 @@ def test_a_consumer_that_has_refreshed_already_is_not_told(pair: World) -> None:
     secret.latest = 2
     secret.revisions[2] = Revision({"key": "two"})
     secret.consumers["web/0"] = Consumer(2)
-    assert pair.settle() == []
+    assert pair.run_until_idle() == []
 
 
 def test_a_secret_rotates_in_its_period_on_its_owner(pair: World) -> None:
     secret = secret_of(pair, "web/1")
     secret.rotate, secret.rotates_at = "hourly", pair.now + 200
-    assert pair.settle() == []
+    assert pair.run_until_idle() == []
     pair.now += 200
-    assert pair.settle() == [("web/1", "secret-rotate")]
+    assert pair.run_until_idle() == [("web/1", "secret-rotate")]
     assert secret.rotates_at == pair.now + 3600
 
 
@@ -63,19 +63,19 @@ def test_an_applications_secret_expires_on_its_leader_only(pair: World) -> None:
     hook = pair.next(pair.model.units["web/0"])
     assert hook is not None
     assert (hook.name, hook.revision) == ("secret-expired", 1)
-    assert pair.settle() == [("web/0", "secret-expired")]
-    assert pair.settle() == []
+    assert pair.run_until_idle() == [("web/0", "secret-expired")]
+    assert pair.run_until_idle() == []
 
 
 def test_a_removed_unit_takes_its_own_secrets_along(pair: World) -> None:
     secret_of(pair, "web/0")
     pair.remove_unit("web/0")
-    pair.settle()
+    pair.run_until_idle()
     assert pair.model.secrets == {}
 
 
 def test_a_removed_application_takes_its_secrets_along(pair: World) -> None:
     secret_of(pair, "web")
     pair.remove("web")
-    pair.settle()
+    pair.run_until_idle()
     assert pair.model.secrets == {}

@@ -14,7 +14,7 @@ from localmodel.state import Status
 
 
 def application_state(world: World, name: str) -> Status:
-    state = status.application_state(world.model, world.model.apps[name])
+    state = status.find_application_state(world.model, world.model.apps[name])
     assert state is not None
     return state
 
@@ -25,7 +25,7 @@ def shown(related: World) -> dict:
     web.workload = Status("active", "fine")
     web.ports = ["443/tcp", "80/tcp"]
     related.model.apps["web"].version = "2.4"
-    return status.status_of(related.store, related.model)
+    return status.make_status(related.store, related.model)
 
 
 def test_the_document_has_the_keys_that_clients_need(shown: dict) -> None:
@@ -77,7 +77,7 @@ def test_a_model_that_does_not_ignore_dockers_bridge_shows_its_address_first(
     related: World,
 ) -> None:
     related.model.config["ignore-machine-addresses"] = "false"
-    shown = status.status_of(related.store, related.model)
+    shown = status.make_status(related.store, related.model)
     machine = shown["machines"]["0"]
     assert machine["dns-name"] == "172.17.0.1"
     assert machine["ip-addresses"] == ["172.17.0.1", "172.30.0.2"]
@@ -108,8 +108,8 @@ def test_jubilant_reads_the_document(shown: dict) -> None:
 def test_the_table_indents_subordinates_under_their_principal(related: World) -> None:
     related.model.units["web/0"].ports = ["80/tcp", "443/tcp", "53/udp", "icmp"]
     related.model.units["search/0"].workload = Status("active", "M110503: 42.1 %, 14 s left")
-    found = status.status_of(related.store, related.model)
-    lines = tables.status_tables(related.model, found).splitlines()
+    found = status.make_status(related.store, related.model)
+    lines = tables.format_status_tables(related.model, found).splitlines()
     assert lines[0].split() == ["Model", "Controller", "Cloud/Region", "Version", "Timestamp"]
     names = [line.split("  ")[0] or line[:12].rstrip() for line in lines]
     start = next(i for i, line in enumerate(lines) if line.startswith("Unit "))
@@ -141,7 +141,7 @@ def test_a_failed_hook_shows_in_the_workloads_status(related: World) -> None:
     unit = related.model.units["web/0"]
     unit.workload = Status("active", "fine")
     set_agent(unit, "error", 'hook failed: "start"')
-    shown = status.unit_status(related.model, unit)
+    shown = status.make_unit_status(related.model, unit)
     assert shown["workload-status"]["current"] == "error"
     assert shown["workload-status"]["message"] == 'hook failed: "start"'
     assert shown["juju-status"]["current"] == "idle"
@@ -169,7 +169,7 @@ def test_an_application_is_as_bad_as_its_worst_unit(
 
 def test_what_is_dying_shows_it(related: World) -> None:
     related.remove("web")
-    shown = status.status_of(related.store, related.model)["applications"]["web"]
+    shown = status.make_status(related.store, related.model)["applications"]["web"]
     assert shown["life"] == "dying"
     assert shown["units"]["web/0"]["juju-status"]["life"] == "dying"
 
@@ -184,7 +184,9 @@ def test_status_is_the_same_in_json_and_yaml(cli: CommandLine) -> None:
 
 
 def test_a_unit_is_shown_with_its_relations(related: World) -> None:
-    shown = documents.unit_document(related.model, related.model.units["search/1"])["search/1"]
+    shown = documents.make_unit_document(related.model, related.model.units["search/1"])[
+        "search/1"
+    ]
     relations = {r["endpoint"]: r for r in shown["relation-info"]}
     assert set(relations) == {"juju-info", "searchers"}
     assert set(relations["juju-info"]["related-units"]) == {"web/0", "web/1"}
@@ -195,7 +197,7 @@ def test_a_unit_is_shown_with_its_relations(related: World) -> None:
 def test_configuration_tells_its_sources(related: World) -> None:
     related.configure("web", port="81")
     app = related.model.apps["web"]
-    settings = documents.config_document(related.store, related.model, app)["settings"]
+    settings = documents.make_config_document(related.store, related.model, app)["settings"]
     assert settings["port"] == {
         "description": "",
         "type": "int",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lib.localmodel.tests.unit.driver import World
 from localmodel.errors import LocalModelError
-from localmodel.paths import Paths, default_paths
+from localmodel.paths import Paths, find_paths
 from localmodel.state import (
     Application,
     Bag,
@@ -238,4 +238,4 @@ def test_a_file_is_replaced_whole_or_not_at_all(
 def test_the_folders_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LOCALMODEL_HOME", str(tmp_path / "h"))
     monkeypatch.setenv("LOCALMODEL_RUN", str(tmp_path / "r"))
-    assert default_paths() == Paths(tmp_path / "h", tmp_path / "r")
+    assert find_paths() == Paths(tmp_path / "h", tmp_path / "r")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lib.localmodel.tests.unit.driver import World
 from localmodel.errors import LocalModelError
-from localmodel.machines.underlay import DEFAULT, free_address, gateway, parse_underlay
+from localmodel.machines.underlay import DEFAULT, find_free_address, find_gateway, parse_underlay
 from localmodel.state import Machine, Model
 
 NETWORKS = st.builds(
@@ -64,7 +64,7 @@ def test_the_lowest_free_address_is_given(
 ) -> None:
     taken = {str(network[o]) for o in offsets if o < network.num_addresses}
     try:
-        address = ipaddress.IPv4Address(free_address(network, taken))
+        address = ipaddress.IPv4Address(find_free_address(network, taken))
     except LocalModelError as e:
         assert f"underlay {network} is full" in str(e)
         assert all(str(h) in taken for h in list(network.hosts())[1:])
@@ -72,7 +72,7 @@ def test_the_lowest_free_address_is_given(
     assert address in network
     assert str(address) not in taken
     assert address not in (network.network_address, network.broadcast_address)
-    assert str(address) != gateway(network)
+    assert str(address) != find_gateway(network)
     lower = map(ipaddress.IPv4Address, range(int(network[2]), int(address)))
     assert all(str(h) in taken for h in lower)
 
@@ -91,7 +91,7 @@ def test_machines_of_all_models_have_addresses_of_their_own(world: World) -> Non
 def test_an_address_is_used_again_but_a_machines_number_is_not(world: World) -> None:
     first = world.add_machine()
     world.model.machines[first].life = "dying"
-    world.settle()
+    world.run_until_idle()
     second = world.add_machine()
     assert (second, world.model.machines[second].address) == ("1", "172.30.0.2")
 

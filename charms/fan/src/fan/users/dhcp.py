@@ -20,14 +20,14 @@ def check(_: System, wanted: Plan) -> None:
 def ensure(system: System, wanted: Plan, made: bool, _report: Callable[[str], None]) -> None:
     """Serve DHCP, or no more, as the options say. Raises fannet.FannetError."""
     if wanted.config.dhcp:
-        system.start_dhcp(wanted.fan, wanted.mtu, wanted.parts.reserve, again=made)
+        system.ensure_dhcp(wanted.fan, wanted.mtu, wanted.parts.reserve, again=made)
     else:
         give_back(system, wanted.fan.overlay)
 
 
 def give_back(system: System, overlay: IPv4Network) -> None:
     """Serve DHCP no more. Raises fannet.KernelError."""
-    system.stop_dhcp(fannet.name_bridge(overlay))
+    system.remove_dhcp(fannet.name_bridge(overlay))
 
 
 def list_users(_: System, _wanted: Plan) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ def ensure(system: System, wanted: Plan, _: bool, report: Callable[[str], None])
     if config.docker is Docker.NONE:
         give_back(system, fan.overlay, detach=False)
         return
-    system.install_engine(report)
+    system.ensure_engine(report)
     networks = system.open_docker()
     kept = config.docker_network if config.docker is Docker.NETWORK else ""
     # First: the engine lets no two networks overlap.
@@ -56,10 +56,10 @@ def ensure(system: System, wanted: Plan, _: bool, report: Callable[[str], None])
         if network.name != kept:
             networks.remove(network.name)
     if config.docker is Docker.NETWORK:
-        system.restore_daemon(owner=owner, report=report)
-        networks.apply(_specify(wanted))
+        system.give_back_daemon_settings(owner=owner, report=report)
+        networks.ensure(_make_spec(wanted))
         return
-    system.settle_daemon(
+    system.ensure_daemon_settings(
         {
             "bridge": fan.bridge,
             "fixed-cidr": str(wanted.parts.docker),
@@ -77,7 +77,7 @@ def ensure(system: System, wanted: Plan, _: bool, report: Callable[[str], None])
         why = (
             "with live-restore it keeps the old one while containers run; stop them, and restart "
             "the engine"
-            if networks.outlive_engine()
+            if networks.has_live_restore()
             else "something else decides that; see systemctl cat docker.service for a "
             "--bridge or a --config-file"
         )
@@ -100,11 +100,11 @@ def give_back(system: System, overlay: IPv4Network, *, detach: bool = True) -> N
         networks = system.open_docker()
     except EngineUnavailableError:
         # There may be none; or it does not start for lack of a bridge.
-        system.restore_daemon(owner=fannet.name_bridge(overlay))
+        system.give_back_daemon_settings(owner=fannet.name_bridge(overlay))
         return
     for network in _list(networks, overlay):
         networks.remove(network.name, detach=detach)
-    system.restore_daemon(owner=fannet.name_bridge(overlay))
+    system.give_back_daemon_settings(owner=fannet.name_bridge(overlay))
 
 
 def list_users(system: System, wanted: Plan) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ def _list(networks: Networks, overlay: IPv4Network) -> tuple[dockerhost.Network,
     return networks.list(f"{_LABEL}={overlay}")
 
 
-def _specify(wanted: Plan) -> NetworkSpec:
+def _make_spec(wanted: Plan) -> NetworkSpec:
     fan = wanted.fan
     return NetworkSpec(
         name=wanted.config.docker_network,

@@ -20,7 +20,7 @@ def ensure(system: System, wanted: Plan, _made: bool, _report: Callable[[str], N
     name = wanted.config.lxd_network if wanted.config.lxd else ""
     give_back(system, wanted.fan.overlay, but=name)
     if name:
-        system.open_lxd().ensure(name, str(wanted.fan.overlay), _specify(wanted))
+        system.open_lxd().ensure(name, str(wanted.fan.overlay), _make_keys(wanted))
 
 
 def give_back(system: System, overlay: IPv4Network, *, but: str = "") -> None:
@@ -41,7 +41,7 @@ def list_users(system: System, wanted: Plan) -> tuple[str, ...]:
     return tuple(user for fan in fans for user in fan.users)
 
 
-def _specify(wanted: Plan) -> dict[str, str]:
+def _make_keys(wanted: Plan) -> dict[str, str]:
     """Return the keys that make LXD's bridge a fan's, and give its instances the others' part."""
     first, last = wanted.parts.others
     return {

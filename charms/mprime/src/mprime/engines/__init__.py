@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mprime.engines.base import (
+from mprime.engines.mlucas import Mlucas
+from mprime.engines.mprime import Mprime
+from mprime.engines.protocol import (
     Adapter,
     Composite,
     PrimeNet,
@@ -12,8 +14,6 @@ from mprime.engines.base import (
     Settings,
     Task,
 )
-from mprime.engines.mlucas import Mlucas
-from mprime.engines.mprime import Mprime
 
 ENGINE_LABEL = "mersenne.engine"
 VERSION_LABEL = "mersenne.engine.version"

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from harvest import ini
 from harvest.workdir import WorkDirectory
-from mprime.engines.base import PrimeNet, Settings
+from mprime.engines.protocol import PrimeNet, Settings
 
 NAME = "autoprimenet"  # as an image's label `mersenne.primenet` gives it
 
@@ -49,15 +49,16 @@ def is_current(work: WorkDirectory, settings: Settings) -> bool:
         return False
     match = _MARKED.search(work.read(_SETTINGS))
     return settings.primenet is None or (
-        match is not None and match[1] == _mark(_choose_keys(settings.primenet, settings.memory))
+        match is not None
+        and match[1] == _hash_keys(_choose_keys(settings.primenet, settings.memory))
     )
 
 
-def prepare(work: WorkDirectory, settings: Settings) -> None:
+def ensure_files(work: WorkDirectory, settings: Settings) -> None:
     """Write its settings; what it wrote there itself is kept, such as who it is to PrimeNet."""
     if settings.primenet:
         keys = _choose_keys(settings.primenet, settings.memory)
-        wanted = {_SECTION: {**keys, _MARK: _mark(keys)}}
+        wanted = {_SECTION: {**keys, _MARK: _hash_keys(keys)}}
         work.write(_SETTINGS, ini.merge(work.read(_SETTINGS), wanted))
     work.write(_SWITCH, f"{_choose_switch(settings)}\n")
 
@@ -94,5 +95,5 @@ def _choose_keys(primenet: PrimeNet, memory: int) -> dict[str, str | None]:
     }
 
 
-def _mark(keys: dict[str, str | None]) -> str:
+def _hash_keys(keys: dict[str, str | None]) -> str:
     return hashlib.sha256(json.dumps(keys).encode()).hexdigest()

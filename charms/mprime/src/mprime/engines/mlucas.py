@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from harvest.workdir import LONG, WorkDirectory
+from mprime.assignments import Assignment, Kind, is_exponent
 from mprime.engines import autoprimenet
-from mprime.engines.base import (
+from mprime.engines.protocol import (
     HANDED_OUT,
     Progress,
     Results,
@@ -18,7 +19,6 @@ from mprime.engines.base import (
     read_speed,
 )
 from mprime.engines.transforms import RANGES, estimate_speed, is_ours, make_table
-from mprime.work import Assignment, Kind, is_exponent
 
 _WORK_LIST = "worktodo.ini"
 _SETTINGS = "mlucas.ini"
@@ -94,7 +94,7 @@ class Mlucas:
         longest = _choose_interval(settings.checkpoint, self._find_exponents(work, settings))
         return bool(match) and match[2] == f"{settings.checkpoint:g}" and int(match[1]) <= longest
 
-    def prepare(self, work: WorkDirectory, settings: Settings) -> None:
+    def ensure_files(self, work: WorkDirectory, settings: Settings) -> None:
         """Write the settings, only what differs; a table that others tuned is kept."""
         if self.is_current(work, settings):
             return
@@ -106,7 +106,7 @@ class Mlucas:
         kept = [s for s in work.read(_SETTINGS).splitlines() if not _INTERVAL_LINE.match(s)]
         work.write(_SETTINGS, "\n".join([ours, *kept]) + "\n")
         if not autoprimenet.is_current(work, settings):
-            autoprimenet.prepare(work, settings)
+            autoprimenet.ensure_files(work, settings)
 
     def add_work(self, work: WorkDirectory, settings: Settings, *, running: bool) -> None:
         """List what is neither done nor listed; the program reads the list between two tests."""

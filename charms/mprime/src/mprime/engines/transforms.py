@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 
-from mprime.work import Kind
+from mprime.assignments import Kind
 
 # 9K, 11K, 13K, 15K and 30K prove too inaccurate at once. The program sees it, and moves on to the
 # next length; without these lines it would not begin. That is no way out below 8K, where only 6K

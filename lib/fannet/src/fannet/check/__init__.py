@@ -9,7 +9,7 @@ from ipaddress import AddressValueError, IPv4Address
 
 from fannet import datapath
 from fannet.check.findings import Finding, problem
-from fannet.check.host import check_host
+from fannet.check.machine import check_machine
 from fannet.check.peer import PeerReport, Way, check_peer
 from fannet.errors import AddressError
 from fannet.fan import Fan, FanState
@@ -65,7 +65,7 @@ def check_all(peers: Sequence[str] = ()) -> Report:
         for known, way in zip(ways, found, strict=True):
             known += [way] if way else []
     fans = [
-        FanReport(state, check_host(state), tuple(check_peer(state, way) for way in known))
+        FanReport(state, check_machine(state), tuple(check_peer(state, way) for way in known))
         for state, known in zip(states, ways, strict=True)
     ]
     return Report(tuple(fans), tuple(strangers))

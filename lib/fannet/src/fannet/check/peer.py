@@ -11,7 +11,7 @@ from typing import NamedTuple
 from fannet import datapath, probes
 from fannet.check.findings import ADVICE, Finding, explain, problem
 from fannet.fan import FanState, name_tunnel
-from fannet.host import open_host
+from fannet.machine import open_machine
 
 _PROTOCOLS = {"vxlan": socket.IPPROTO_UDP, "ipip": 4}
 _SMALL = 84  # bytes: the packet that ping sends by default
@@ -53,7 +53,7 @@ def check_peer(state: FanState, way: Way) -> PeerReport:
     """
     fan, gateway = state.fan, state.fan.gateway.ip
     tunnel = name_tunnel(fan)
-    with open_host() as opened:
+    with open_machine() as opened:
         is_there = opened.find(tunnel) is not None
     if state.device is None or not is_there:
         return PeerReport(*way, False, None, None, ())  # why is told of this host

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
 
-from fannet.cli import FAILED, OK, WRONG_FILE, say
+from fannet.cli import FAILED, OK, WRONG_FILE, print_error
 from fannet.errors import AddressError, FanError, FannetError, MappingError, UnderlayError
 from fannet.fan import Change, FanState
 from fannet.fanfile import FANFILE, FLAGS, Entry, parse_entry, read_fanfile
@@ -33,14 +33,14 @@ class Done:
 
 def read_up(arguments: argparse.Namespace) -> None:
     """Make one entry of whichever spelling was used. Raises: FanError."""
-    words = _gather(arguments)
+    words = _join_words(arguments)
     if not arguments.all:
         arguments.entry = parse_entry(words)
     elif words:
         raise FanError(f"-a takes all from {FANFILE}, and no other words beside it")
 
 
-def _gather(arguments: argparse.Namespace) -> list[str]:
+def _join_words(arguments: argparse.Namespace) -> list[str]:
     """Write the options as the words of 2015. Raises: FanError."""
     words = [*(w for w in (arguments.overlay, arguments.underlay) if w), *arguments.words]
     if arguments.underlay and not arguments.overlay:
@@ -65,11 +65,11 @@ def run_up(arguments: argparse.Namespace) -> int:
     may_pass = False
     for entry in entries:
         try:
-            done.append(_await(entry, end, force=arguments.force))
+            done.append(_wait_and_up(entry, end, force=arguments.force))
         except FannetError as error:
             may_pass = may_pass or not isinstance(error, _WRONG)
             errors.append(f"{FANFILE}:{entry.line}: {error}" if entry.line else f"{error}")
-    code = _tell(arguments, done, errors)
+    code = _print_outcome(arguments, done, errors)
     return WRONG_FILE if code and arguments.all and not may_pass else code
 
 
@@ -77,11 +77,11 @@ def _read_wanted() -> tuple[list[Entry], list[str]]:
     """Return what the file asks for, which is nothing where there is no file."""
     if os.path.lexists(FANFILE):
         return read_fanfile()
-    say(f"there is no {FANFILE}: nothing to do")
+    print_error(f"there is no {FANFILE}: nothing to do")
     return [], []
 
 
-def _await(entry: Entry, end: float, *, force: bool) -> Done:
+def _wait_and_up(entry: Entry, end: float, *, force: bool) -> Done:
     """Bring a fan up, for which the underlay's address may have to come first."""
     while True:
         try:
@@ -99,18 +99,18 @@ def _up(entry: Entry, *, force: bool) -> Done:
     if entry.dhcp:
         dhcp.check_dhcp(fan, entry.host_reserve)
     change = datapath.up(fan, force=force)
-    steps = dhcp.stop_dhcp(change.renamed) if change.renamed else []
+    steps = dhcp.remove_dhcp(change.renamed) if change.renamed else []
     if entry.dhcp:
         mtu = next(state.mtu for state in datapath.read() if state.fan.overlay == fan.overlay)
-        steps += dhcp.start_dhcp(fan, mtu, entry.host_reserve, again=bool(change.steps))
+        steps += dhcp.ensure_dhcp(fan, mtu, entry.host_reserve, again=bool(change.steps))
     else:
-        steps += dhcp.stop_dhcp(fan.bridge)
+        steps += dhcp.remove_dhcp(fan.bridge)
     return Done(str(fan.overlay), fan.bridge, (*change.steps, *steps), change, str(fan.slice))
 
 
 def read_down(arguments: argparse.Namespace) -> None:
     """Check that exactly one way of naming fans was used. Raises: FanError."""
-    words = _gather(arguments)
+    words = _join_words(arguments)
     if sum([bool(words), arguments.all, arguments.everything]) != 1:
         raise FanError("name one fan by its overlay, or give -a or -e")
     if words:
@@ -143,14 +143,14 @@ def run_down(arguments: argparse.Namespace) -> int:
             _check_underlay(underlay, states[overlay])
         wanted = [overlay]
         if overlay not in states:
-            say(f"no fan {overlay} is up on this host; nothing to take down but leftovers")
+            print_error(f"no fan {overlay} is up on this host; nothing to take down but leftovers")
     done: list[Done] = []
     for overlay in wanted:
         try:
             done.append(_down(overlay, states.get(overlay)))
         except FannetError as error:
             errors.append(f"{overlay}: {error}")
-    return _tell(arguments, done, errors)
+    return _print_outcome(arguments, done, errors)
 
 
 def _down(overlay: IPv4Network, state: FanState | None) -> Done:
@@ -158,7 +158,7 @@ def _down(overlay: IPv4Network, state: FanState | None) -> Done:
     from fannet.fan import name_bridge
 
     bridge = state.fan.bridge if state else name_bridge(overlay)
-    steps = dhcp.stop_dhcp(bridge)
+    steps = dhcp.remove_dhcp(bridge)
     change = datapath.down(overlay)
     return Done(str(overlay), bridge, (*steps, *change.steps), change)
 
@@ -184,31 +184,31 @@ def _check_underlay(text: str, state: FanState) -> None:
 def run_show(arguments: argparse.Namespace) -> int:
     require_root("fanctl show")  # the counters are in BPF maps
     from fannet import datapath
-    from fannet.cli import views
+    from fannet.cli import printing
 
     states = datapath.read()
     if arguments.format == "json":
-        views.print_json([views.as_json(state) for state in states])
+        printing.print_json([printing.as_json(state) for state in states])
     else:
-        views.print_table(states, verbose=arguments.verbose)
+        printing.print_table(states, verbose=arguments.verbose)
     return OK
 
 
 def run_check(arguments: argparse.Namespace) -> int:
     require_root("fanctl check")
     from fannet import check
-    from fannet.cli import views
+    from fannet.cli import printing
 
     report = check.check_all(arguments.peers)
     if arguments.format == "json":
-        views.print_json(views.report_as_json(report))
+        printing.print_json(printing.report_as_json(report))
     else:
-        views.print_report(report)
+        printing.print_report(report)
     return FAILED if report.has_problems else OK
 
 
 def run_config(arguments: argparse.Namespace) -> int:
-    from fannet.cli import views
+    from fannet.cli import printing
 
     entries, errors = read_fanfile()
     slices: dict[Entry, str] = {}
@@ -219,29 +219,29 @@ def run_config(arguments: argparse.Namespace) -> int:
             if entry.enabled:
                 errors.append(f"{FANFILE}:{entry.line}: {error}")
     if arguments.format == "json":
-        rows = [views.entry_as_json(entry, slices.get(entry)) for entry in entries]
-        views.print_json({"fans": rows, "errors": errors})
+        rows = [printing.entry_as_json(entry, slices.get(entry)) for entry in entries]
+        printing.print_json({"fans": rows, "errors": errors})
     else:
-        views.print_entries(entries, slices)
-    _say_all(errors)
+        printing.print_entries(entries, slices)
+    _print_errors(errors)
     return FAILED if errors else OK
 
 
 def run_boot(arguments: argparse.Namespace) -> int:
     from fannet import boot
-    from fannet.cli import views
+    from fannet.cli import printing
 
     if arguments.what == "status":
         enabled = boot.is_boot_enabled()
         if arguments.format == "json":
-            views.print_json({"enabled": enabled})
+            printing.print_json({"enabled": enabled})
         else:
             print("enabled" if enabled else "disabled")
         return OK
     require_root(f"fanctl boot {arguments.what}")
     steps = boot.enable_boot() if arguments.what == "enable" else boot.disable_boot()
     if arguments.format == "json":
-        views.print_json({"steps": steps})
+        printing.print_json({"steps": steps})
     else:
         for step in steps:
             print(step)
@@ -253,15 +253,17 @@ def require_root(what: str) -> None:
         raise FanError(f"{what} must run as root; use sudo")
 
 
-def _tell(arguments: argparse.Namespace, done: Sequence[Done], errors: Sequence[str]) -> int:
+def _print_outcome(
+    arguments: argparse.Namespace, done: Sequence[Done], errors: Sequence[str]
+) -> int:
     if arguments.format == "json":
-        from fannet.cli import views
+        from fannet.cli import printing
 
-        views.print_json({"fans": [_as_json(fan) for fan in done], "errors": list(errors)})
+        printing.print_json({"fans": [_as_json(fan) for fan in done], "errors": list(errors)})
     else:
         for fan in done:
             _print_done(fan)
-    _say_all(errors)
+    _print_errors(errors)
     return FAILED if errors else OK
 
 
@@ -270,7 +272,7 @@ def _print_done(fan: Done) -> None:
         print(step)
     if fan.change.overlaps:
         elsewhere = ", ".join(fan.change.overlaps)
-        say(
+        print_error(
             f"warning: this host reaches {elsewhere}, which is in the overlay {fan.overlay}, so "
             "it does not reach containers with these addresses; take an overlay that is used for "
             "nothing else"
@@ -297,6 +299,6 @@ def _as_json(fan: Done) -> dict[str, Any]:
     }
 
 
-def _say_all(errors: Sequence[str]) -> None:
+def _print_errors(errors: Sequence[str]) -> None:
     for error in errors:
-        say(error)
+        print_error(error)

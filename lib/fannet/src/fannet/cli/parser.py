@@ -131,7 +131,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     # Options may stand between the words, as in 2015's `dhcp` beside today's `--dhcp`.
     arguments = verb.parse_intermixed_args(argv[1:])
     try:
-        arguments.prepare(arguments)
+        arguments.read(arguments)
     except FannetError as error:
         raise UsageError(f"{error}; see {verb.prog} --help") from None
     return arguments
@@ -157,7 +157,7 @@ def _make_verbs() -> dict[str, Parser]:
         run: commands.Run,
         text: str,
         epilog: str = "",
-        prepare: Callable[[argparse.Namespace], None] = lambda _: None,
+        read: Callable[[argparse.Namespace], None] = lambda _: None,
     ) -> Parser:
         verb = verbs[name] = Parser(
             prog=f"fanctl {name}",
@@ -166,7 +166,7 @@ def _make_verbs() -> dict[str, Parser]:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        verb.set_defaults(run=run, prepare=prepare)
+        verb.set_defaults(run=run, read=read)
         verb.add_argument(
             "--format", choices=("text", "json"), default="text", help="how to print it (text)"
         )

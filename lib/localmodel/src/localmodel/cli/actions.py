@@ -11,12 +11,12 @@ from typing import Any
 
 from localmodel.agent import Agent
 from localmodel.charms import read_meta
-from localmodel.cli.arguments import MODEL, arg, flag, form, ignored, read_span, split
+from localmodel.cli.arguments import MODEL, arg, flag, form, ignored, read_span, split_values
 from localmodel.cli.operations import PLAIN, print_log, print_plainly
 from localmodel.cli.registry import juju
 from localmodel.cli.session import changing
 from localmodel.cli.shells import login
-from localmodel.cli.terminal import say, show
+from localmodel.cli.terminal import print_document, print_note
 from localmodel.errors import LocalModelError
 from localmodel.machines import processes
 from localmodel.machines.instance import Instance
@@ -24,7 +24,7 @@ from localmodel.operations import actions
 from localmodel.state import Model, Unit
 from localmodel.tasks import JUJU_EXEC, Operation, Task
 
-#: How long a task may take where --wait does not say, in seconds: an action, and a command.
+# How long a task may take where --wait does not say, in seconds: an action, and a command.
 ACTION_WAIT = 60.0
 COMMAND_WAIT = 300.0
 
@@ -52,23 +52,23 @@ def run(args: argparse.Namespace) -> int:
     params = actions.read_params(words, args.file, as_text=args.string_args)
     with changing(args.model) as agent:
         model = agent.model
-        for unit in _known(model, targets):
-            actions.require_action(unit, _meta(agent, unit), name)
+        for unit in _find_units(model, targets):
+            actions.require_action(unit, _read_meta(agent, unit), name)
         agent.run_until_idle()
         summary = f"action {name}"
-        operation = actions.new_operation(
+        operation = actions.make_operation(
             model, summary, targets, lambda n: model.unit(n).name, name, params
         )
         agent.save()
-        _announce(operation, quiet=args.background or args.format != "plain")
+        _print_start(operation, quiet=args.background or args.format != "plain")
         for task in operation.tasks:
             _run_action(agent, model.unit(task.target), task, wait)
         agent.store.save_operation(model, operation)
-    return _conclude(operation, args)
+    return _print_outcome(operation, args)
 
 
 def _split_words(words: Sequence[str]) -> tuple[list[str], str, list[str]]:
-    """The units, the action and its parameters. Raises: LocalModelError."""
+    """Return the units, the action and its parameters. Raises: LocalModelError."""
     units: list[str] = []
     for position, word in enumerate(words):
         if UNIT.match(word):
@@ -84,7 +84,7 @@ def _split_words(words: Sequence[str]) -> tuple[list[str], str, list[str]]:
     raise LocalModelError("no action specified")
 
 
-def _known(model: Model, targets: Iterable[str]) -> Iterator[Unit]:
+def _find_units(model: Model, targets: Iterable[str]) -> Iterator[Unit]:
     for target in targets:
         try:
             yield model.unit(target)
@@ -92,13 +92,13 @@ def _known(model: Model, targets: Iterable[str]) -> Iterator[Unit]:
             continue  # It gets no task, and its name is told.
 
 
-def _meta(agent: Agent, unit: Unit) -> Any:
+def _read_meta(agent: Agent, unit: Unit) -> Any:
     return read_meta(agent.store.paths, agent.model.apps[unit.app].sha256)
 
 
 def _run_action(agent: Agent, unit: Unit, task: Task, wait: float | None) -> None:
-    action = _meta(agent, unit).actions[task.action]
-    refusal = actions.refusal(task.action, action, task.params)
+    action = _read_meta(agent, unit).actions[task.action]
+    refusal = actions.explain_refusal(task.action, action, task.params)
     if refusal:
         task.end("failed", refusal)
         return
@@ -130,7 +130,11 @@ def execute(args: argparse.Namespace) -> int:
     words = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not words:
         raise LocalModelError("no commands specified")
-    units, apps, machines = split(args.unit), split(args.application), split(args.machine)
+    units, apps, machines = (
+        split_values(args.unit),
+        split_values(args.application),
+        split_values(args.machine),
+    )
     if args.all and (units or apps or machines):
         raise LocalModelError("You cannot specify --all and individual machines, units or apps")
     if not (args.all or units or apps or machines):
@@ -151,14 +155,14 @@ def execute(args: argparse.Namespace) -> int:
             return model.unit(target).name if "/" in target else model.machine(target).number
 
         targets = [*machines, *units]
-        operation = actions.new_operation(
+        operation = actions.make_operation(
             model, f"exec {script}", targets, resolve, JUJU_EXEC, {"command": script}
         )
         agent.save()
         for task in operation.tasks:
             _run_command(agent, task, script, wait)
         agent.store.save_operation(model, operation)
-    return _conclude(operation, args)
+    return _print_outcome(operation, args)
 
 
 def _run_command(agent: Agent, task: Task, script: str, wait: float | None) -> None:
@@ -189,7 +193,7 @@ def _run_on_machine(instance: Instance, task: Task, script: str, wait: float | N
         out, err = process.communicate(timeout=wait)
     except subprocess.TimeoutExpired:
         # What nsenter has started in the machine would outlive it.
-        processes.kill(processes.tree(process.pid))
+        processes.kill(processes.list_tree(process.pid))
         process.communicate()
         return False
     task.finish(process.returncode, out.splitlines(), err.splitlines())
@@ -211,32 +215,32 @@ def _read_wait(args: argparse.Namespace, otherwise: float) -> float:
     return read_span("--wait", args.wait)
 
 
-def _announce(operation: Operation, *, quiet: bool) -> None:
+def _print_start(operation: Operation, *, quiet: bool) -> None:
     if quiet or not operation.tasks:
         return
     count = len(operation.tasks)
-    say(f"Running operation {operation.id} with {count} task{'s' if count > 1 else ''}")
+    print_note(f"Running operation {operation.id} with {count} task{'s' if count > 1 else ''}")
     for task in operation.tasks:
-        say(f"  - task {task.id} on {task.kind}-{task.target.replace('/', '-')}")
-    say("")
+        print_note(f"  - task {task.id} on {task.kind}-{task.target.replace('/', '-')}")
+    print_note("")
 
 
-def _conclude(operation: Operation, args: argparse.Namespace) -> int:
+def _print_outcome(operation: Operation, args: argparse.Namespace) -> int:
     """Print what came of an operation; the exit code says whether a program has failed."""
     tasks = operation.tasks
     if not tasks:
-        say(f"Operation {operation.id} failed to schedule any tasks:\n{operation.fail}")
+        print_note(f"Operation {operation.id} failed to schedule any tasks:\n{operation.fail}")
         return 0
     if operation.fail:
-        say(f"Some actions could not be scheduled:\n{operation.fail}\n")
+        print_note(f"Some actions could not be scheduled:\n{operation.fail}\n")
     if args.background:
-        _tell_numbers(operation)
+        _print_numbers(operation)
         return 0
     late = [f"{task.kind} {task.target}" for task in tasks if task.status == "aborted"]
     if late:
         raise LocalModelError(f"timed out waiting for results from: {', '.join(sorted(late))}")
     if args.format != "plain":
-        show({task.target: task.document() for task in tasks}, args.format)
+        print_document({task.target: task.document() for task in tasks}, args.format)
     elif tasks[0].action == JUJU_EXEC:
         _print_output(tasks)
     else:
@@ -261,16 +265,16 @@ def _conclude(operation: Operation, args: argparse.Namespace) -> int:
     return 0
 
 
-def _tell_numbers(operation: Operation) -> None:
+def _print_numbers(operation: Operation) -> None:
     tasks = operation.tasks
     if len(tasks) == 1:
-        say(f"Scheduled operation {operation.id} with task {tasks[0].id}")
+        print_note(f"Scheduled operation {operation.id} with task {tasks[0].id}")
     else:
-        say(f"Scheduled operation {operation.id} with {len(tasks)} tasks")
-        show({task.target: {"id": task.id} for task in tasks}, "yaml")
-    say(f"Check operation status with 'juju show-operation {operation.id}'")
+        print_note(f"Scheduled operation {operation.id} with {len(tasks)} tasks")
+        print_document({task.target: {"id": task.id} for task in tasks}, "yaml")
+    print_note(f"Check operation status with 'juju show-operation {operation.id}'")
     number = tasks[0].id if len(tasks) == 1 else "<id>"
-    say(f"Check task status with 'juju show-task {number}'")
+    print_note(f"Check task status with 'juju show-task {number}'")
 
 
 def _print_output(tasks: Sequence[Task]) -> None:

@@ -12,18 +12,18 @@ import yaml
 
 from localmodel import quirks
 from localmodel.charms import Meta, read_packed
-from localmodel.cli.arguments import MODEL, arg, flag, form, ignored, settings, split
+from localmodel.cli.arguments import MODEL, arg, flag, form, ignored, parse_settings, split_values
 from localmodel.cli.bundles import deploy_bundle
 from localmodel.cli.registry import juju
-from localmodel.cli.session import changing, charm_folder, reading
-from localmodel.cli.terminal import confirm, say, show
-from localmodel.documents import application_document, config_document, resource_rows
+from localmodel.cli.session import changing, find_charm_folder, reading
+from localmodel.cli.terminal import confirm, print_document, print_note
+from localmodel.documents import list_resources, make_application_document, make_config_document
 from localmodel.errors import LocalModelError
 from localmodel.operations import applications, bundles
-from localmodel.shapes import is_mapping
 from localmodel.state import Model
 from localmodel.store import Store
-from localmodel.tables import columns
+from localmodel.tables import format_columns
+from localmodel.typeguards import is_mapping
 
 CONFIG = arg("--config", action="append", default=[], metavar="KEY=VALUE|FILE")
 RESOURCE = arg("--resource", action="append", default=[], metavar="NAME=FILE")
@@ -58,7 +58,7 @@ def deploy(args: argparse.Namespace) -> None:
         return
     if args.overlay:
         raise LocalModelError("--overlay goes with a bundle only")
-    path, origin = applications.resolve_charm(args.charm, charm_folder(), Path.cwd())
+    path, origin = applications.resolve_charm(args.charm, find_charm_folder(), Path.cwd())
     meta = read_packed(path)
     _refuse_texts(meta, args.config)
     with _perhaps_changing(args) as (store, model):
@@ -69,14 +69,14 @@ def deploy(args: argparse.Namespace) -> None:
             origin=origin,
             name=args.application,
             units=args.num_units,
-            to=split(args.to),
+            to=split_values(args.to),
             options=_read_config(args.config, args.application or meta.name),
-            resources=settings(args.resource),
+            resources=parse_settings(args.resource),
             trust=args.trust,
         )
         where = "local charm" if origin == "local" else "charm-hub charm"
         what = f'"{app.name}" from {where} "{app.charm_name}", revision {app.revision}'
-        say(f"{what} would be deployed" if args.dry_run else f"Deploying {what}")
+        print_note(f"{what} would be deployed" if args.dry_run else f"Deploying {what}")
 
 
 @contextmanager
@@ -91,7 +91,7 @@ def _perhaps_changing(args: argparse.Namespace) -> Generator[tuple[Store, Model]
 
 
 def _refuse_texts(meta: Meta, words: list[str]) -> None:
-    given = _from_files(settings([word for word in words if "=" in word]))
+    given = _read_files(parse_settings([word for word in words if "=" in word]))
     for name, value in given.items():
         option = meta.options.get(name)
         if option and quirks.refuses_text(option):
@@ -103,7 +103,7 @@ def _read_config(words: list[str], application: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for word in words:
         if "=" in word:
-            found |= _from_files(settings([word]))
+            found |= _read_files(parse_settings([word]))
         else:
             found |= _read_config_file(word, application)
     return found
@@ -136,8 +136,8 @@ def _read_config_file(file: str, application: str) -> dict[str, Any]:
     )
 
 
-def _from_files(values: dict[str, str]) -> dict[str, str]:
-    """Values that begin with `@` are read from the file they name."""
+def _read_files(values: dict[str, str]) -> dict[str, str]:
+    """Return values, and for those that begin with `@` the content of the file they name."""
     found: dict[str, str] = {}
     for key, value in values.items():
         if value.startswith("@"):
@@ -174,7 +174,7 @@ def refresh(args: argparse.Namespace) -> None:
             raise LocalModelError(f'"{app.name}" is a local charm: give --path')
         if args.path and not applications.is_path(args.path):
             reference = f"./{args.path}"
-        path, _ = applications.resolve_charm(reference, charm_folder(), Path.cwd())
+        path, _ = applications.resolve_charm(reference, find_charm_folder(), Path.cwd())
         changed = applications.refresh(
             agent.store,
             agent.model,
@@ -182,10 +182,10 @@ def refresh(args: argparse.Namespace) -> None:
             path,
             force_units=args.force_units,
             options=_read_config(args.config, args.application),
-            resources=settings(args.resource),
+            resources=parse_settings(args.resource),
             trust=args.trust,
         )
-        say(
+        print_note(
             f'Added charm "{app.charm_name}", revision {app.revision}, to the model'
             if changed
             else f'charm "{app.charm_name}": already running latest revision'
@@ -223,19 +223,19 @@ def remove_application(args: argparse.Namespace) -> None:
 )
 def config(args: argparse.Namespace) -> None:
     """Show or set an application's configuration."""
-    reset = split(args.reset)
+    reset = split_values(args.reset)
     writes = [s for s in args.settings if "=" in s]
     if reset or writes or args.file:
-        values = _from_files(settings(args.settings))
+        values = _read_files(parse_settings(args.settings))
         if args.file:
             values = _read_config([args.file], args.application) | values
         with changing(args.model) as agent:
             applications.set_options(agent.store, agent.model, args.application, values, reset)
         return
     with reading(args.model) as (store, model):
-        shown = config_document(store, model, model.app(args.application))
+        shown = make_config_document(store, model, model.app(args.application))
     if not args.settings:
-        show(shown, args.format)
+        print_document(shown, args.format)
         return
     (key, *_) = args.settings
     if key not in shown["settings"]:
@@ -276,7 +276,9 @@ def trust(args: argparse.Namespace) -> None:
 def show_application(args: argparse.Namespace) -> None:
     """Show an application."""
     with reading(args.model) as (store, model):
-        show(application_document(store, model, model.app(args.application)), args.format)
+        print_document(
+            make_application_document(store, model, model.app(args.application)), args.format
+        )
 
 
 @juju.command("attach-resource", MODEL, arg("application"), arg("resource", metavar="NAME=FILE"))
@@ -284,7 +286,7 @@ def attach_resource(args: argparse.Namespace) -> None:
     """Give an application a file for one of its charm's resources."""
     with changing(args.model) as agent:
         app = agent.model.app(args.application)
-        for name, file in settings([args.resource]).items():
+        for name, file in parse_settings([args.resource]).items():
             applications.attach_resource(agent.store, agent.model, app, name, file)
 
 
@@ -292,11 +294,11 @@ def attach_resource(args: argparse.Namespace) -> None:
 def resources(args: argparse.Namespace) -> None:
     """List an application's resources."""
     with reading(args.model) as (store, model):
-        rows = resource_rows(store, model.app(args.application))
+        rows = list_resources(store, model.app(args.application))
     if args.format != "tabular":
-        show({"resources": rows}, args.format)
+        print_document({"resources": rows}, args.format)
     elif not rows:
         print("No resources to display.")
     else:
         table = [[r["name"], r["origin"] or "-", str(r["revision"])] for r in rows]
-        print(columns([["Resource", "Supplied by", "Revision"], *table]))
+        print(format_columns([["Resource", "Supplied by", "Revision"], *table]))

@@ -34,7 +34,7 @@ def form(*choices: str) -> Argument:
     return arg("--format", choices=choices, default=choices[0], help="how to print it")
 
 
-def settings(words: Sequence[str]) -> dict[str, str]:
+def parse_settings(words: Sequence[str]) -> dict[str, str]:
     """Read `KEY=VALUE` words. Raises: LocalModelError."""
     found: dict[str, str] = {}
     for word in words:
@@ -45,12 +45,12 @@ def settings(words: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def split(values: Sequence[str] | None) -> list[str]:
-    """Values that may be given several times, or once with commas."""
+def split_values(values: Sequence[str] | None) -> list[str]:
+    """Return values that may be given several times, or once with commas."""
     return [part for value in values or () for part in value.split(",") if part]
 
 
-#: The longest span that clocks can wait for, in seconds: a hundred years.
+# The longest span that clocks can wait for, in seconds: a hundred years.
 LONGEST_SPAN = 100 * 365 * 86400.0
 
 

@@ -9,8 +9,8 @@ import yaml
 
 from localmodel.cli.arguments import MODEL, arg, ignored
 from localmodel.cli.registry import juju
-from localmodel.cli.session import changing, charm_folder, reading
-from localmodel.cli.terminal import say
+from localmodel.cli.session import changing, find_charm_folder, reading
+from localmodel.cli.terminal import print_note
 from localmodel.errors import LocalModelError
 from localmodel.operations import bundles, exports
 from localmodel.store import write_atomically
@@ -31,18 +31,18 @@ def deploy_bundle(args: argparse.Namespace) -> None:
             raise LocalModelError(f"{option} can't be given for a bundle: use an overlay")
     bundle = bundles.read_bundle(Path(args.charm), [Path(o) for o in args.overlay])
     if bundle.name:
-        say("WARNING a bundle has no field name: it is ignored; take it out")
+        print_note("WARNING a bundle has no field name: it is ignored; take it out")
     if args.dry_run:
         with reading(args.model) as (store, model):
-            done = bundles.deploy_bundle(store, model, bundle, charm_folder())
-        say("Changes to deploy bundle:" if done else "No changes to apply.")
+            done = bundles.deploy_bundle(store, model, bundle, find_charm_folder())
+        print_note("Changes to deploy bundle:" if done else "No changes to apply.")
         for line in done:
             print(f"- {line}")
         return
     with changing(args.model) as agent:
-        for line in bundles.deploy_bundle(agent.store, agent.model, bundle, charm_folder()):
-            say(f"- {line}")
-    say("Deploy of bundle completed.")
+        for line in bundles.deploy_bundle(agent.store, agent.model, bundle, find_charm_folder()):
+            print_note(f"- {line}")
+    print_note("Deploy of bundle completed.")
 
 
 @juju.command(

@@ -8,12 +8,12 @@ from localmodel.agent import Agent
 from localmodel.cli.arguments import MODEL, arg, flag
 from localmodel.cli.registry import localmodel
 from localmodel.cli.session import changing, open_store
-from localmodel.cli.terminal import Progress, say
+from localmodel.cli.terminal import Progress, print_note
 from localmodel.errors import LocalModelError
 from localmodel.machines import cgroups, template, underlay
-from localmodel.machines.files import remove_tree
-from localmodel.machines.instance import Instance, instances
-from localmodel.resolver import update_interval
+from localmodel.machines.instance import Instance, list_instances
+from localmodel.machines.trees import remove_tree
+from localmodel.resolver import read_update_interval
 from localmodel.store import Store, hold_lock
 
 
@@ -36,7 +36,7 @@ def up(args: argparse.Namespace) -> None:
             agent = Agent(store, model, progress.report)
             agent.observe_machines()
             agent.run_until_idle()
-    say(f"The local model is up on {network}.")
+    print_note(f"The local model is up on {network}.")
 
 
 def _choose_underlay(store: Store, text: str) -> None:
@@ -61,24 +61,24 @@ def down(args: argparse.Namespace) -> None:
     paths = store.paths
     with hold_lock(paths):
         store.set("down", "yes")
-        for name in instances(paths):
+        for name in list_instances(paths):
             instance = Instance(paths, name, "")
             if args.purge:
                 instance.destroy()
-                say(f"removed machine {name}")
+                print_note(f"removed machine {name}")
             elif instance.supervisor():
                 instance.stop()
-                say(f"stopped machine {name}")
+                print_note(f"stopped machine {name}")
         if underlay.NETNS.exists():
             underlay.remove_underlay()
-            say(f"removed network namespace {underlay.NAMESPACE}")
+            print_note(f"removed network namespace {underlay.NAMESPACE}")
         cgroups.remove_groups()
         if not args.purge:
             return
         store.close()
         for folder in (paths.home, paths.run):
             remove_tree(folder)
-            say(f"removed {folder}")
+            print_note(f"removed {folder}")
 
 
 @localmodel.command("reboot", MODEL, arg("machine"))
@@ -99,4 +99,4 @@ def _fire_update_status(agent: Agent) -> None:
     """Let update-status be due for every started unit."""
     for unit in agent.model.units.values():
         if unit.local.started:
-            unit.local.updated -= update_interval(agent.model)
+            unit.local.updated -= read_update_interval(agent.model)

@@ -8,10 +8,10 @@ import time
 
 from localmodel.cli.arguments import MODEL, arg, flag, ignored
 from localmodel.cli.registry import juju
-from localmodel.cli.session import model_name, open_store
+from localmodel.cli.session import choose_model, open_store
 from localmodel.store import LOG_LEVELS, LogLine
 
-#: How often `debug-log --tail` looks for new lines, in seconds.
+# How often `debug-log --tail` looks for new lines, in seconds.
 TAIL_PERIOD = 0.5
 
 
@@ -33,7 +33,7 @@ def debug_log(args: argparse.Namespace) -> None:
     worst = LOG_LEVELS.index(args.level)
     wanted = {w if w.startswith("unit-") else "unit-" + w.replace("/", "-") for w in args.include}
     store = open_store()
-    model = store.load(model_name(store, args.model))
+    model = store.load(choose_model(store, args.model))
     last = 0
 
     def wanted_lines() -> list[LogLine]:

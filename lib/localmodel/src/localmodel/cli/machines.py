@@ -7,11 +7,11 @@ import argparse
 from localmodel.cli.arguments import MODEL, arg, flag, form, ignored
 from localmodel.cli.registry import juju
 from localmodel.cli.session import changing, reading
-from localmodel.cli.terminal import say, show
+from localmodel.cli.terminal import print_document, print_note
 from localmodel.errors import LocalModelError
 from localmodel.operations import machines
-from localmodel.status import machine_statuses
-from localmodel.tables import machine_table
+from localmodel.status import list_machine_statuses
+from localmodel.tables import make_machine_table
 
 
 @juju.command(
@@ -35,7 +35,7 @@ def add_machine(args: argparse.Namespace) -> None:
         raise LocalModelError(f"-n {args.count}: give 1 or more")
     with changing(args.model) as agent:
         for _ in range(args.count):
-            say(f"created machine {machines.add_machine(agent.store, agent.model).number}")
+            print_note(f"created machine {machines.add_machine(agent.store, agent.model).number}")
 
 
 @juju.command(
@@ -52,7 +52,7 @@ def remove_machine(args: argparse.Namespace) -> None:
     with changing(args.model) as agent:
         for number in args.machines:
             machines.remove_machine(agent.model, number, force=args.force)
-            say(f"removing machine {number}")
+            print_note(f"removing machine {number}")
 
 
 @juju.command("machines", MODEL, form("tabular", "json", "yaml"), aliases=("list-machines",))
@@ -70,8 +70,8 @@ def show_machine(args: argparse.Namespace) -> None:
 def _show_machines(args: argparse.Namespace, numbers: list[str]) -> None:
     with reading(args.model) as (store, model):
         chosen = [model.machine(number) for number in numbers or model.machines]
-        shown = machine_statuses(store, model, chosen)
+        shown = list_machine_statuses(store, model, chosen)
     if args.format == "tabular":
-        print(machine_table(shown))
+        print(make_machine_table(shown))
     else:
-        show({"model": model.name, "machines": shown}, args.format)
+        print_document({"model": model.name, "machines": shown}, args.format)

@@ -8,20 +8,20 @@ import re
 import uuid
 from typing import Any
 
-from localmodel.cli.arguments import MODEL, arg, flag, form, ignored, settings, split
+from localmodel.cli.arguments import MODEL, arg, flag, form, ignored, parse_settings, split_values
 from localmodel.cli.registry import juju
-from localmodel.cli.session import changing, model_name, open_store, reading
-from localmodel.cli.terminal import confirm, say, show
-from localmodel.documents import model_document
+from localmodel.cli.session import changing, choose_model, open_store, reading
+from localmodel.cli.terminal import confirm, print_document, print_note
+from localmodel.documents import make_model_document
 from localmodel.errors import LocalModelError
 from localmodel.lifecycle import release_unit
-from localmodel.resolver import seconds
+from localmodel.resolver import parse_span
 from localmodel.state import JUJU_VERSION, Model
 from localmodel.status import CLOUD, CONTROLLER
 from localmodel.store import hold_lock
-from localmodel.tables import columns
+from localmodel.tables import format_columns
 
-#: The model settings that mean something here, with their defaults.
+# The model settings that mean something here, with their defaults.
 MODEL_DEFAULTS: dict[str, Any] = {
     "automatically-retry-hooks": True,
     "ignore-machine-addresses": True,
@@ -31,7 +31,7 @@ MODEL_DEFAULTS: dict[str, Any] = {
     "juju-no-proxy": "127.0.0.1,localhost,::1",
     "update-status-hook-interval": "5m",
 }
-#: The shortest time between two update-status, in seconds; hooks may take as long.
+# The shortest time between two update-status, in seconds; hooks may take as long.
 SHORTEST_INTERVAL = 10.0
 
 
@@ -46,7 +46,7 @@ def version(args: argparse.Namespace) -> None:
     if args.format == "plain":
         print(text)
     else:
-        show(
+        print_document(
             {"version": text, "git-commit": "", "git-tree-state": ""} if args.all else text,
             args.format,
         )
@@ -73,18 +73,18 @@ def add_model(args: argparse.Namespace) -> None:
         if any(m.name == args.name for m in store.models()):
             raise LocalModelError(f'model "{args.name}" already exists')
         model = Model(uuid=str(uuid.uuid4()), name=args.name)
-        model.config = _read_settings(settings(args.config))
+        model.config = _read_settings(parse_settings(args.config))
         store.save(model)
         if not args.no_switch:
             store.set("model", args.name)
-    say(f"Added '{args.name}' model on localhost for user 'admin'")
+    print_note(f"Added '{args.name}' model on localhost for user 'admin'")
 
 
 @juju.command("switch", arg("name", nargs="?", help="a model; without one, tell which it is"))
 def switch(args: argparse.Namespace) -> None:
     """Select the model that commands work on, or tell it."""
     store = open_store()
-    name = model_name(store, args.name)
+    name = choose_model(store, args.name)
     if args.name is None:
         print(f"{CONTROLLER}:admin/{name}")
         return
@@ -92,7 +92,9 @@ def switch(args: argparse.Namespace) -> None:
     before = store.setting("model")
     store.set("model", name)
     kept = f"{CONTROLLER}:admin/{name}"
-    say(f"{kept} (no change)" if before == name else f"{CONTROLLER}:admin/{before} -> {kept}")
+    print_note(
+        f"{kept} (no change)" if before == name else f"{CONTROLLER}:admin/{before} -> {kept}"
+    )
 
 
 @juju.command("controllers", form("tabular", "json", "yaml"), aliases=("list-controllers",))
@@ -110,11 +112,13 @@ def controllers(args: argparse.Namespace) -> None:
             "model-count": len(found),
             "machine-count": sum(len(model.machines) for model in found),
         }
-        show({"controllers": {CONTROLLER: body}, "current-controller": CONTROLLER}, args.format)
+        print_document(
+            {"controllers": {CONTROLLER: body}, "current-controller": CONTROLLER}, args.format
+        )
         return
     titles = ["Controller", "Model", "User", "Access", "Cloud/Region", "Models", "Version"]
     row = [f"{CONTROLLER}*", current or "-", "admin", "superuser", CLOUD, str(len(found))]
-    print(columns([titles, [*row, JUJU_VERSION]]))
+    print(format_columns([titles, [*row, JUJU_VERSION]]))
 
 
 @juju.command("models", form("tabular", "json", "yaml"))
@@ -124,8 +128,8 @@ def models(args: argparse.Namespace) -> None:
     current = store.setting("model")
     found = store.models()
     if args.format != "tabular":
-        shown = [next(iter(model_document(m).values())) for m in found]
-        show({"models": shown, "current-model": current}, args.format)
+        shown = [next(iter(make_model_document(m).values())) for m in found]
+        print_document({"models": shown, "current-model": current}, args.format)
         return
     rows = [["Model", "Cloud/Region", "Type", "Status", "Machines", "Units"]]
     for model in found:
@@ -133,7 +137,11 @@ def models(args: argparse.Namespace) -> None:
         state = "available" if model.life == "alive" else "destroying"
         counts = [str(len(model.machines)), str(len(model.units))]
         rows.append([name, "localhost", "localmodel", state, *counts])
-    print(columns(rows) if found else 'There are no models. Make one with "juju add-model NAME".')
+    print(
+        format_columns(rows)
+        if found
+        else 'There are no models. Make one with "juju add-model NAME".'
+    )
 
 
 @juju.command(
@@ -149,7 +157,7 @@ def models(args: argparse.Namespace) -> None:
 def destroy_model(args: argparse.Namespace) -> None:
     """Take a model away with all its machines."""
     store = open_store()
-    store.load(model_name(store, args.name))
+    store.load(choose_model(store, args.name))
     confirm(f'This removes model "{args.name}" and its machines.', asked=not args.no_prompt)
     with changing(args.name) as agent:
         model = agent.model
@@ -170,14 +178,14 @@ def destroy_model(args: argparse.Namespace) -> None:
         store.delete(left)
         if store.setting("model") == model.name:
             store.set("model", "")
-    say(f"Model '{model.name}' destroyed")
+    print_note(f"Model '{model.name}' destroyed")
 
 
 @juju.command("show-model", arg("name", nargs="?"), form("yaml", "json"))
 def show_model(args: argparse.Namespace) -> None:
     """Show what there is to know of a model."""
     store = open_store()
-    show(model_document(store.load(model_name(store, args.name))), args.format)
+    print_document(make_model_document(store.load(choose_model(store, args.name))), args.format)
 
 
 @juju.command(
@@ -189,12 +197,12 @@ def show_model(args: argparse.Namespace) -> None:
 )
 def model_config(args: argparse.Namespace) -> None:
     """Show or set a model's configuration."""
-    reset = split(args.reset)
+    reset = split_values(args.reset)
     _check_keys(reset)
     if args.reset or any("=" in s for s in args.settings):
         with changing(args.model) as agent:
             kept = {k: v for k, v in agent.model.config.items() if k not in reset}
-            agent.model.config = kept | _read_settings(settings(args.settings))
+            agent.model.config = kept | _read_settings(parse_settings(args.settings))
         return
     with reading(args.model) as (_, model):
         shown = {
@@ -209,9 +217,9 @@ def model_config(args: argparse.Namespace) -> None:
         print(shown[args.settings[0]]["Value"])
     elif args.format == "tabular":
         rows = [[k, str(v["Source"]), str(v["Value"])] for k, v in shown.items()]
-        print(columns([["Attribute", "From", "Value"], *rows]))
+        print(format_columns([["Attribute", "From", "Value"], *rows]))
     else:
-        show(shown, args.format)
+        print_document(shown, args.format)
 
 
 def _check_keys(keys: list[str]) -> None:
@@ -231,7 +239,7 @@ def _read_settings(values: dict[str, str]) -> dict[str, Any]:
         raise LocalModelError(
             f'update-status-hook-interval "{interval}": give a span such as 30s, 5m or 1h'
         )
-    if interval is not None and seconds(interval) < SHORTEST_INTERVAL:
+    if interval is not None and parse_span(interval) < SHORTEST_INTERVAL:
         raise LocalModelError(
             f'update-status-hook-interval "{interval}": give {SHORTEST_INTERVAL:.0f}s or more, or'
             " the model never gets idle"
@@ -246,13 +254,13 @@ def model_constraints(args: argparse.Namespace) -> None:
         if args.format == "plain":
             print(" ".join(f"{k}={v}" for k, v in model.constraints.items()))
         else:
-            show(model.constraints, args.format)
+            print_document(model.constraints, args.format)
 
 
 @juju.command("set-model-constraints", MODEL, arg("constraints", nargs="+", metavar="KEY=VALUE"))
 def set_model_constraints(args: argparse.Namespace) -> None:
     """Set a model's constraints; machines here are all alike, so nothing follows from them."""
-    values = settings(args.constraints)
+    values = parse_settings(args.constraints)
     for key in values:
         if key not in CONSTRAINTS:
             raise LocalModelError(

@@ -10,22 +10,22 @@ from datetime import datetime
 import yaml
 
 from localmodel.charms import read_meta
-from localmodel.cli.arguments import MODEL, arg, flag, form, ignored, split
+from localmodel.cli.arguments import MODEL, arg, flag, form, ignored, split_values
 from localmodel.cli.registry import juju
-from localmodel.cli.session import model_name, open_store, reading
-from localmodel.cli.terminal import say, show
+from localmodel.cli.session import choose_model, open_store, reading
+from localmodel.cli.terminal import print_document, print_note
 from localmodel.errors import LocalModelError
 from localmodel.operations import actions
-from localmodel.shapes import is_mapping
-from localmodel.tables import columns
+from localmodel.tables import format_columns
 from localmodel.tasks import Operation, Task
+from localmodel.typeguards import is_mapping
 
 PLAIN = (ignored("--color"), ignored("--no-color"), ignored("--utc"))
 
 
 def print_log(task: Task) -> None:
     for moment, line in task.log:
-        say(f"{time.strftime('%H:%M:%S', time.localtime(moment))} {line}")
+        print_note(f"{time.strftime('%H:%M:%S', time.localtime(moment))} {line}")
 
 
 def print_plainly(tasks: Sequence[Task]) -> None:
@@ -40,7 +40,7 @@ def print_plainly(tasks: Sequence[Task]) -> None:
         if task.message:
             printed[task.target]["message"] = task.message
     if len(tasks) > 1:
-        show(printed, "yaml")
+        print_document(printed, "yaml")
         return
     (task,) = tasks
     if task.status == "failed":
@@ -66,20 +66,20 @@ def list_actions(args: argparse.Namespace) -> None:
     with reading(args.model) as (store, model):
         found = read_meta(store.paths, model.app(args.application).sha256).actions
     if args.schema:
-        shown = {name: actions.schema_of(name, action) for name, action in sorted(found.items())}
-        show(shown, args.format or "yaml")
+        shown = {name: actions.make_schema(name, action) for name, action in sorted(found.items())}
+        print_document(shown, args.format or "yaml")
         return
     told = {name: found[name].description or "No description" for name in sorted(found)}
     if args.format in ("json", "yaml"):
-        show(told, args.format)
+        print_document(told, args.format)
     elif not told:
-        say(f"No actions defined for {args.application}.")
+        print_note(f"No actions defined for {args.application}.")
     else:
         rows = [["Action", "Description"]]
         for name, text in told.items():
             first, *rest = text.strip().splitlines()
             rows += [[name, first], *(["", line] for line in rest)]
-        print(columns(rows))
+        print(format_columns(rows))
 
 
 @juju.command("show-action", MODEL, arg("application"), arg("action"))
@@ -88,7 +88,7 @@ def show_action(args: argparse.Namespace) -> int:
     with reading(args.model) as (store, model):
         found = read_meta(store.paths, model.app(args.application).sha256).actions
     if args.action not in found:
-        say(f'unknown action "{args.action}"\n')
+        print_note(f'unknown action "{args.action}"\n')
         return 1
     action = found[args.action]
     print(f"{action.description or 'No description'}\n\nArguments")
@@ -112,7 +112,7 @@ def show_action(args: argparse.Namespace) -> int:
 )
 def show_task(args: argparse.Namespace) -> None:
     """Show what came of a task."""
-    for operation in _operations(args.model):
+    for operation in _list_operations(args.model):
         for task in operation.tasks:
             if task.id != args.id:
                 continue
@@ -120,7 +120,7 @@ def show_task(args: argparse.Namespace) -> None:
                 print_log(task)
                 print_plainly([task])
             else:
-                show(task.document(), args.format)
+                print_document(task.document(), args.format)
             return
     raise LocalModelError(f'task "{args.id}" not found')
 
@@ -136,9 +136,9 @@ def show_task(args: argparse.Namespace) -> None:
 )
 def show_operation(args: argparse.Namespace) -> None:
     """Show what came of an operation and its tasks."""
-    for operation in _operations(args.model):
+    for operation in _list_operations(args.model):
         if operation.id == args.id:
-            show({operation.id: operation.document()}, args.format)
+            print_document({operation.id: operation.document()}, args.format)
             return
     raise LocalModelError(f'operation "{args.id}" not found')
 
@@ -159,8 +159,11 @@ def show_operation(args: argparse.Namespace) -> None:
 )
 def operations(args: argparse.Namespace) -> None:
     """List the operations of a model."""
-    apps, targets = split(args.applications), {*split(args.units), *split(args.machines)}
-    names, statuses = split(args.actions), split(args.status)
+    apps, targets = (
+        split_values(args.applications),
+        {*split_values(args.units), *split_values(args.machines)},
+    )
+    names, statuses = split_values(args.actions), split_values(args.status)
 
     def wanted(operation: Operation) -> bool:
         touched = {task.target for task in operation.tasks}
@@ -172,27 +175,27 @@ def operations(args: argparse.Namespace) -> None:
         of_name = not names or any(task.action in names for task in operation.tasks)
         return bool(touched) and of_name and (not statuses or operation.status in statuses)
 
-    found = [operation for operation in _operations(args.model) if wanted(operation)]
+    found = [operation for operation in _list_operations(args.model) if wanted(operation)]
     found = found[args.offset : args.offset + args.limit]
     if not found:
-        say("no matching operations")
+        print_note("no matching operations")
     elif args.format == "plain":
         rows = [["ID", "Status", "Started", "Finished", "Task IDs", "Summary"]]
         for operation in found:
             ids = [task.id for task in operation.tasks]
             listed = ",".join(ids[:5]) + ("..." if len(ids) > 5 else "")
-            moments = [_in_short(m) for m in (operation.started, operation.completed)]
+            moments = [_make_summary(m) for m in (operation.started, operation.completed)]
             rows.append([operation.id, operation.status, *moments, listed, operation.summary])
-        print(columns(rows, right=(0,)))
+        print(format_columns(rows, right=(0,)))
     else:
-        show({operation.id: operation.document() for operation in found}, args.format)
+        print_document({operation.id: operation.document() for operation in found}, args.format)
 
 
-def _operations(given: str | None) -> list[Operation]:
+def _list_operations(given: str | None) -> list[Operation]:
     store = open_store()
-    return store.operations(store.load(model_name(store, given)))
+    return store.operations(store.load(choose_model(store, given)))
 
 
-def _in_short(moment: float) -> str:
+def _make_summary(moment: float) -> str:
     here = datetime.fromtimestamp(moment).astimezone()
     return here.strftime("%Y-%m-%dT%H:%M:%S") if moment else ""

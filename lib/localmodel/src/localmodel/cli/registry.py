@@ -84,7 +84,7 @@ class Registry:
         raise LocalModelError(f"{told}\n\nDid you mean:\n\t{near[0]}" if near else told)
 
     def overview(self) -> str:
-        """The help of the command line as a whole."""
+        """Return the help of the command line as a whole."""
         names = {
             name: [name, *(a for a, n in self.aliases.items() if n == name)]
             for name in sorted(self.commands)

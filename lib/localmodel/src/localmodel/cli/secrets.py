@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from localmodel.cli.arguments import MODEL, arg, flag, form, ignored, split
+from localmodel.cli.arguments import MODEL, arg, flag, form, ignored, split_values
 from localmodel.cli.registry import juju
 from localmodel.cli.session import changing, reading
-from localmodel.cli.terminal import show
-from localmodel.documents import secret_document
+from localmodel.cli.terminal import print_document
+from localmodel.documents import make_secret_document
 from localmodel.errors import LocalModelError
 from localmodel.operations import secrets
-from localmodel.tables import columns
+from localmodel.tables import format_columns
 
 SECRET = arg("secret", metavar="NAME|URI")
 CONTENT = (
@@ -51,14 +51,14 @@ def update_secret(args: argparse.Namespace) -> None:
 def grant_secret(args: argparse.Namespace) -> None:
     """Let applications read a secret."""
     with changing(args.model) as agent:
-        secrets.grant_secret(agent.model, args.secret, split([args.applications]))
+        secrets.grant_secret(agent.model, args.secret, split_values([args.applications]))
 
 
 @juju.command("revoke-secret", MODEL, SECRET, arg("applications", metavar="APP[,APP…]"))
 def revoke_secret(args: argparse.Namespace) -> None:
     """Let applications no longer read a secret."""
     with changing(args.model) as agent:
-        secrets.revoke_secret(agent.model, args.secret, split([args.applications]))
+        secrets.revoke_secret(agent.model, args.secret, split_values([args.applications]))
 
 
 @juju.command("remove-secret", MODEL, SECRET, arg("--revision", type=int))
@@ -85,7 +85,9 @@ def show_secret(args: argparse.Namespace) -> None:
     if revision not in secret.revisions:
         raise LocalModelError(f'secret "{args.secret}" has no revision {revision}')
     reveal = revision if args.reveal else None
-    show(secret_document(secret, reveal=reveal, history=args.revisions), args.format)
+    print_document(
+        make_secret_document(secret, reveal=reveal, history=args.revisions), args.format
+    )
 
 
 @juju.command("secrets", MODEL, form("tabular", "json", "yaml"), arg("--owner"))
@@ -101,9 +103,9 @@ def list_secrets(args: argparse.Namespace) -> None:
             identifier = secret.uri.removeprefix("secret:")
             name = secret.name or secret.label or "-"
             rows.append([identifier, name, secret.owner, str(secret.newest)])
-        print(columns(rows))
+        print(format_columns(rows))
         return
     documents: dict[str, object] = {}
     for secret in found:
-        documents |= secret_document(secret)
-    show(documents, args.format)
+        documents |= make_secret_document(secret)
+    print_document(documents, args.format)

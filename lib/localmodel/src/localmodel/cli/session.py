@@ -14,26 +14,26 @@ from localmodel.agent import Agent
 from localmodel.cli.terminal import Progress
 from localmodel.errors import LocalModelError
 from localmodel.machines import underlay
-from localmodel.paths import default_paths
+from localmodel.paths import find_paths
 from localmodel.state import Model
 from localmodel.store import Store, hold_lock
 
-#: A command's exit code after an interrupt at the terminal, as shells have it.
+# A command's exit code after an interrupt at the terminal, as shells have it.
 INTERRUPTED = 130
 
 
 def open_store() -> Store:
-    """The store of this host. Raises: LocalModelError if this is not root."""
+    """Return the store of this host. Raises: LocalModelError if this is not root."""
     if os.geteuid() != 0:
         raise LocalModelError("the local model makes machines, so it must run as root; use sudo")
-    store = Store(default_paths())
+    store = Store(find_paths())
     if not store.setting("underlay"):
         store.set("underlay", underlay.DEFAULT)
     return store
 
 
-def model_name(store: Store, given: str | None) -> str:
-    """The model that is meant: the one given, in JUJU_MODEL, or switched to.
+def choose_model(store: Store, given: str | None) -> str:
+    """Return the model that is meant: the one given, in JUJU_MODEL, or switched to.
 
     Raises: LocalModelError if none is.
     """
@@ -50,7 +50,7 @@ def changing(given: str | None) -> Generator[Agent]:
     """Change a model: what the block does is saved if it does not raise, and then run to idle."""
     store = open_store()
     with hold_lock(store.paths), Progress() as progress:
-        agent = _agent(store, store.load(model_name(store, given)), progress.report)
+        agent = _make_agent(store, store.load(choose_model(store, given)), progress.report)
         if agent.model.machines and store.setting("down"):
             raise LocalModelError("the local model is down: start it with localmodel up")
         yield agent
@@ -62,18 +62,20 @@ def changing(given: str | None) -> Generator[Agent]:
 def reading(given: str | None) -> Generator[tuple[Store, Model]]:
     """Look at a model. If nobody else is at work on it, what is due is done first."""
     store = open_store()
-    name = model_name(store, given)
+    name = choose_model(store, given)
     with hold_lock(store.paths, wait=False) as held:
         if held:
             with Progress() as progress:
-                agent = _agent(store, store.load(name), progress.report)
+                agent = _make_agent(store, store.load(name), progress.report)
                 agent.save()
                 if not store.setting("down"):
                     agent.run_until_idle()
     yield store, store.load(name)
 
 
-def _agent(store: Store, model: Model, report: Callable[[str, str, float | None], None]) -> Agent:
+def _make_agent(
+    store: Store, model: Model, report: Callable[[str, str, float | None], None]
+) -> Agent:
     agent = Agent(store, model, report)
     agent.observe_machines()
     return agent
@@ -92,7 +94,7 @@ def guarded(main: Callable[[], int]) -> int:
         return 1
     except (OSError, sqlite3.OperationalError) as error:
         # Such as a full disk. What was done so far is stored.
-        print(f"ERROR {_tell(error)}: repair that, and run the command again", file=sys.stderr)
+        print(f"ERROR {_explain(error)}: repair that, and run the command again", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(
@@ -102,14 +104,14 @@ def guarded(main: Callable[[], int]) -> int:
         return INTERRUPTED
 
 
-def _tell(error: Exception) -> str:
-    """What the host refuses, after the name of the file that it is about."""
+def _explain(error: Exception) -> str:
+    """Return what the host refuses, after the name of the file that it is about."""
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error)
-    return f"{default_paths().database}: {error}"
+    return f"{find_paths().database}: {error}"
 
 
-def leave(code: int) -> NoReturn:
+def exit_process(code: int) -> NoReturn:
     """End the process; after an interrupt at once, without waiting for threads that run hooks."""
     if code == INTERRUPTED:
         sys.stdout.flush()
@@ -118,6 +120,6 @@ def leave(code: int) -> NoReturn:
     sys.exit(code)
 
 
-def charm_folder() -> Path:
-    """The folder that stands in for Charmhub: LOCALMODEL_CHARMS, else `dist` here."""
+def find_charm_folder() -> Path:
+    """Return the folder that stands in for Charmhub: LOCALMODEL_CHARMS, else `dist` here."""
     return Path(os.environ.get("LOCALMODEL_CHARMS", "dist")).resolve()

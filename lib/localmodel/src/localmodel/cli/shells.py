@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from localmodel.cli.arguments import MODEL, arg, flag, ignored
 from localmodel.cli.registry import juju
-from localmodel.cli.session import model_name, open_store
+from localmodel.cli.session import choose_model, open_store
 from localmodel.errors import LocalModelError
 from localmodel.machines.instance import Instance
 from localmodel.machines.template import USER
@@ -21,7 +21,7 @@ SU = "/usr/bin/su"
 
 
 def login(instance: Instance, command: str | None, user: str = USER) -> list[str]:
-    """The command line that logs a user in on a machine, for a command in their shell or a shell.
+    """Return the command line that logs a user in on a machine, for a command or a shell.
 
     Raises: LocalModelError if the machine is down.
     """
@@ -45,7 +45,7 @@ def ssh(args: argparse.Namespace) -> int:
     user, _, target = args.target.rpartition("@")
     words = args.command[1:] if args.command[:1] == ["--"] else args.command
     command = " ".join(words) if words else None
-    argv = login(_target(args.model, target), command, user or USER)
+    argv = login(_find_machine(args.model, target), command, user or USER)
     return subprocess.run(argv, check=False).returncode
 
 
@@ -64,11 +64,11 @@ def ssh(args: argparse.Namespace) -> int:
 )
 def scp(args: argparse.Namespace) -> None:
     """Copy files to or from a machine, as the user ubuntu; a machine's path may be a pattern."""
-    sources = [_place(args.model, text) for text in args.sources]
-    destination = _place(args.model, args.destination)
+    sources = [_parse_place(args.model, text) for text in args.sources]
+    destination = _parse_place(args.model, args.destination)
     if any((source.instance is None) == (destination.instance is None) for source in sources):
         raise LocalModelError("one of source and destination must be a machine's, as 0:PATH")
-    found = [(source, *file) for source in sources for file in _find(source)]
+    found = [(source, *file) for source in sources for file in _list_sources(source)]
     if len(found) > 1 and not _succeeds(destination, f"test -d {shlex.quote(destination.path)}"):
         raise LocalModelError(f"{args.destination} is not a folder, which several files go into")
     for source, kind, path in found:
@@ -85,22 +85,22 @@ class Place(NamedTuple):
     path: str
 
     def command(self, script: str) -> list[str]:
-        """The command line that runs a script of the shell there."""
+        """Return the command line that runs a script of the shell there."""
         if self.instance is None:
             return ["/bin/sh", "-c", script]
         return login(self.instance, script, self.user)
 
 
-def _place(model: str | None, text: str) -> Place:
+def _parse_place(model: str | None, text: str) -> Place:
     """Read what scp(1) takes: before a colon is a machine, unless a path is before it."""
     target, colon, path = text.partition(":")
     if not colon or not re.match(r"^([^@/]+@)?[^./@][^/@]*(/(\d+|leader))?$", target):
         return Place(None, "", text)
     user, _, name = target.rpartition("@")
-    return Place(_target(model, name), user or USER, path or ".")
+    return Place(_find_machine(model, name), user or USER, path or ".")
 
 
-#: Tells of each file of a pattern what it is; run by the shell of its place.
+# Tells of each file of a pattern what it is; run by the shell of its place.
 FIND = """\
 for f in {pattern}; do
     if [ ! -e "$f" ]; then k=missing; elif [ ! -r "$f" ]; then k=unreadable
@@ -110,8 +110,8 @@ done
 """
 
 
-def _find(place: Place) -> list[tuple[str, str]]:
-    """The files that a source stands for, each after what it is. Raises: LocalModelError."""
+def _list_sources(place: Place) -> list[tuple[str, str]]:
+    """Return the kind and path of each file that a source means. Raises: LocalModelError."""
     pattern = shlex.quote(place.path)
     if place.instance is not None:
         # As scp's server does; the shell here has filled in patterns of this host's.
@@ -149,10 +149,10 @@ def _copy(source: Place, kind: str, path: str, destination: Place) -> None:
         raise LocalModelError(f"copying {path} to {destination.path} failed")
 
 
-def _target(given: str | None, target: str) -> Instance:
-    """The machine that a unit's or a machine's name stands for."""
+def _find_machine(given: str | None, target: str) -> Instance:
+    """Return the machine that a unit's or a machine's name stands for."""
     store = open_store()
-    model = store.load(model_name(store, given))
+    model = store.load(choose_model(store, given))
     number = model.unit(target).machine if "/" in target else target
     machine = model.machine(number)
     return Instance(store.paths, machine.name, machine.address)

@@ -9,9 +9,14 @@ import time
 from localmodel.cli.arguments import MODEL, arg, flag, form, ignored, read_span
 from localmodel.cli.registry import juju
 from localmodel.cli.session import reading
-from localmodel.cli.terminal import say, show
-from localmodel.status import since, status_of
-from localmodel.tables import columns, status_lines, status_summary, status_tables
+from localmodel.cli.terminal import print_document, print_note
+from localmodel.status import format_since, make_status
+from localmodel.tables import (
+    format_columns,
+    format_status_lines,
+    format_status_summary,
+    format_status_tables,
+)
 
 STATUS_FORMATS = ("tabular", "json", "yaml", "oneline", "short", "line", "summary")
 
@@ -47,19 +52,19 @@ def status(args: argparse.Namespace) -> None:
 
 def _print_status(args: argparse.Namespace) -> None:
     with reading(args.model) as (store, model):
-        shown = status_of(store, model, args.patterns)
+        shown = make_status(store, model, args.patterns)
         if args.format == "tabular":
-            print(status_tables(model, shown, relations=args.relations), end="")
+            print(format_status_tables(model, shown, relations=args.relations), end="")
         elif args.format == "summary":
-            print(status_summary(shown), end="")
+            print(format_status_summary(shown), end="")
         elif args.format in ("oneline", "short", "line"):
-            print(status_lines(shown), end="")
+            print(format_status_lines(shown), end="")
         else:
-            show(shown, args.format)
+            print_document(shown, args.format)
     if not shown["machines"] and not shown["applications"]:
         plural = "s" if len(args.patterns) > 1 else ""
         empty = f'Model "admin/{model.name}" is empty.'
-        say(f"Nothing matched specified filter{plural}." if args.patterns else empty)
+        print_note(f"Nothing matched specified filter{plural}." if args.patterns else empty)
 
 
 @juju.command(
@@ -85,10 +90,15 @@ def show_status_log(args: argparse.Namespace) -> None:
     found = found[-args.n :] if args.n > 0 else []
     if args.format != "tabular":
         rows = [
-            {"status": s.current, "message": s.message, "since": since(s.since), "type": kind}
+            {
+                "status": s.current,
+                "message": s.message,
+                "since": format_since(s.since),
+                "type": kind,
+            }
             for kind, s in found
         ]
-        show(rows, args.format)
+        print_document(rows, args.format)
         return
-    table = [[since(s.since), kind, s.current, s.message] for kind, s in found]
-    print(columns([["Time", "Type", "Status", "Message"], *table]))
+    table = [[format_since(s.since), kind, s.current, s.message] for kind, s in found]
+    print(format_columns([["Time", "Type", "Status", "Message"], *table]))

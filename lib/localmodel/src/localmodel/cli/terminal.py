@@ -26,7 +26,7 @@ def confirm(question: str, *, asked: bool) -> None:
         raise LocalModelError("aborted")
 
 
-def say(text: str) -> None:
+def print_note(text: str) -> None:
     """Tell the user something that is not the command's output."""
     print(text, file=sys.stderr)
 
@@ -85,7 +85,7 @@ class Progress:
         return self._bar
 
 
-def show(value: Any, form: str) -> None:
+def print_document(value: Any, form: str) -> None:
     """Print a document as JSON or YAML."""
     if form == "json":
         print(json.dumps(value))

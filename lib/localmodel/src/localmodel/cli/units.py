@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from localmodel.cli.arguments import MODEL, arg, flag, form, ignored, split
+from localmodel.cli.arguments import MODEL, arg, flag, form, ignored, split_values
 from localmodel.cli.registry import juju
 from localmodel.cli.session import changing, reading
-from localmodel.cli.terminal import confirm, show
-from localmodel.documents import unit_document
+from localmodel.cli.terminal import confirm, print_document
+from localmodel.documents import make_unit_document
 from localmodel.errors import LocalModelError
 from localmodel.operations import applications
 
@@ -25,7 +25,9 @@ def add_unit(args: argparse.Namespace) -> None:
     """Add units to an application."""
     with changing(args.model) as agent:
         app = agent.model.app(args.application)
-        applications.add_units(agent.store, agent.model, app, args.num_units, split(args.to))
+        applications.add_units(
+            agent.store, agent.model, app, args.num_units, split_values(args.to)
+        )
 
 
 @juju.command(
@@ -69,4 +71,4 @@ def resolved(args: argparse.Namespace) -> None:
 def show_unit(args: argparse.Namespace) -> None:
     """Show a unit with its relations and what they hold."""
     with reading(args.model) as (_, model):
-        show(unit_document(model, model.unit(args.unit)), args.format)
+        print_document(make_unit_document(model, model.unit(args.unit)), args.format)

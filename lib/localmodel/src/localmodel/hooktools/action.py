@@ -7,8 +7,8 @@ from typing import Any
 
 from localmodel.context import HookContext, ToolError
 from localmodel.hooktools.registry import arg, read_pairs, tool
-from localmodel.shapes import is_mapping
 from localmodel.tasks import Task
+from localmodel.typeguards import is_mapping
 
 
 def _task(context: HookContext) -> Task:

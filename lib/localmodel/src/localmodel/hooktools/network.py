@@ -9,7 +9,7 @@ from localmodel.context import HookContext, UsageError
 from localmodel.hooktools.registry import arg, is_number, tool
 from localmodel.hooktools.relation import RELATION, find_relation
 
-#: What network-get can be asked for alone, by its flag.
+# What network-get can be asked for alone, by its flag.
 NETWORK_FLAGS = ("--bind-address", "--egress-subnets", "--ingress-address", "--primary-address")
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 import yaml
 
 from localmodel.context import HookContext, ToolError, UsageError
-from localmodel.shapes import is_list, is_mapping
+from localmodel.typeguards import is_list, is_mapping
 
 
 class Arguments(argparse.ArgumentParser):
@@ -83,8 +83,8 @@ def arg(*flags: str, **options: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
     return flags, options
 
 
-def tool_names() -> list[str]:
-    """All hook tools, for the links in a unit's folder of tools."""
+def list_tools() -> list[str]:
+    """Return all hook tools, for the links in a unit's folder of tools."""
     return sorted(_TOOLS)
 
 
@@ -101,11 +101,11 @@ def run_tool(context: HookContext, name: str, argv: list[str], stdin: str) -> An
             value = function(context, arguments, stdin)
     except ToolError as error:
         return Answer(error.code, stderr=f"ERROR {error}\n")
-    return Answer(0, render(value, arguments.format))
+    return Answer(0, format_answer(value, arguments.format))
 
 
-def render(value: Any, form: str) -> str:
-    """A tool's answer in `json`, `yaml` or `smart`: a plain string as it is, else YAML."""
+def format_answer(value: Any, form: str) -> str:
+    """Return a tool's answer in `json`, `yaml` or `smart`: a plain string as it is, else YAML."""
     if form == "json":
         return json.dumps(value, separators=(",", ":")) + "\n"
     if value is None:
@@ -152,7 +152,7 @@ def read_pairs(words: list[str]) -> dict[str, str]:
 
 
 def is_number(text: str) -> bool:
-    """Whether this is a number in ASCII digits, and not thousands, which Python would not read."""
+    """Return whether this is a number of up to 19 ASCII digits."""
     return text.isascii() and text.isdigit() and len(text) < 20
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 from localmodel.context import HookContext, ToolError, UsageError
 from localmodel.hooktools.registry import arg, is_number, read_pairs, read_settings, tool
-from localmodel.state import Relation, Unit, iso
+from localmodel.state import Relation, Unit, format_iso
 
 RELATION = arg("-r", "--relation", default=None)
 APP = arg("--app", action="store_true")
 
 
 def find_relation(context: HookContext, reference: str | None) -> Relation:
-    """The relation that `-r` names (`name:3` or `3`), or the hook's own."""
+    """Return the relation that `-r` names (`name:3` or `3`), or the hook's own."""
     if reference is None:
         if context.hook.relation is None:
             raise UsageError("no relation id specified")
@@ -81,7 +81,7 @@ def goal_state(context: HookContext, args: argparse.Namespace, stdin: str) -> An
     model, unit = context.model, context.unit
 
     def since(moment: float) -> str:
-        return iso(moment).replace("T", " ")
+        return format_iso(moment).replace("T", " ")
 
     def show(units: list[Unit]) -> dict[str, Any]:
         return {

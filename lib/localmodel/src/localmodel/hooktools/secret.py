@@ -18,11 +18,11 @@ from localmodel.secrets import (
     ROTATIONS,
     add_revision,
     is_uri,
-    new_uri,
-    normalise_uri,
+    make_uri,
+    normalize_uri,
     schedule_rotation,
 )
-from localmodel.state import Consumer, Grant, Secret, iso
+from localmodel.state import Consumer, Grant, Secret, format_iso
 
 KEY = re.compile(r"[a-z](-?[a-z0-9]){2,}")
 
@@ -31,7 +31,7 @@ def _read_uri(reference: str) -> str:
     """Raises: UsageError if it is none."""
     if not is_uri(reference):
         raise UsageError(f'secret URI "{reference}" not valid')
-    return normalise_uri(reference)
+    return normalize_uri(reference)
 
 
 CONTENT = (
@@ -45,14 +45,14 @@ CONTENT = (
 
 @tool("secret-add", *CONTENT, arg("pairs", nargs="+"))
 def secret_add(context: HookContext, args: argparse.Namespace, stdin: str) -> str:
-    content = _content(context, args.pairs)
+    content = _read_content(context, args.pairs)
     owner = context.unit.name
     if args.owner == "application":
         context.require_leader("cannot create a secret of the application")
         owner = context.unit.app
     if args.label:
         _check_label(context, args.label)
-    secret = Secret(uri=new_uri(), owner=owner)
+    secret = Secret(uri=make_uri(), owner=owner)
     _describe(secret, args)
     add_revision(secret, content, expires=_read_expiry(args))
     context.secrets[secret.uri] = secret
@@ -63,7 +63,7 @@ def secret_add(context: HookContext, args: argparse.Namespace, stdin: str) -> st
 def secret_set(context: HookContext, args: argparse.Namespace, stdin: str) -> None:
     secret = _owned(context, args.uri)
     _describe(secret, args)
-    content = _content(context, args.pairs)
+    content = _read_content(context, args.pairs)
     if content and content != secret.revisions[secret.newest].content:
         add_revision(secret, content, expires=_read_expiry(args))
 
@@ -102,10 +102,10 @@ def secret_info_get(context: HookContext, args: argparse.Namespace, stdin: str) 
     if secret.description:
         body["description"] = secret.description
     if secret.rotates_at is not None:
-        body["rotates"] = iso(secret.rotates_at)
+        body["rotates"] = format_iso(secret.rotates_at)
     expires = secret.revisions[secret.newest].expires
     if expires is not None:
-        body["expiry"] = iso(expires)
+        body["expiry"] = format_iso(expires)
     return {secret.uri.removeprefix("secret:"): body}
 
 
@@ -164,7 +164,7 @@ def _grant(context: HookContext, args: argparse.Namespace) -> Grant:
 
 
 def _find(context: HookContext, uri: str | None, label: str) -> Secret:
-    """A secret by its URI, or by the label that its owner or this consumer gave it."""
+    """Return a secret by its URI, or by the label that its owner or this consumer gave it."""
     if uri:
         return context.secret(_read_uri(uri))
     if not label:
@@ -179,7 +179,7 @@ def _find(context: HookContext, uri: str | None, label: str) -> Secret:
 
 
 def _find_owned(context: HookContext, uri: str | None, label: str) -> Secret:
-    """A secret that this unit owns, by its URI or its label."""
+    """Return a secret that this unit owns, by its URI or its label."""
     try:
         secret = _find(context, uri, label)
     except UsageError:
@@ -220,7 +220,7 @@ def _check_label(context: HookContext, label: str) -> None:
             raise ToolError(f'secret with label "{label}" already exists')
 
 
-def _content(context: HookContext, pairs: list[str]) -> dict[str, str]:
+def _read_content(context: HookContext, pairs: list[str]) -> dict[str, str]:
     content: dict[str, str] = {}
     for key, value in read_pairs(pairs).items():
         name, is_file, _ = key.partition("#file")
@@ -237,18 +237,18 @@ def _describe(secret: Secret, args: argparse.Namespace) -> None:
         secret.rotate = args.rotate
         schedule_rotation(secret, time.time())
     if args.expire and secret.revisions:
-        secret.revisions[secret.newest].expires = _moment(args.expire)
+        secret.revisions[secret.newest].expires = _parse_moment(args.expire)
 
 
 def _read_expiry(args: argparse.Namespace) -> float | None:
-    return _moment(args.expire) if args.expire else None
+    return _parse_moment(args.expire) if args.expire else None
 
 
-def _moment(text: str) -> float:
-    """A moment (RFC 3339) or a span from now (`1h30m`), in seconds since the epoch."""
+def _parse_moment(text: str) -> float:
+    """Return a moment (RFC 3339) or a span from now (`1h30m`), in seconds since the epoch."""
     try:
         if text[:1].isdigit() and "T" not in text:
-            return (datetime.now(timezone.utc) + _span(text)).timestamp()
+            return (datetime.now(timezone.utc) + _parse_span(text)).timestamp()
         return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
     except (ValueError, OverflowError) as error:
         raise ToolError(
@@ -256,7 +256,7 @@ def _moment(text: str) -> float:
         ) from error
 
 
-def _span(text: str) -> timedelta:
+def _parse_span(text: str) -> timedelta:
     total, digits = timedelta(), ""
     units = {"h": "hours", "m": "minutes", "s": "seconds"}
     for letter in text:

@@ -8,7 +8,7 @@ from typing import Any
 from localmodel.context import HookContext, ToolError, UsageError
 from localmodel.hooktools.registry import arg, tool
 from localmodel.state import Status
-from localmodel.status import application_state
+from localmodel.status import find_application_state
 from localmodel.store import LOG_LEVELS
 
 WORKLOAD_STATUSES = ("maintenance", "blocked", "waiting", "active")
@@ -44,7 +44,7 @@ def status_get(context: HookContext, args: argparse.Namespace, stdin: str) -> An
     if not context.is_leader:
         raise ToolError("finding application status: this unit is not the leader")
     units = {u.name: show(u.workload) for u in context.model.units_of(context.unit.app)}
-    body = show(application_state(context.model, context.app) or Status("unknown"))
+    body = show(find_application_state(context.model, context.app) or Status("unknown"))
     return {"application-status": body | {"units": units}}
 
 

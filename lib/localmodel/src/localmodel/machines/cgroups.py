@@ -11,12 +11,12 @@ from localmodel.machines.processes import succeeds, wait_until
 ROOT = Path("/sys/fs/cgroup")
 OURS = paths.NAME
 
-#: Puts the shell into the group whose folder is $1, and becomes the program that follows.
+# Puts the shell into the group whose folder is $1, and becomes the program that follows.
 JOIN = 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"'
 
 
-def hierarchies() -> list[Path]:
-    """Where the kernel's hierarchies are mounted: several with version 1, one with version 2.
+def list_hierarchies() -> list[Path]:
+    """Return where the hierarchies are mounted: several with version 1, one with version 2.
 
     Raises: LocalModelError if one can't be reached.
     """
@@ -34,14 +34,14 @@ def hierarchies() -> list[Path]:
 
 
 def is_unified() -> bool:
-    """Whether this host runs version 2 alone."""
-    return hierarchies() == [ROOT]
+    """Return whether this host runs version 2 alone."""
+    return list_hierarchies() == [ROOT]
 
 
 def ensure_groups(name: str) -> list[Path]:
-    """A machine's group in each hierarchy of version 1; a starter writes its process into them."""
+    """Ensure a machine's groups in the hierarchies of version 1, and return them."""
     groups: list[Path] = []
-    for hierarchy in hierarchies():
+    for hierarchy in list_hierarchies():
         parent = hierarchy / OURS
         parent.mkdir(exist_ok=True)
         if (parent / "cpuset.cpus").exists():
@@ -55,8 +55,8 @@ def ensure_groups(name: str) -> list[Path]:
     return groups
 
 
-def join(pid: int) -> list[str]:
-    """The beginning of a command line that runs in the same group as a process.
+def make_join_command(pid: int) -> list[str]:
+    """Return the beginning of a command line that runs in the same group as a process.
 
     Empty with version 1. With version 2 a machine's systemd can't move a process that comes from
     outside its own part of the tree, as `systemd-run --scope` asks for.
@@ -72,7 +72,7 @@ def join(pid: int) -> list[str]:
 
 def remove_groups(name: str | None = None) -> None:
     """Remove a machine's groups, or without a name all of ours; those in use stay."""
-    for hierarchy in hierarchies():
+    for hierarchy in list_hierarchies():
         top = hierarchy / OURS / (name or "")
         wait_until(lambda group=top: _remove(group), timeout=2)
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from localmodel.errors import LocalModelError
 
-#: What a machine's systemd, message bus and Docker Engine take, which is 10 on Ubuntu 22.04 with
-#: Docker 29, and two for its charms.
+# What a machine's systemd, message bus and Docker Engine take, which is 10 on Ubuntu 22.04 with
+# Docker 29, and two for its charms.
 PER_MACHINE = 12
 
-#: The limit of the whole host, and that of the user namespace that this process is in.
+# The limit of the whole host, and that of the user namespace that this process is in.
 LIMITS = {
     "fs.inotify.max_user_instances": Path("/proc/sys/fs/inotify/max_user_instances"),
     "user.max_inotify_instances": Path("/proc/sys/user/max_inotify_instances"),
@@ -45,7 +45,7 @@ def require_instances(machines: int) -> None:
 
 
 def count_free(most: int) -> int:
-    """How many inotify instances can be had now, up to `most`: makes them, and gives them back.
+    """Return how many inotify instances are free, up to `most`: make them, and close them.
 
     To count those in use is slower, and inexact where processes share one.
     """

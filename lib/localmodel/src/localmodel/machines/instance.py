@@ -17,39 +17,39 @@ from pathlib import Path
 
 from localmodel.errors import LocalModelError
 from localmodel.machines import cgroups, processes, underlay
-from localmodel.machines.files import remove_tree
 from localmodel.machines.processes import run, wait_until
+from localmodel.machines.trees import remove_tree
 from localmodel.paths import NAME, Paths
 from localmodel.store import naming, write_atomically
 
-#: How often a machine is booted before it is given up, and the longest time for a boot and for a
-#: shutdown, in seconds.
+# How often a machine is booted before it is given up, and the longest time for a boot and for a
+# shutdown, in seconds.
 BOOTS = 2
 BOOT_TIMEOUT = 120.0
 STOP_TIMEOUT = 30.0
 
-#: Where a machine finds the sockets of the hook tools; a folder of the host's, bound.
+# Where a machine finds the sockets of the hook tools; a folder of the host's, bound.
 SOCKETS = Path("/run/juju")
 TOOLS = Path("/var/lib/juju/tools")
 
-#: What a Docker Engine keeps its images in, by its version, under /var/lib; folders of the host's
-#: own disk, bound, since the engine's overlays don't go on top of the machine's.
+# What a Docker Engine keeps its images in, by its version, under /var/lib; folders of the host's
+# own disk, bound, since the engine's overlays don't go on top of the machine's.
 ENGINE_FOLDERS = ("docker", "containerd")
 
 NSPAWN = "/usr/bin/systemd-nspawn"
 
 SYSTEMCTL = "/usr/bin/systemctl"
 
-#: With --keep-unit, nspawn ends with this where the machine wants to reboot.
+# With --keep-unit, nspawn ends with this where the machine wants to reboot.
 REBOOT = 133
 
-#: The shell puts itself into the machine's groups and then keeps the machine running.
+# The shell puts itself into the machine's groups and then keeps the machine running.
 SUPERVISE = f"""\
 while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit; shift; done; shift
 while :; do "$@"; [ $? = {REBOOT} ] || exit; done
 """
 
-#: How systemd keeps a machine running; the same as its own systemd-nspawn@.service has it.
+# How systemd keeps a machine running; the same as its own systemd-nspawn@.service has it.
 SERVICE = (
     "Type=notify",
     "Delegate=yes",
@@ -105,7 +105,7 @@ class Instance:
                 self._boot()
             if self._wait_booted():
                 return
-            self._note_jobs()
+            self._log_jobs()
             self.stop()
         raise LocalModelError(
             f"machine {self.name} did not boot, tried {BOOTS} times; its console is in"
@@ -121,13 +121,13 @@ class Instance:
         wait_until(lambda: is_up() or not self._is_kept_running(), BOOT_TIMEOUT)
         return is_up()
 
-    def _note_jobs(self) -> None:
+    def _log_jobs(self) -> None:
         """Add to its console what a boot that hangs waits for."""
         with naming(self.console), self.console.open("a") as log:
             log.write(f"the boot waits for: {self._systemctl('list-jobs', '--no-legend')}\n")
 
     def _systemctl(self, *words: str) -> str:
-        """What the machine's systemd answers; nothing while it does not."""
+        """Return what the machine's systemd answers; nothing while it does not."""
         leader = self.leader()
         if leader is None:
             return ""
@@ -175,18 +175,18 @@ class Instance:
         remove_tree(self.folder)
 
     def supervisor(self) -> int | None:
-        """The nspawn process, or None while the machine is down."""
-        for pid, argv in processes.command_lines():
+        """Return the nspawn process, or None while the machine is down."""
+        for pid, argv in processes.read_command_lines():
             if argv[0] == NSPAWN and f"--machine={self.name}" in argv:
                 return pid
         return None
 
     def _is_kept_running(self) -> bool:
-        """Whether the machine runs, or what keeps it running is about to start it."""
+        """Return whether the machine runs, or what keeps it running is about to start it."""
         if cgroups.is_unified():
             state = run(SYSTEMCTL, "show", "--property=ActiveState", "--value", self._service)
             return state.strip() not in ("inactive", "failed")
-        return any(f"--machine={self.name}" in argv for _, argv in processes.command_lines())
+        return any(f"--machine={self.name}" in argv for _, argv in processes.read_command_lines())
 
     @property
     def _service(self) -> str:
@@ -194,26 +194,26 @@ class Instance:
         return f"{NAME}-{self.name}.service"
 
     def leader(self) -> int | None:
-        """The machine's process 1 as the host numbers it."""
+        """Return the machine's process 1 as the host numbers it."""
         supervisor = self.supervisor()
-        children = [c for c, parent in processes.parents().items() if parent == supervisor]
+        children = [c for c, parent in processes.read_parents().items() if parent == supervisor]
         return min(children, default=None) if supervisor else None
 
     def boot_id(self) -> str | None:
-        """Names the present boot; None while the machine is down."""
+        """Return the id of the present boot; None while the machine is down."""
         leader = self.leader()
-        started = processes.start_time(leader) if leader else None
+        started = processes.read_start_time(leader) if leader else None
         return f"{leader}-{started}" if started else None
 
     def command(self, argv: Sequence[str], folder: str = "/") -> list[str]:
-        """The command line that runs `argv` in the machine, in a folder of it.
+        """Return the command line that runs `argv` in the machine, in a folder of it.
 
         Raises: LocalModelError if the machine is down.
         """
         leader = self.leader()
         if leader is None:
             raise LocalModelError(f"machine {self.name} is down: run localmodel up")
-        enter = [*cgroups.join(leader), *self._nsenter(leader)]
+        enter = [*cgroups.make_join_command(leader), *self._nsenter(leader)]
         return [*enter, "/usr/bin/env", "-C", folder, *argv]
 
     @staticmethod
@@ -232,7 +232,7 @@ class Instance:
             etc / "systemd/network/10-host0.network": (
                 "[Match]\nName=host0\n\n[Network]\n"
                 f"Address={self.address}/{network.prefixlen}\n"
-                f"Gateway={underlay.gateway(network)}\n"
+                f"Gateway={underlay.find_gateway(network)}\n"
                 "LinkLocalAddressing=no\nLLDP=no\nEmitLLDP=no\n"
             ),
         }
@@ -309,6 +309,6 @@ def _signal(pid: int, number: int) -> None:
         return
 
 
-def instances(paths: Paths) -> list[str]:
-    """The names of the machines that have left anything on this host."""
+def list_instances(paths: Paths) -> list[str]:
+    """Return the names of the machines that have left anything on this host."""
     return sorted(p.name for p in paths.machines.iterdir()) if paths.machines.is_dir() else []

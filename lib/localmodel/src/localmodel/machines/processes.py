@@ -13,7 +13,7 @@ from localmodel.errors import LocalModelError
 
 PROC = Path("/proc")
 
-#: What the host must have for machines to run; their programs are called from here.
+# What the host must have for machines to run; their programs are called from here.
 PACKAGES = ("iproute2", "iptables", "mmdebstrap", "slirp4netns", "systemd-container")
 
 
@@ -42,7 +42,7 @@ def run(*argv: str | Path, stdin: str | None = None) -> str:
 
 
 def succeeds(*argv: str | Path) -> bool:
-    """Whether a program ends with exit code 0; what it prints is dropped."""
+    """Return whether a program ends with exit code 0; what it prints is dropped."""
     return (
         subprocess.run(
             [str(a) for a in argv],
@@ -65,20 +65,20 @@ def wait_until(condition: Callable[[], bool], timeout: float) -> bool:
     return True
 
 
-def command_lines() -> Iterator[tuple[int, list[str]]]:
-    """Process number and arguments of every process that is alive."""
+def read_command_lines() -> Iterator[tuple[int, list[str]]]:
+    """Return process number and arguments of every process that is alive."""
     for pid, line in _read_all("cmdline"):
         if line:
             yield pid, line.rstrip("\0").split("\0")
 
 
-def parents() -> dict[int, int]:
-    """Each process's parent (proc_pid_stat(5): the second field after the name)."""
+def read_parents() -> dict[int, int]:
+    """Return each process's parent (proc_pid_stat(5): the second field after the name)."""
     return {pid: int(stat.rpartition(")")[2].split()[1]) for pid, stat in _read_all("stat")}
 
 
 def _read_all(name: str) -> Iterator[tuple[int, str]]:
-    """The number of each process, and what a file of its folder says; not of one that ended."""
+    """Return each process's number, and what a file of its folder says."""
     for folder in PROC.iterdir():
         if folder.name.isdigit():
             try:
@@ -88,16 +88,16 @@ def _read_all(name: str) -> Iterator[tuple[int, str]]:
             yield int(folder.name), text
 
 
-def tree(pid: int) -> list[int]:
-    """A process and all its descendants, the youngest first."""
-    up = parents()
+def list_tree(pid: int) -> list[int]:
+    """Return a process and all its descendants, the youngest first."""
+    up = read_parents()
     found = [pid]
     for candidate in found:
         found += [child for child, parent in up.items() if parent == candidate]
     return found[::-1]
 
 
-def start_time(pid: int) -> str | None:
+def read_start_time(pid: int) -> str | None:
     """When a process began, in clock ticks since the host's boot; None if it is gone.
 
     Together with the number it names a process for good (proc_pid_stat(5), field 22).
@@ -108,8 +108,8 @@ def start_time(pid: int) -> str | None:
         return None
 
 
-def with_environment(entry: str) -> list[int]:
-    """The processes that carry this `NAME=value` in their environment."""
+def find_by_environment(entry: str) -> list[int]:
+    """Return the processes that carry this `NAME=value` in their environment."""
     found: list[int] = []
     for folder in PROC.iterdir():
         if folder.name.isdigit() and int(folder.name) != os.getpid():

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from localmodel.errors import LocalModelError
-from localmodel.machines.files import remove_tree
 from localmodel.machines.processes import run
+from localmodel.machines.trees import remove_tree
 from localmodel.paths import Paths
 from localmodel.store import naming, write_atomically
 
-#: systemd and a Docker Engine, and what charms expect to find on a machine that Juju made.
+# systemd and a Docker Engine, and what charms expect to find on a machine that Juju made.
 PACKAGES = (
     "ca-certificates",
     "curl",
@@ -33,12 +33,12 @@ PACKAGES = (
     "systemd-sysv",
 )
 
-#: What a release needs beside them. Without it jammy's root has /bin and /usr/bin apart, where
-#: Ubuntu's installer merges them, and every later release does so by itself.
+# What a release needs beside them. Without it jammy's root has /bin and /usr/bin apart, where
+# Ubuntu's installer merges them, and every later release does so by itself.
 MORE_PACKAGES = {"jammy": ("usrmerge",)}
 
-#: Runs in each machine before its engine: nspawn mounts read-only the cgroup hierarchies of
-#: version 1, and the settings of network devices, which are the machine's own.
+# Runs in each machine before its engine: nspawn mounts read-only the cgroup hierarchies of
+# version 1, and the settings of network devices, which are the machine's own.
 HOST_UNIT = """\
 [Unit]
 Description=Open the control groups and the network devices to this machine
@@ -58,11 +58,11 @@ ExecStart=/usr/bin/mount -o remount,rw /sys/devices/virtual/net
 WantedBy=sysinit.target
 """
 
-#: Who people are on a machine that Juju made, and what they may do there.
+# Who people are on a machine that Juju made, and what they may do there.
 USER = "ubuntu"
 SUDOERS = f"{USER} ALL=(ALL) NOPASSWD:ALL"
 
-#: Run in the new root by mmdebstrap, with its folder as $1.
+# Run in the new root by mmdebstrap, with its folder as $1.
 CUSTOMIZE = (
     f'chroot "$1" useradd --create-home --shell /bin/bash --groups adm,sudo {USER}',
     f'echo "{SUDOERS}" >"$1/etc/sudoers.d/90-{USER}"; chmod 440 "$1/etc/sudoers.d/90-{USER}"',
@@ -73,24 +73,24 @@ CUSTOMIZE = (
 )
 
 
-def host_release() -> tuple[str, str, str]:
+def read_host_release() -> tuple[str, str, str]:
     """This host's distribution, version and code name: `debian`, `12`, `bookworm`."""
     release = platform.freedesktop_os_release()
     return release["ID"], release.get("VERSION_ID", ""), release.get("VERSION_CODENAME", "")
 
 
-def host_base() -> str:
-    """What machines are made of: this host's own release, as in `ubuntu@24.04`."""
-    distribution, version, _ = host_release()
+def read_host_base() -> str:
+    """Return what machines are made of: this host's own release, as in `ubuntu@24.04`."""
+    distribution, version, _ = read_host_release()
     return f"{distribution}@{version}"
 
 
-def host_sources() -> list[str]:
-    """The distribution's own archives in the host's apt configuration, as one-line sources.
+def read_host_sources() -> list[str]:
+    """Return the distribution's own archives in the host's apt configuration, as one-line sources.
 
     Raises: LocalModelError if apt names none.
     """
-    distribution, _, codename = host_release()
+    distribution, _, codename = read_host_release()
     lines = run(
         "/usr/bin/apt-get",
         "indextargets",
@@ -112,15 +112,15 @@ def host_sources() -> list[str]:
     return [f"deb {uri} {suite} {' '.join(parts)}" for (uri, suite), parts in found.items()]
 
 
-def packages(codename: str) -> tuple[str, ...]:
-    """What is installed into the root file system of a release."""
+def choose_packages(codename: str) -> tuple[str, ...]:
+    """Return what is installed into the root file system of a release."""
     return PACKAGES + MORE_PACKAGES.get(codename, ())
 
 
-def template_folder(paths: Paths) -> Path:
-    """Where the template lies, or will: its name changes with its recipe."""
-    distribution, version, codename = host_release()
-    recipe = repr((packages(codename), HOST_UNIT, CUSTOMIZE, codename))
+def locate_template(paths: Paths) -> Path:
+    """Return where the template lies, or will: its name changes with its recipe."""
+    distribution, version, codename = read_host_release()
+    recipe = repr((choose_packages(codename), HOST_UNIT, CUSTOMIZE, codename))
     digest = hashlib.sha256(recipe.encode()).hexdigest()[:12]
     return paths.templates / f"{distribution}-{version}-{digest}"
 
@@ -132,13 +132,13 @@ def ensure_template(paths: Paths, report: Callable[[str, float], None]) -> Path:
         report: called with what happens now and the share done, between 0 and 1.
     Raises: LocalModelError with the builder's reason.
     """
-    folder = template_folder(paths)
+    folder = locate_template(paths)
     paths.templates.mkdir(parents=True, exist_ok=True)
     # Several instances may share their templates; the kernel gives the lock back after a kill.
     with (paths.templates / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.is_dir():
-            build_root(folder, host_release(), host_sources(), report)
+            build_root(folder, read_host_release(), read_host_sources(), report)
     return folder
 
 
@@ -167,7 +167,7 @@ def build_root(
         "--mode=root",
         "--variant=apt",
         "--components=main,universe" if distribution == "ubuntu" else "--components=main",
-        f"--include={','.join(packages(codename))}",
+        f"--include={','.join(choose_packages(codename))}",
         '--aptopt=APT::Install-Recommends "false"',
         # The lists stay, so that a machine installs from a cold start without fetching them.
         "--skip=cleanup/apt/lists",

@@ -25,11 +25,11 @@ IP = "/usr/sbin/ip"
 IPTABLES = "/usr/sbin/iptables"
 NSENTER = "/usr/bin/nsenter"
 
-#: The user-space stack's own small network and the name server in it (slirp4netns(1)).
+# The user-space stack's own small network and the name server in it (slirp4netns(1)).
 SLIRP_NETWORK = "10.0.2.0/24"
 NAMESERVER = "10.0.2.3"
 
-#: What shows a bridge's packets to iptables and its like, where the kernel has br_netfilter.
+# What shows a bridge's packets to iptables and its like, where the kernel has br_netfilter.
 BRIDGE_FILTERS = [f"net.bridge.bridge-nf-call-{name}tables" for name in ("ip", "ip6", "arp")]
 
 NETNS = Path("/run/netns") / NAMESPACE
@@ -54,8 +54,8 @@ def parse_underlay(text: str) -> ipaddress.IPv4Network:
     return network
 
 
-def free_address(network: ipaddress.IPv4Network, taken: set[str]) -> str:
-    """The lowest address that no machine has; the first one is the gateway's.
+def find_free_address(network: ipaddress.IPv4Network, taken: set[str]) -> str:
+    """Return the lowest address that no machine has; the first one is the gateway's.
 
     Raises: LocalModelError if the network is full.
     """
@@ -67,7 +67,7 @@ def free_address(network: ipaddress.IPv4Network, taken: set[str]) -> str:
     raise LocalModelError(f"underlay {network} is full: remove machines, or choose a larger one")
 
 
-def gateway(network: ipaddress.IPv4Network) -> str:
+def find_gateway(network: ipaddress.IPv4Network) -> str:
     return str(network[1])
 
 
@@ -81,17 +81,17 @@ def ensure_underlay(network: ipaddress.IPv4Network) -> None:
     run(IP, "-n", NAMESPACE, "link", "set", "lo", "up")
     if not succeeds(IP, "-n", NAMESPACE, "link", "show", "dev", BRIDGE):
         run(IP, "-n", NAMESPACE, "link", "add", BRIDGE, "type", "bridge")
-    address = f"{gateway(network)}/{network.prefixlen}"
+    address = f"{find_gateway(network)}/{network.prefixlen}"
     run(IP, "-n", NAMESPACE, "address", "replace", address, "dev", BRIDGE)
     run(IP, "-n", NAMESPACE, "link", "set", BRIDGE, "up")
-    inside("/usr/sbin/sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+    run_inside("/usr/sbin/sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
     # The bridge stands for a switch, whose packets no iptables sees.
-    inside("/usr/sbin/sysctl", "-q", "-e", "-w", *(f"{key}=0" for key in BRIDGE_FILTERS))
+    run_inside("/usr/sbin/sysctl", "-q", "-e", "-w", *(f"{key}=0" for key in BRIDGE_FILTERS))
     # fmt: off
     nat = ["POSTROUTING", "-s", str(network), "-o", TAP, "-j", "MASQUERADE"]
     # fmt: on
     if not succeeds(*_enter(), IPTABLES, "-w", "-t", "nat", "-C", *nat):
-        inside(IPTABLES, "-w", "-t", "nat", "-A", *nat)
+        run_inside(IPTABLES, "-w", "-t", "nat", "-A", *nat)
     # The device lives exactly as long as the process behind it.
     if not succeeds(IP, "-n", NAMESPACE, "link", "show", "dev", TAP):
         _start_slirp()
@@ -99,12 +99,12 @@ def ensure_underlay(network: ipaddress.IPv4Network) -> None:
 
 def remove_underlay() -> None:
     """Take the namespace and everything in it away."""
-    processes.kill(_slirp_processes())
+    processes.kill(_find_slirp())
     if NETNS.exists():
         run(IP, "netns", "delete", NAMESPACE)
 
 
-def inside(*argv: str) -> str:
+def run_inside(*argv: str) -> str:
     """Run a program in the underlay's namespace. Raises: LocalModelError."""
     return run(*_enter(), *argv)
 
@@ -141,9 +141,9 @@ def _start_slirp() -> None:
             raise LocalModelError("slirp4netns did not start: the machines have no way out")
 
 
-def _slirp_processes() -> list[int]:
+def _find_slirp() -> list[int]:
     return [
         pid
-        for pid, argv in processes.command_lines()
+        for pid, argv in processes.read_command_lines()
         if Path(argv[0]).name == "slirp4netns" and str(NETNS) in argv
     ]

@@ -14,11 +14,11 @@ from jsonschema.exceptions import UnknownType
 from localmodel import goyaml
 from localmodel.charms import Action, Meta
 from localmodel.errors import LocalModelError
-from localmodel.shapes import is_list, is_mapping
 from localmodel.state import Model, Unit
 from localmodel.tasks import Operation, Task
+from localmodel.typeguards import is_list, is_mapping
 
-#: What Juju's library says of a value that a keyword of a schema refuses, by the keyword.
+# What Juju's library says of a value that a keyword of a schema refuses, by the keyword.
 REFUSALS: dict[str, str] = {
     "enum": "must match one of the enum values [{}]",
     "minimum": "must be greater than or equal to {}",
@@ -56,7 +56,7 @@ def read_params(words: Sequence[str], file: str | None, *, as_text: bool) -> dic
         value: Any = text
         if not as_text:
             try:
-                value = goyaml.with_string_keys(goyaml.load(text))
+                value = goyaml.require_string_keys(goyaml.load(text))
             except (yaml.YAMLError, ValueError) as error:
                 told = str(error).splitlines()[0]
                 raise LocalModelError(f'argument "{word}" is not YAML: {told}') from error
@@ -73,7 +73,7 @@ def read_params(words: Sequence[str], file: str | None, *, as_text: bool) -> dic
 
 def _read_params_file(file: str) -> dict[str, Any]:
     try:
-        found = goyaml.with_string_keys(goyaml.load(Path(file).read_bytes()))
+        found = goyaml.require_string_keys(goyaml.load(Path(file).read_bytes()))
     except (OSError, yaml.YAMLError, ValueError) as error:
         raise LocalModelError(f"cannot read parameters {file}: {error}") from error
     if found is None:
@@ -83,8 +83,8 @@ def _read_params_file(file: str) -> dict[str, Any]:
     return found
 
 
-def schema_of(name: str, action: Action) -> dict[str, Any]:
-    """An action's parameters as a JSON Schema, as Juju completes it."""
+def make_schema(name: str, action: Action) -> dict[str, Any]:
+    """Return an action's parameters as a JSON Schema, as Juju completes it."""
     schema: dict[str, Any] = {
         "additionalProperties": action.additional,
         "description": action.description or "No description",
@@ -95,8 +95,8 @@ def schema_of(name: str, action: Action) -> dict[str, Any]:
     return schema | ({"required": action.required} if action.required else {})
 
 
-def refusal(name: str, action: Action, params: dict[str, Any]) -> str:
-    """Why a schema does not allow these parameters, in Juju's words; nothing if it does."""
+def explain_refusal(name: str, action: Action, params: dict[str, Any]) -> str:
+    """Return why a schema does not allow these parameters, in Juju's words; nothing if it does."""
     schema = {
         "type": "object",
         "required": action.required,
@@ -108,19 +108,19 @@ def refusal(name: str, action: Action, params: dict[str, Any]) -> str:
         problems: list[jsonschema.ValidationError] = list(validator.iter_errors(params))
     except (jsonschema.SchemaError, UnknownType) as error:
         return f"invalid params schema for action schema {name}: {str(error).splitlines()[0]}"
-    told = [text for problem in problems for text in _tell(problem)]
+    told = [text for problem in problems for text in _explain_problem(problem)]
     return f"validation failed: {'; '.join(told)}" if told else ""
 
 
-def _tell(problem: jsonschema.ValidationError) -> Iterator[str]:
+def _explain_problem(problem: jsonschema.ValidationError) -> Iterator[str]:
     where = "".join(f".{part}" for part in problem.absolute_path)
     given: Any = problem.instance
     shown = json.dumps(given, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
-    for what in _say(problem):
+    for what in _list_faults(problem):
         yield f"(root){where} : {what}, given {shown}"
 
 
-def _say(problem: jsonschema.ValidationError) -> Iterator[str]:
+def _list_faults(problem: jsonschema.ValidationError) -> Iterator[str]:
     bound: Any = problem.validator_value
     match problem.validator:
         case "required":
@@ -145,7 +145,7 @@ def _say(problem: jsonschema.ValidationError) -> Iterator[str]:
 
 
 def fill_defaults(action: Action, params: dict[str, Any]) -> dict[str, Any]:
-    """The parameters with the schema's defaults for those that are not given."""
+    """Return the parameters with the schema's defaults for those that are not given."""
     defaults = {
         key: schema["default"]
         for key, schema in action.params.items()
@@ -164,7 +164,7 @@ def require_action(unit: Unit, meta: Meta, name: str) -> Action:
     return meta.actions[name]
 
 
-def new_operation(
+def make_operation(
     model: Model,
     summary: str,
     targets: Sequence[str],
@@ -177,7 +177,7 @@ def new_operation(
     Args:
         resolve: gives the name of a target, or raises LocalModelError for one that is not there.
     """
-    operation = Operation(_next_id(model), summary)
+    operation = Operation(_take_id(model), summary)
     failures: list[str] = []
     for target in targets:
         try:
@@ -186,13 +186,13 @@ def new_operation(
             failures.append(str(error))
             continue
         if all(name != task.target for task in operation.tasks):
-            task = Task(_next_id(model), name, action, params, status="pending")
+            task = Task(_take_id(model), name, action, params, status="pending")
             operation.tasks.append(task)
     operation.fail = "\n".join(failures)
     return operation
 
 
-def _next_id(model: Model) -> str:
+def _take_id(model: Model) -> str:
     """Operations and tasks are numbered in one row."""
     number = model.next_task
     model.next_task += 1

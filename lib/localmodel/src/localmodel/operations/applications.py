@@ -11,28 +11,28 @@ from pathlib import Path
 from typing import Any
 
 from localmodel import quirks
-from localmodel.charms import Meta, Option, find_charm, keep_charm, read_meta
+from localmodel.charms import Meta, Option, find_charm, read_meta, store_charm
 from localmodel.errors import LocalModelError
 from localmodel.lifecycle import add_unit, release_unit, set_agent
-from localmodel.machines.template import host_base
+from localmodel.machines.template import read_host_base
 from localmodel.operations.machines import place_unit
 from localmodel.operations.relations import add_peer_relations
 from localmodel.paths import MAX_SOCKET
-from localmodel.resolver import apply_hook, config_digest
-from localmodel.shapes import is_mapping
+from localmodel.resolver import hash_config, record_hook
 from localmodel.state import Application, Hook, Model, Resource, Unit
 from localmodel.store import Store, write_atomically
+from localmodel.typeguards import is_mapping
 
 APP_NAME = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]*[a-z][a-z0-9]*)*$")
 
 
 def is_path(reference: str) -> bool:
-    """Whether a charm is given as a file rather than by its name on Charmhub."""
+    """Return whether a charm is given as a file rather than by its name on Charmhub."""
     return reference.startswith((".", "/")) or reference.startswith("local:")
 
 
 def resolve_charm(reference: str, charm_folder: Path, base: Path) -> tuple[Path, str]:
-    """Where a charm lies, and its origin.
+    """Return where a charm lies, and its origin.
 
     Args:
         charm_folder: the folder that stands in for Charmhub.
@@ -67,7 +67,7 @@ def deploy(
         units: how many, 1 by default; a subordinate has none.
         to: machines to put them on, one for each; new machines for the rest.
     """
-    sha256 = keep_charm(store.paths, path)
+    sha256 = store_charm(store.paths, path)
     meta = read_meta(store.paths, sha256)
     name = name or meta.name
     if not APP_NAME.match(name):
@@ -96,7 +96,7 @@ def deploy(
         subordinate=meta.subordinate,
         trust=trust,
         options=read_options(meta, options or {}),
-        base=host_base(),
+        base=read_host_base(),
     )
     model.apps[name] = app
     add_peer_relations(model, app, meta)
@@ -136,7 +136,7 @@ def remove_units(store: Store, model: Model, names: Sequence[str], *, force: boo
 
 
 def choose_units(model: Model, app: Application, count: int) -> list[str]:
-    """The units that `remove-unit APP --num-units N` takes: the newest."""
+    """Return the units that `remove-unit APP --num-units N` takes: the newest."""
     units = model.units_of(app.name)
     if not 0 < count <= len(units):
         raise LocalModelError(f'application "{app.name}" has {len(units)} units, not {count}')
@@ -175,7 +175,7 @@ def refresh(
         force_units: upgrade units whose hook has failed, too; else they upgrade once resolved.
     """
     app = model.app(name)
-    sha256 = keep_charm(store.paths, path)
+    sha256 = store_charm(store.paths, path)
     meta = read_meta(store.paths, sha256)
     if meta.name != app.charm_name:
         raise LocalModelError(
@@ -220,11 +220,11 @@ def set_options(
     for option in reset:
         if option not in meta.options:
             raise LocalModelError(f'unknown option "{option}"')
-    units = [u for u in model.units_of(name) if u.local.config == config_digest(model, u, meta)]
+    units = [u for u in model.units_of(name) if u.local.config == hash_config(model, u, meta)]
     settings = {k: v for k, v in app.options.items() if k not in reset}
     app.options = settings | read_options(meta, values)
     for unit in units:
-        digest = config_digest(model, unit, meta)
+        digest = hash_config(model, unit, meta)
         if quirks.misses_reset(values, reset):
             unit.local.config = digest
         elif digest != unit.local.config:
@@ -232,7 +232,7 @@ def set_options(
 
 
 def read_options(meta: Meta, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of the type that the charm declares, from text or from a bundle's YAML."""
+    """Return values of the type that the charm declares, from text or from a bundle's YAML."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         if name not in meta.options:
@@ -243,7 +243,7 @@ def read_options(meta: Meta, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_value(name: str, option: Option, value: Any) -> Any:
-    """One value of the option's type.
+    """Return one value of the option's type.
 
     Raises: LocalModelError that names the option, its type and what was given.
     """
@@ -306,7 +306,7 @@ def resolve(store: Store, model: Model, name: str, *, retry: bool) -> None:
     meta = read_meta(store.paths, model.apps[unit.app].sha256)
     hook: Hook = unit.pending
     unit.local.echo = False
-    apply_hook(model, unit, hook, meta, time.time())
+    record_hook(model, unit, hook, meta, time.time())
     set_agent(unit, "idle")
 
 
@@ -317,7 +317,7 @@ def _next_revision(model: Model, charm: str) -> int:
 
 
 def _minimum_count(storage: Any) -> int:
-    """How many of a storage a charm can't do without (metadata: `multiple: {range: 1-10}`)."""
+    """Return how many of a storage a charm needs (metadata: `multiple: {range: 1-10}`)."""
     if not is_mapping(storage) or "multiple" not in storage:
         return 1
     digits = re.match(r"\d+", str(storage["multiple"].get("range", "1")))

@@ -15,14 +15,14 @@ import msgspec
 import yaml
 from msgspec import Struct, field
 
-from localmodel.charms import keep_charm, read_meta
+from localmodel.charms import read_meta, store_charm
 from localmodel.errors import LocalModelError
 from localmodel.operations import applications
 from localmodel.operations.machines import add_machine
 from localmodel.operations.relations import integrate, is_integrated
-from localmodel.shapes import is_list, is_mapping
 from localmodel.state import Model
 from localmodel.store import Store
+from localmodel.typeguards import is_list, is_mapping
 
 
 class BundleMachine(Struct, forbid_unknown_fields=True):
@@ -92,7 +92,7 @@ def read_bundle(path: Path, overlays: Sequence[Path]) -> Bundle:
     body, *rest = _load(path)
     for layer in [*rest, *(layer for overlay in overlays for layer in _load(overlay))]:
         body = _merge(body, layer)
-    body["machines"] = {str(k): v for k, v in _section(body, "machines").items()}
+    body["machines"] = {str(k): v for k, v in _read_section(body, "machines").items()}
     try:
         bundle = msgspec.convert(body, Bundle)
     except msgspec.ValidationError as error:
@@ -116,7 +116,7 @@ def deploy_bundle(store: Store, model: Model, bundle: Bundle, charm_folder: Path
     for name, spec in sorted(bundle.applications.items(), key=leans_on_others):
         path, origin = applications.resolve_charm(spec.charm, charm_folder, Path("/"))
         resources = {k: str(v) for k, v in spec.resources.items() if not isinstance(v, int)}
-        meta = read_meta(store.paths, keep_charm(store.paths, path))
+        meta = read_meta(store.paths, store_charm(store.paths, path))
         if meta.subordinate and (spec.to or spec.num_units):
             raise LocalModelError(f'application "{name}" is a subordinate: leave num_units and to')
         if name in model.apps:
@@ -148,7 +148,7 @@ def deploy_bundle(store: Store, model: Model, bundle: Bundle, charm_folder: Path
             done.append(f"expose all endpoints of {name} and allow access from CIDRs 0.0.0.0/0")
         if not meta.subordinate:
             done += _add_missing_units(store, model, name, spec, numbers)
-    for one, other in pairs(bundle):
+    for one, other in list_pairs(bundle):
         if not is_integrated(store, model, one, other):
             integrate(store, model, one, other)
             done.append(f"add relation {one} - {other}")
@@ -177,8 +177,8 @@ def _add_missing_units(
     return done
 
 
-def pairs(bundle: Bundle) -> list[tuple[str, str]]:
-    """The two sides of each relation."""
+def list_pairs(bundle: Bundle) -> list[tuple[str, str]]:
+    """Return the two sides of each relation."""
     found: list[tuple[str, str]] = []
     for relation in bundle.relations:
         one, other = relation
@@ -188,12 +188,12 @@ def pairs(bundle: Bundle) -> list[tuple[str, str]]:
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether what is deployed is a bundle: its file, or a folder with one."""
+    """Return whether what is deployed is a bundle: its file, or a folder with one."""
     return path.suffix in (".yaml", ".yml") or (path / "bundle.yaml").is_file()
 
 
 def _load(path: Path) -> list[dict[str, Any]]:
-    """A file's documents, with their paths and included files made independent of the folder."""
+    """Return a file's documents, their paths made absolute and included files read."""
     path = path / "bundle.yaml" if path.is_dir() else path
     try:
         bodies = list(yaml.safe_load_all(path.read_text()))
@@ -211,21 +211,21 @@ def _resolve(path: Path, body: Any) -> dict[str, Any]:
         msgspec.convert(body, Layer)
     except msgspec.ValidationError as error:
         raise LocalModelError(f"cannot read bundle {path}: {error}") from error
-    for spec in _section(body, "applications").values():
+    for spec in _read_section(body, "applications").values():
         if not is_mapping(spec):
             continue
         if isinstance(spec.get("charm"), str) and applications.is_path(spec["charm"]):
             spec["charm"] = str((path.parent / spec["charm"]).resolve())
-        for key, value in _section(spec, "options").items():
+        for key, value in _read_section(spec, "options").items():
             spec["options"][key] = _include(path.parent, value)
-        for key, value in _section(spec, "resources").items():
+        for key, value in _read_section(spec, "resources").items():
             if isinstance(value, str):
                 spec["resources"][key] = str((path.parent / value).resolve())
     return body
 
 
-def _section(body: dict[str, Any], key: str) -> dict[str, Any]:
-    """A mapping of a bundle; an empty one where the key is left out, or left empty."""
+def _read_section(body: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return a mapping of a bundle; an empty one where the key is left out, or left empty."""
     return body.get(key) or {}
 
 
@@ -249,15 +249,15 @@ def _merge(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
     within an application options and resources are merged while everything else is replaced.
     """
     merged = base | {k: v for k, v in overlay.items() if k not in ("applications", "relations")}
-    apps = dict(_section(base, "applications"))
+    apps = dict(_read_section(base, "applications"))
     dropped: set[str] = set()
-    for name, spec in _section(overlay, "applications").items():
+    for name, spec in _read_section(overlay, "applications").items():
         if spec is None:
             apps.pop(name, None)
             dropped.add(name)
         elif is_mapping(apps.get(name)) and is_mapping(spec):
             inner = {
-                k: _section(apps[name], k) | _section(spec, k)
+                k: _read_section(apps[name], k) | _read_section(spec, k)
                 for k in ("options", "resources", "annotations")
                 if k in apps[name] or k in spec
             }
@@ -266,11 +266,11 @@ def _merge(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
             apps[name] = spec
     merged["applications"] = apps
     relations: list[Any] = [*(base.get("relations") or ()), *(overlay.get("relations") or ())]
-    merged["relations"] = [r for r in relations if not _sides(r) & dropped]
+    merged["relations"] = [r for r in relations if not _split_sides(r) & dropped]
     return merged
 
 
-def _sides(relation: Any) -> set[str]:
+def _split_sides(relation: Any) -> set[str]:
     flat = [s for side in relation for s in (side if is_list(side) else [side])]
     return {str(s).partition(":")[0] for s in flat}
 
@@ -299,7 +299,7 @@ def _check(path: Path, bundle: Bundle) -> None:
             continue
         problems += [
             f'relation {relation} refers to application "{side}" not defined'
-            for side in _sides(relation) - set(bundle.applications)
+            for side in _split_sides(relation) - set(bundle.applications)
         ]
     if problems:
         raise LocalModelError(f"cannot deploy bundle {path}: " + "; ".join(problems))

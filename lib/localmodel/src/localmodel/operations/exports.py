@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from localmodel.operations.bundles import Bundle, pairs
+from localmodel.operations.bundles import Bundle, list_pairs
 from localmodel.operations.relations import is_integrated
 from localmodel.state import Application, Model
-from localmodel.status import charm_reference
+from localmodel.status import format_charm
 from localmodel.store import Store
 
 
 def export_bundle(model: Model) -> dict[str, Any]:
-    """The document of `juju export-bundle`; a local charm has no path in it, as in Juju."""
+    """Return the document of `juju export-bundle`; a local charm has no path in it, as in Juju."""
     bodies = {name: _export(model, app) for name, app in sorted(model.apps.items())}
     used = {unit.machine for unit in model.units.values() if not unit.principal}
     body: dict[str, Any] = {}
@@ -26,7 +26,7 @@ def export_bundle(model: Model) -> dict[str, Any]:
 
 
 def _export(model: Model, app: Application) -> dict[str, Any]:
-    body: dict[str, Any] = {"charm": charm_reference(app)}
+    body: dict[str, Any] = {"charm": format_charm(app)}
     if app.resources:
         body["resources"] = {name: r.revision for name, r in sorted(app.resources.items())}
     units = model.units_of(app.name)
@@ -41,12 +41,14 @@ def _export(model: Model, app: Application) -> dict[str, Any]:
 
 
 def diff_bundle(store: Store, model: Model, bundle: Bundle) -> dict[str, Any]:
-    """The document of `juju diff-bundle`: nothing where the model is as the bundle says."""
+    """Return the document of `juju diff-bundle`: nothing where the model is as the bundle says."""
     found: dict[str, Any] = {}
-    apps = {name: body for name in _names(model, bundle) if (body := _differ(model, bundle, name))}
+    apps = {
+        name: body for name in _list_names(model, bundle) if (body := _differ(model, bundle, name))
+    }
     if apps:
         found["applications"] = apps
-    wanted = [[one, other] for one, other in pairs(bundle)]
+    wanted = [[one, other] for one, other in list_pairs(bundle)]
     missing = [
         pair
         for pair in wanted
@@ -61,7 +63,7 @@ def diff_bundle(store: Store, model: Model, bundle: Bundle) -> dict[str, Any]:
     return found
 
 
-def _names(model: Model, bundle: Bundle) -> list[str]:
+def _list_names(model: Model, bundle: Bundle) -> list[str]:
     return sorted({*model.apps, *bundle.applications})
 
 
@@ -87,7 +89,7 @@ def _differ(model: Model, bundle: Bundle, name: str) -> dict[str, Any]:
 
 
 def _covers(pair: list[str], ends: list[str]) -> bool:
-    """Whether a relation as a bundle names it, perhaps without endpoints, is this one."""
+    """Return whether a relation as a bundle names it, perhaps without endpoints, is this one."""
 
     def same(given: str, end: str) -> bool:
         return given in (end, end.partition(":")[0])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from localmodel.errors import LocalModelError
 from localmodel.lifecycle import release_unit
-from localmodel.machines.template import host_base
-from localmodel.machines.underlay import free_address, parse_underlay
+from localmodel.machines.template import read_host_base
+from localmodel.machines.underlay import find_free_address, parse_underlay
 from localmodel.state import Machine, Model
 from localmodel.store import Store
 
 
 def add_machine(store: Store, model: Model) -> Machine:
-    """A new machine with an address that no machine of any model has; it boots later."""
+    """Add a machine with an address that no machine of any model has; it boots later."""
     taken = {m.address for other in store.models() for m in other.machines.values()}
     taken |= {m.address for m in model.machines.values()}
     number = str(model.next_machine)
@@ -19,15 +19,15 @@ def add_machine(store: Store, model: Model) -> Machine:
     machine = Machine(
         number=number,
         name=f"juju-{model.uuid[:6]}-{number}",
-        address=free_address(parse_underlay(store.setting("underlay")), taken),
-        base=host_base(),
+        address=find_free_address(parse_underlay(store.setting("underlay")), taken),
+        base=read_host_base(),
     )
     model.machines[number] = machine
     return machine
 
 
 def place_unit(store: Store, model: Model, directive: str | None) -> Machine:
-    """The machine that a placement directive names; a new one for none.
+    """Return the machine that a placement directive names; a new one for none.
 
     Args:
         directive: a machine's number, a unit whose machine to share, or `new`.

@@ -27,7 +27,7 @@ def integrate(store: Store, model: Model, one: str, other: str) -> Relation:
 
 
 def find_relation(model: Model, pair: tuple[Endpoint, Endpoint]) -> Relation | None:
-    """The living relation between two endpoints, if there is one."""
+    """Return the living relation between two endpoints, if there is one."""
     for relation in model.relations.values():
         if set(relation.endpoints) == set(pair) and relation.life == "alive":
             return relation
@@ -35,22 +35,20 @@ def find_relation(model: Model, pair: tuple[Endpoint, Endpoint]) -> Relation | N
 
 
 def is_integrated(store: Store, model: Model, one: str, other: str) -> bool:
-    """Whether a living relation fits; for a bundle, which asks for what may already be there."""
-    return bool(_fitting(model, one, other))
+    """Return whether a living relation fits, for a bundle that may ask for one that exists."""
+    return bool(_list_fitting(model, one, other))
 
 
 def remove_relation(model: Model, one: str, other: str) -> None:
     """Let the relation between two applications die; its units are told."""
-    fitting = _fitting(model, one, other)
+    fitting = _list_fitting(model, one, other)
     if not fitting:
         for side in (one, other):
             model.app(side.partition(":")[0])
         raise LocalModelError(f'relation "{one} {other}" not found')
     if len(fitting) > 1:
-        raise LocalModelError(
-            f'"{one} {other}" could refer to {_list([_name(r) for r in fitting])};'
-            " name the endpoints"
-        )
+        meant = _format_list([_format_endpoint(relation) for relation in fitting])
+        raise LocalModelError(f'"{one} {other}" could refer to {meant}; name the endpoints')
     fitting[0].life = "dying"
 
 
@@ -70,11 +68,11 @@ def _add(model: Model, endpoints: list[Endpoint], *, container: bool) -> Relatio
 
 
 def _match(store: Store, model: Model, one: str, other: str) -> tuple[Endpoint, Endpoint]:
-    """The one pair of endpoints, provider first, that `one` and `other` can mean."""
+    """Return the one pair of endpoints, provider first, that `one` and `other` can mean."""
     candidates = [
         (a, b) if a.role == "provider" else (b, a)
-        for a in _endpoints(store, model, one)
-        for b in _endpoints(store, model, other)
+        for a in _list_endpoints(store, model, one)
+        for b in _list_endpoints(store, model, other)
         if a.app != b.app
         and a.interface == b.interface
         and {a.role, b.role} == {"provider", "requirer"}
@@ -83,16 +81,16 @@ def _match(store: Store, model: Model, one: str, other: str) -> tuple[Endpoint, 
     found = explicit or candidates
     if not found:
         raise LocalModelError(
-            f'no relations found: "{one}" offers {_offer(store, model, one)},'
-            f' "{other}" offers {_offer(store, model, other)}'
+            f'no relations found: "{one}" offers {_list_offered(store, model, one)},'
+            f' "{other}" offers {_list_offered(store, model, other)}'
         )
     if len(found) > 1:
-        options = _list([f"{a} {b}" for a, b in found])
+        options = _format_list([f"{a} {b}" for a, b in found])
         raise LocalModelError(f'ambiguous relation: "{one} {other}" could refer to {options}')
     return found[0]
 
 
-def _endpoints(store: Store, model: Model, side: str) -> list[Endpoint]:
+def _list_endpoints(store: Store, model: Model, side: str) -> list[Endpoint]:
     name, _, wanted = side.partition(":")
     app = model.app(name)
     found = read_meta(store.paths, app.sha256).endpoints(name)
@@ -105,12 +103,12 @@ def _endpoints(store: Store, model: Model, side: str) -> list[Endpoint]:
     return named
 
 
-def _offer(store: Store, model: Model, side: str) -> str:
-    ends = _endpoints(store, model, side)
+def _list_offered(store: Store, model: Model, side: str) -> str:
+    ends = _list_endpoints(store, model, side)
     return ", ".join(f"{e.name} ({e.role} of {e.interface})" for e in ends if e.role != "peer")
 
 
-def _fitting(model: Model, one: str, other: str) -> list[Relation]:
+def _list_fitting(model: Model, one: str, other: str) -> list[Relation]:
     def fits(endpoint: Endpoint, side: str) -> bool:
         return side in (endpoint.app, str(endpoint))
 
@@ -123,9 +121,9 @@ def _fitting(model: Model, one: str, other: str) -> list[Relation]:
     ]
 
 
-def _name(relation: Relation) -> str:
+def _format_endpoint(relation: Relation) -> str:
     return " ".join(str(e) for e in relation.endpoints)
 
 
-def _list(items: list[str]) -> str:
+def _format_list(items: list[str]) -> str:
     return "; ".join(f'"{item}"' for item in items)

@@ -10,13 +10,13 @@ from typing import Any
 import yaml
 
 from localmodel.errors import LocalModelError
-from localmodel.secrets import USER, add_revision, new_uri, normalise_uri
+from localmodel.secrets import USER, add_revision, make_uri, normalize_uri
 from localmodel.state import Grant, Model, Secret
 
 
 def find_secret(model: Model, reference: str) -> Secret:
-    """A secret by its URI, or a user secret by its name. Raises: LocalModelError."""
-    uri = normalise_uri(reference)
+    """Return a secret by its URI, or a user secret by its name. Raises: LocalModelError."""
+    uri = normalize_uri(reference)
     for secret in model.secrets.values():
         if secret.uri == uri or (secret.owner == USER and secret.name == reference):
             return secret
@@ -24,7 +24,7 @@ def find_secret(model: Model, reference: str) -> Secret:
 
 
 def read_content(pairs: Sequence[str], file: str | None) -> dict[str, str]:
-    """A secret's content from `key[#base64|#file]=value` words and a YAML file."""
+    """Return a secret's content from `key[#base64|#file]=value` words and a YAML file."""
     content: dict[str, Any] = {}
     if file:
         try:
@@ -63,7 +63,7 @@ def add_secret(model: Model, name: str, content: Mapping[str, str], info: str) -
     """Raises: LocalModelError if the name is taken."""
     if any(s.owner == USER and s.name == name for s in model.secrets.values()):
         raise LocalModelError(f'secret with name "{name}" already exists')
-    secret = Secret(uri=new_uri(), owner=USER, name=name, description=info)
+    secret = Secret(uri=make_uri(), owner=USER, name=name, description=info)
     add_revision(secret, content)
     model.secrets[secret.uri] = secret
     return secret
@@ -73,7 +73,7 @@ def update_secret(
     model: Model, reference: str, content: Mapping[str, str], *, name: str, info: str
 ) -> None:
     """Give a user secret a new revision; units that track it are told."""
-    secret = _user_secret(model, reference)
+    secret = _find_user_secret(model, reference)
     secret.name = name or secret.name
     secret.description = info or secret.description
     if content and dict(content) != secret.revisions[secret.newest].content:
@@ -81,20 +81,20 @@ def update_secret(
 
 
 def grant_secret(model: Model, reference: str, apps: Sequence[str]) -> None:
-    secret = _user_secret(model, reference)
+    secret = _find_user_secret(model, reference)
     for app in apps:
         model.app(app)
     secret.grants += [Grant(app) for app in apps if Grant(app) not in secret.grants]
 
 
 def revoke_secret(model: Model, reference: str, apps: Sequence[str]) -> None:
-    secret = _user_secret(model, reference)
+    secret = _find_user_secret(model, reference)
     secret.grants = [g for g in secret.grants if g.target not in apps]
 
 
 def remove_secret(model: Model, reference: str, revision: int | None) -> None:
     """Remove a user secret, or one revision of it."""
-    secret = _user_secret(model, reference)
+    secret = _find_user_secret(model, reference)
     if revision is None:
         del model.secrets[secret.uri]
         return
@@ -105,7 +105,7 @@ def remove_secret(model: Model, reference: str, revision: int | None) -> None:
         del model.secrets[secret.uri]
 
 
-def _user_secret(model: Model, reference: str) -> Secret:
+def _find_user_secret(model: Model, reference: str) -> Secret:
     secret = find_secret(model, reference)
     if secret.owner != USER:
         raise LocalModelError(f'secret "{reference}" belongs to {secret.owner}, not to the user')

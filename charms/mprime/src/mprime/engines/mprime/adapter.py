@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harvest.workdir import LONG, WorkDirectory
-from mprime.engines.base import Progress, Results, Settings, Task, find_missing, read_json_results
+from mprime.assignments import Assignment, Kind
 from mprime.engines.mprime.log import FAILURE, find_outage, find_unsaved, parse_log
 from mprime.engines.mprime.settings import explain_proxy, has_settings, merge_settings
 from mprime.engines.mprime.worklist import (
@@ -19,7 +19,14 @@ from mprime.engines.mprime.worklist import (
     parse_work_list,
     read_list,
 )
-from mprime.work import Assignment, Kind
+from mprime.engines.protocol import (
+    Progress,
+    Results,
+    Settings,
+    Task,
+    find_missing,
+    read_json_results,
+)
 
 _SETTINGS = "prime.txt"
 _RESULTS = "results.json.txt"
@@ -73,7 +80,7 @@ class Mprime:
         """
         return has_settings(work.read(_SETTINGS), settings)
 
-    def prepare(self, work: WorkDirectory, settings: Settings) -> None:
+    def ensure_files(self, work: WorkDirectory, settings: Settings) -> None:
         """Write the settings, only what differs; what it wrote there itself is kept."""
         if not self.is_current(work, settings):
             work.write(_SETTINGS, merge_settings(work.read(_SETTINGS), settings))

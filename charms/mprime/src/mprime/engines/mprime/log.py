@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from mprime.engines.base import Progress, Task, read_speed
 from mprime.engines.mprime.worklist import Entry
+from mprime.engines.protocol import Progress, Task, read_speed
 
 # For every kind of test, the number after the slash is the exponent.
 _REPORT = re.compile(

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from harvest import ini
-from mprime.engines.base import HANDED_OUT, PrimeNet, Settings
+from mprime.engines.protocol import HANDED_OUT, PrimeNet, Settings
 from mprime.engines.transforms import estimate_speed
 
 # A setting of ours, which it passes over and keeps: which settings were written last.
@@ -32,7 +32,7 @@ def explain_proxy(proxy: str) -> str:
     """Return why a proxy's URL can't be used; empty if it can, or there is none."""
     url = urlsplit("")
     try:
-        url = _split(proxy)
+        url = _split_proxy(proxy)
         is_url = not proxy or bool(url.hostname and url.port != 0)
     except ValueError:
         is_url = False
@@ -54,14 +54,15 @@ def has_settings(text: str, settings: Settings) -> bool:
     """
     lines = set(text.splitlines())
     return any(
-        _mark(choose_settings(settings, reports)) in lines for reports in _reports(settings)
+        _format_mark(choose_settings(settings, reports)) in lines
+        for reports in _list_intervals(settings)
     )
 
 
 def merge_settings(text: str, settings: Settings) -> str:
     """Return a settings file with these settings; all else in it is kept."""
-    wanted = choose_settings(settings, next(_reports(settings)))
-    key, _, value = _mark(wanted).partition("=")
+    wanted = choose_settings(settings, next(_list_intervals(settings)))
+    key, _, value = _format_mark(wanted).partition("=")
     return ini.merge(text, {**wanted, "": {**wanted[""], key: value}})
 
 
@@ -80,7 +81,7 @@ def choose_settings(settings: Settings, reports: int) -> ini.Wanted:
             "UsePrimenet": str(int(primenet is not None)),
             "V5UserID": primenet.user if primenet else None,
             "ComputerID": primenet.computer if primenet else None,
-            "WorkPreference": _number(primenet.work_preference) if primenet else None,
+            "WorkPreference": _format_number(primenet.work_preference) if primenet else None,
             # It waits for 70 minutes by itself.
             "NetworkRetryTime2": str(_RETRY) if primenet else None,
             # It counts cores by itself, and does not see the container's share of them.
@@ -114,7 +115,7 @@ def scramble(password: str) -> str:
     return "".join(f"{b ^ _MASK[i % len(_MASK)]:02X}" for i, b in enumerate(data))
 
 
-def _reports(settings: Settings) -> Iterator[int]:
+def _list_intervals(settings: Settings) -> Iterator[int]:
     """Yield how many iterations may lie between two reports, the longest first."""
     exponents = [each.exponent for each in settings.work]
     if settings.primenet:
@@ -125,14 +126,14 @@ def _reports(settings: Settings) -> Iterator[int]:
     yield from fitting or _REPORTS[-1:]
 
 
-def _mark(wanted: ini.Wanted) -> str:
+def _format_mark(wanted: ini.Wanted) -> str:
     return f"{_MARK}={hashlib.sha256(json.dumps(wanted).encode()).hexdigest()}"
 
 
 def _choose_proxy(primenet: PrimeNet | None) -> dict[str, str | None]:
     if primenet is None or not primenet.proxy:
         return dict.fromkeys(("ProxyHost", "ProxyUser", "ProxyPass", "ProxyMask"))
-    url = _split(primenet.proxy)
+    url = _split_proxy(primenet.proxy)
     password = unquote(url.password or "")
     return {
         # It takes port 8080 where none is named; for a URL that is port 80.
@@ -143,9 +144,9 @@ def _choose_proxy(primenet: PrimeNet | None) -> dict[str, str | None]:
     }
 
 
-def _split(proxy: str) -> SplitResult:
+def _split_proxy(proxy: str) -> SplitResult:
     return urlsplit(proxy if "//" in proxy else f"//{proxy}")
 
 
-def _number(value: int | None) -> str | None:
+def _format_number(value: int | None) -> str | None:
     return None if value is None else str(value)

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harvest.workdir import WorkDirectory
-from mprime.engines.base import Task
-from mprime.work import Assignment, Kind, is_exponent
+from mprime.assignments import Assignment, Kind, is_exponent
+from mprime.engines.protocol import Task
 
 WORK_LIST = "worktodo.txt"
 # What it takes into its work list while it runs, and removes.
@@ -64,12 +64,12 @@ def read_list(work: WorkDirectory, *, sure: bool = False) -> tuple[list[Entry], 
     """
     text = work.read(WORK_LIST)
     deadline = time.monotonic() + _PATIENCE
-    whole = _is_settled(work, text)
+    whole = _is_stable(work, text)
     while not whole and time.monotonic() < deadline:
         time.sleep(_PAUSE)
         before, text = text, work.read(WORK_LIST)
         agree = not sure and text == before and text.startswith(HEADER)
-        whole = agree or _is_settled(work, text)
+        whole = agree or _is_stable(work, text)
     return parse_work_list(text), whole
 
 
@@ -90,7 +90,7 @@ def make_line(assignment: Assignment) -> str:
     return f"Test=N/A,{assignment.exponent},{_FACTORED},1\n"
 
 
-def _is_settled(work: WorkDirectory, text: str) -> bool:
+def _is_stable(work: WorkDirectory, text: str) -> bool:
     """Return whether a list that was just read needs no second look."""
     try:
         written = (work.path / WORK_LIST).lstat().st_mtime

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fannet.dhcp import read_dhcp
 from fannet.drops import DROPS
 from fannet.fan import FanState
-from fannet.fanfile import Entry, write_flags
+from fannet.fanfile import Entry, format_flags
 
 if TYPE_CHECKING:
     from fannet.check import Finding, PeerReport, Report
@@ -25,7 +25,9 @@ def print_table(states: Sequence[FanState], *, verbose: bool) -> None:
     for state in states:
         fan = state.fan
         underlay = f"{fan.host}/{fan.mapping.underlay.prefixlen}"
-        _print_row(fan.bridge, str(fan.overlay), underlay, write_flags(fan, read_dhcp(fan.bridge)))
+        _print_row(
+            fan.bridge, str(fan.overlay), underlay, format_flags(fan, read_dhcp(fan.bridge))
+        )
         if verbose:
             for name, text in _details(state):
                 print(f"  {name:<8} {text}")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mprime.work import (
+from mprime.assignments import (
     KNOWN_PRIMES,
     Assignment,
     Kind,

@@ -11,9 +11,9 @@ from fannet import probes
 from fannet.check.findings import ADVICE, Finding, explain, problem
 from fannet.dhcp import find_dhcp_problems, read_dhcp
 from fannet.fan import OVERHEAD, Fan, FanState, name_tunnel
-from fannet.fanfile import write_command
-from fannet.host import Address, Host, open_host
+from fannet.fanfile import format_command
 from fannet.links import Link
+from fannet.machine import Address, Machine, open_machine
 from fannet.underlay import read_addresses
 
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
@@ -21,10 +21,10 @@ _BRIDGED = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")  # there with br
 _IPTABLES = Path("/usr/sbin/iptables")
 
 
-def check_host(state: FanState) -> tuple[Finding, ...]:
+def check_machine(state: FanState) -> tuple[Finding, ...]:
     """Return what is wrong with a fan as far as this host can tell alone; takes a second."""
     fan = state.fan
-    repair = f"{write_command(fan, read_dhcp(fan.bridge))} repairs it"
+    repair = f"{format_command(fan, read_dhcp(fan.bridge))} repairs it"
     found = [problem(text, repair) for text in (*state.problems, *find_dhcp_problems(fan.bridge))]
     if _FORWARDING.read_text().strip() == "0" and (fan.masquerade or fan.encapsulation == "ipip"):
         found.append(
@@ -44,10 +44,10 @@ def check_host(state: FanState) -> tuple[Finding, ...]:
         )
     else:
         found += _check_device(state, state.device)
-    with open_host() as host:
-        links = host.links()
+    with open_machine() as machine:
+        links = machine.links()
         found += _check_plugged(state, links)
-        found += _check_overlaps(fan, host)
+        found += _check_overlaps(fan, machine)
     found += [
         Finding("warning", f"packets were dropped: {explain(reason, count)}", then)
         for reason, (_, then) in ADVICE.items()
@@ -77,8 +77,8 @@ def _check_device(state: FanState, device: str) -> list[Finding]:
     fan = state.fan
     found: list[Finding] = []
     needed = state.mtu + OVERHEAD[fan.encapsulation]
-    with open_host() as host:  # and not /sys, which may be of another network namespace
-        link = host.find(device)
+    with open_machine() as machine:  # and not /sys, which may be of another network namespace
+        link = machine.find(device)
     mtu = link.mtu if link else needed
     if needed > mtu:
         found.append(
@@ -121,7 +121,7 @@ def _check_plugged(state: FanState, links: Mapping[str, Link]) -> list[Finding]:
     return found
 
 
-def _check_overlaps(fan: Fan, host: Host) -> list[Finding]:
+def _check_overlaps(fan: Fan, machine: Machine) -> list[Finding]:
     """A route or an address of this host's own takes its part of the overlay away."""
     return [
         Finding(
@@ -130,7 +130,7 @@ def _check_overlaps(fan: Fan, host: Host) -> list[Finding]:
             "reach containers with these addresses",
             "take an overlay that is used for nothing else, on all hosts",
         )
-        for overlap in host.find_overlaps(fan.overlay, {fan.bridge, name_tunnel(fan)})
+        for overlap in machine.find_overlaps(fan.overlay, {fan.bridge, name_tunnel(fan)})
     ]
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from harvest.workdir import WorkDirectory
-from mprime.work import Assignment, is_exponent
+from mprime.assignments import Assignment, is_exponent
 
 # What is read of a file of results: as many of its last lines, none longer.
 _LINES = 20_000
@@ -200,7 +200,7 @@ class Adapter(Protocol):
         """Return whether the program, if it started now, would find the settings in its files."""
         ...
 
-    def prepare(self, work: WorkDirectory, settings: Settings) -> None:
+    def ensure_files(self, work: WorkDirectory, settings: Settings) -> None:
         """Write the settings, only what differs; for a program that does not run."""
         ...
 

@@ -56,7 +56,7 @@ class WayOut(NamedTuple):
     source: IPv4Address | None
 
 
-class Host(Links):
+class Machine(Links):
     """The devices, addresses and routes of this host, read afresh each time."""
 
     def list_addresses(self) -> list[Address]:
@@ -215,7 +215,7 @@ class Host(Links):
 
 
 @contextmanager
-def open_host() -> Generator[Host]:
+def open_machine() -> Generator[Machine]:
     """Open netlink; what the kernel refuses there becomes a KernelError."""
     try:
         opened = Netlink()
@@ -223,6 +223,6 @@ def open_host() -> Generator[Host]:
         raise KernelError(f"netlink can't be opened here: {error.strerror}") from error
     try:
         with opened as socket:
-            yield Host(socket)
+            yield Machine(socket)
     except NetlinkError as error:
         raise KernelError(f"netlink: {error.strerror}") from error

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from localmodel.machines.processes import run
 
-#: rm(1) walks with directory descriptors, so neither a tree's depth nor the length of its paths
-#: stops it, and it follows no link. What is mounted in a tree is kept, and told.
+# rm(1) walks with directory descriptors, so neither a tree's depth nor the length of its paths
+# stops it, and it follows no link. What is mounted in a tree is kept, and told.
 REMOVE = ("/bin/rm", "--recursive", "--force", "--one-file-system", "--")
 
 

@@ -81,7 +81,7 @@ def read_network(juju: jubilant.Juju, machine: int) -> str:
     return run_on(juju, machine, "sh", "-c", NETWORK)
 
 
-def make_image(juju: jubilant.Juju, machine: int) -> None:
+def build_image(juju: jubilant.Juju, machine: int) -> None:
     """Make a Docker image, `box`, out of nothing but Debian's busybox."""
     make = (
         "apt-get install -q -y --no-install-recommends busybox-static && "
@@ -104,7 +104,7 @@ def read_address(juju: jubilant.Juju, machine: int, name: str) -> str:
     return run_on(juju, machine, "docker", "inspect", "--format", template, name).strip()
 
 
-def inside(name: str, *command: str) -> tuple[str, ...]:
+def run_inside(name: str, *command: str) -> tuple[str, ...]:
     """Return the command that runs another in a container."""
     return ("docker", "exec", name, *command)
 

@@ -37,22 +37,22 @@ def deploy_search(
     if later:
         juju.config("mprime", later)
     juju.integrate("apache2:juju-info", "mprime:juju-info")
-    juju.wait(lambda status: "mprime/0" in subordinates(status), successes=1)
+    juju.wait(lambda status: "mprime/0" in list_subordinates(status), successes=1)
     juju.wait(jubilant.all_agents_idle, successes=1)
 
 
-def subordinates(status: jubilant.Status) -> dict[str, Any]:
+def list_subordinates(status: jubilant.Status) -> dict[str, Any]:
     return status.apps["apache2"].units["apache2/0"].subordinates
 
 
-def search_status(status: jubilant.Status) -> tuple[str, str]:
+def read_search_status(status: jubilant.Status) -> tuple[str, str]:
     """The status of mprime/0 and its message."""
-    found = subordinates(status)["mprime/0"].workload_status
+    found = list_subordinates(status)["mprime/0"].workload_status
     return found.current, found.message
 
 
 def check_active(juju: jubilant.Juju) -> None:
-    status, message = search_status(juju.status())
+    status, message = read_search_status(juju.status())
     assert status == "active", message
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from localmodel.machines.files import remove_tree
+from localmodel.machines.trees import remove_tree
 from localmodel.store import write_atomically
 
 

@@ -13,6 +13,7 @@ import tomli
 ROOT = Path(__file__).parents[2]
 PROJECTS = sorted([*ROOT.glob("lib/*"), *ROOT.glob("charms/*"), *ROOT.glob("tests/charms/*")])
 PROJECTS = [project for project in PROJECTS if (project / "pyproject.toml").exists()]
+BUILT = [*PROJECTS, ROOT / "tools" / "charmhelpers"]
 OURS = {project.name for project in ROOT.glob("lib/*")}
 
 
@@ -22,9 +23,13 @@ def normalize(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", match.group()).lower()
 
 
+def read_lines(*files: str) -> list[str]:
+    texts = ((ROOT / "requirements" / file).read_text() for file in files)
+    return [line for text in texts for line in text.splitlines()]
+
+
 def read_pins() -> set[str]:
-    text = (ROOT / "requirements" / "dev.txt").read_text()
-    return {normalize(line) for line in text.splitlines() if "==" in line}
+    return {normalize(line) for line in read_lines("dev.txt", "sdist.txt") if "==" in line}
 
 
 def read_dependencies(project: Path) -> set[str]:
@@ -46,7 +51,7 @@ def find_imports(project: Path) -> set[str]:
     return found - own - set(sys.stdlib_module_names)
 
 
-@pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project.name)
+@pytest.mark.parametrize("project", BUILT, ids=lambda project: project.name)
 def test_what_a_project_depends_on_is_pinned(project: Path) -> None:
     assert read_dependencies(project) - OURS <= read_pins()
 
@@ -70,24 +75,33 @@ def test_what_a_project_imports_it_depends_on(
     assert not missing, f"add to {project.name}/pyproject.toml: {', '.join(sorted(missing))}"
 
 
-@pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project.name)
+@pytest.mark.parametrize("project", BUILT, ids=lambda project: project.name)
 def test_what_builds_a_project_is_pinned(project: Path) -> None:
     settings = tomli.loads((project / "pyproject.toml").read_text())
     wanted = {normalize(name) for name in settings.get("build-system", {}).get("requires", [])}
     assert wanted <= read_pins()
 
 
+def test_charmhelpers_is_packed_in_the_version_whose_source_is_pinned_by_its_hash() -> None:
+    settings = tomli.loads((ROOT / "tools" / "charmhelpers" / "pyproject.toml").read_text())
+    wanted = f"charmhelpers=={settings['project']['version']}"
+    version, *hashes = read_lines("sdist.txt")
+    assert version.split() == [wanted, "\\"]
+    assert [each.split("=")[0].strip() for each in hashes] == ["--hash"]
+    assert wanted in settings["build-system"]["requires"]
+
+
 def test_run_fetches_no_build_backend_and_nothing_without_a_hash() -> None:
     script = (ROOT / "run").read_text().replace("\\\n", " ")
     installs = [line for line in script.splitlines() if " pip install " in line]
-    assert len(installs) == 3
+    assert len(installs) == 4
+    ours = [line for line in installs if "--no-deps" in line and "-r " not in line]
+    assert len(ours) == 1
     for line in installs:
-        if "--no-deps" in line:
-            # Our own libraries.
-            assert "--no-build-isolation" in line
-        else:
-            assert "--require-hashes" in line
-            assert "--no-build " in line or "--only-binary :all:" in line
+        assert line in ours or "--require-hashes" in line
+        # What is built is built by what is there already.
+        ready_made = "--no-build " in line or "--only-binary :all:" in line
+        assert ready_made or "--no-build-isolation" in line
 
 
 def test_requirements_name_no_download_address() -> None:

@@ -28,3 +28,13 @@ def test_a_library_imports_those_beneath_it_alone(library: str) -> None:
 @pytest.mark.parametrize("library", ["hostkit", "dockerhost", "fannet"])
 def test_what_knows_nothing_of_juju_imports_no_ops(library: str) -> None:
     assert "ops" not in find_imports(ROOT / "lib" / library)
+
+
+def test_charmhelpers_is_loaded_in_one_place_alone() -> None:
+    sources = [*ROOT.glob("lib/*/src/**/*.py"), *ROOT.glob("charms/*/src/**/*.py")]
+    loading = [source for source in sources if '"charmhelpers' in source.read_text()]
+    assert [str(source.relative_to(ROOT)) for source in loading] == [
+        "lib/hostkit/src/hostkit/charmhelp.py"
+    ]
+    projects = [*ROOT.glob("lib/*"), *ROOT.glob("charms/*")]
+    assert not [each for each in projects if "charmhelpers" in find_imports(each)]

@@ -8,30 +8,25 @@ import docker.errors
 import pytest
 
 from dockerhost import EngineUnavailableError, InstallError, ensure_engine, service
+from hostkit import charmhelp
+from lib.hostkit.tests.unit.fake_apt import FakeApt, replace_programs
 
 
-class Machine:
+class Machine(FakeApt):
     """Stands in for a machine's package manager, service manager and engine."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.answering = False
         self.starts = True
-        self.failing: dict[str, list[str]] = {}
-        self.ran: list[str] = []
 
-    def run(self, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-        assert Path(command[0]).is_absolute()
-        assert options["timeout"]
-        words = " ".join([Path(command[0]).name, *(w for w in command[1:] if w[0] != "-")])
+    def answer(self, words: str, command: list[str]) -> tuple[int, str]:
         if words.startswith(("systemctl show", "systemctl reset-failed", "journalctl")):
-            return subprocess.CompletedProcess(command, 0, "", "")
-        self.ran.append(words)
-        faults = self.failing.get(words, [])
-        if faults:
-            return subprocess.CompletedProcess(command, 100, "", faults.pop(0))
-        if words.startswith("systemctl"):
+            return 0, ""
+        code, said = super().answer(words, command)
+        if words.startswith("systemctl") and not code:
             self.answering = self.starts
-        return subprocess.CompletedProcess(command, 0, "", "")
+        return code, said
 
     def connect(self, **_: Any) -> Machine:
         if not self.answering:
@@ -48,14 +43,16 @@ INSTALL = "apt-get install docker.io ca-certificates apparmor"
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
     machine = Machine()
-    monkeypatch.setattr("subprocess.run", machine.run)
-    monkeypatch.setattr("time.sleep", lambda _: None)
+    replace_programs(machine, monkeypatch)
     monkeypatch.setattr("dockerhost.connection.Client", machine.connect)
     monkeypatch.setattr(service, "DAEMONS", (str(tmp_path / "dockerd"), str(tmp_path / "snap")))
     return machine
 
 
-def test_an_engine_that_answers_is_left_alone(machine: Machine) -> None:
+def test_an_engine_that_answers_is_left_alone_and_charmhelpers_is_not_loaded(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(charmhelp, "load_fetch")
     machine.answering = True
     assert ensure_engine() is False
     assert machine.ran == []

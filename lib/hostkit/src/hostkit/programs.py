@@ -26,7 +26,7 @@ def run(program: str, *arguments: str, timeout: float = _TIMEOUT) -> str:
     """
     done = call(program, *arguments, timeout=timeout)
     if done.returncode:
-        reason = _find_reason(done.stderr or done.stdout)
+        reason = find_reason(done.stderr or done.stdout)
         words = (Path(program).name, *_leave_options(arguments))
         raise OSError(f"{' '.join(words)}: {reason}")
     return done.stdout
@@ -58,13 +58,13 @@ def call(
         raise OSError(f"{program}: {error.strerror}") from error
 
 
-def _leave_options(arguments: tuple[str, ...]) -> list[str]:
-    """Return arguments without those that are options."""
-    return [each for each in arguments if not each.startswith("-")]
-
-
-def _find_reason(output: str) -> str:
+def find_reason(output: str) -> str:
     """Return why a program failed: apt's first error, or all that it said."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.removeprefix("E: ") for line in lines if line.startswith("E: ")][:1]
     return make_printable(" ".join(errors or lines), _LIMIT) or "it failed and did not say why"
+
+
+def _leave_options(arguments: tuple[str, ...]) -> list[str]:
+    """Return arguments without those that are options."""
+    return [each for each in arguments if not each.startswith("-")]

@@ -19,7 +19,7 @@ class FakeApt:
 
     Attributes:
         installed: the packages that are installed.
-        known: the packages that the lists have; None: whatever is asked for.
+        known: the packages that its sources have; None: whatever is asked for.
         failing: what a program says, each time it fails, by its words without options.
         ran: the programs that changed something, as `failing` has them.
         logged: what went to Juju's log.
@@ -63,6 +63,8 @@ class FakeApt:
             return 0, ""
         if program == "apt-cache":
             known = self.known is None or rest[1] in self.known
+            if rest[0] == "policy":
+                return 0, f"{rest[1]}:\n  Candidate: {'1.0' if known else '(none)'}\n"
             return (0, f"Package: {rest[1]}\nVersion: 1.0\n\n") if known else (100, "E: no such")
         if program == "dpkg-query":
             there = [_LISTED.format(each) for each in rest if each in self.installed]

@@ -1,0 +1,24 @@
+"""Public keys, whose private halves nobody has any more, as `parse_sources` returns them."""
+
+from __future__ import annotations
+
+KEY = """\
+-----BEGIN PGP PUBLIC KEY BLOCK-----
+
+mDMEawrJLhYJKwYBBAHaRw8BAQdAsRb1Yy2rr7eXak3CXpoq2b/JwXXv2xI0GgGB
+dmLMdMy0EG9uZSBvZiB0aGUgdGVzdHOIkAQTFggAOBYhBK5nNY/U30sAaP5Zyeka
+/zgbYdF/BQJrCskuAhsDBQsJCAcCBhUKCQgLAgQWAgMBAh4BAheAAAoJEOka/zgb
+YdF/OIABALIBq7VkQAWCx3fLXdUqm9V4KVnVDSdWY7OCWU68VWerAPoCRujtdjQC
+i+Zgsmqoz9N2WJudxJYCbg2MlHEtivd4Bg==
+-----END PGP PUBLIC KEY BLOCK-----
+"""
+OTHER_KEY = """\
+-----BEGIN PGP PUBLIC KEY BLOCK-----
+
+mDMEawrJLhYJKwYBBAHaRw8BAQdAnytPT2lH4BVC4ZaFE1tYaAX5wL4RewW9Xokf
+AzP8NJu0Em90aGVyIG9mIHRoZSB0ZXN0c4iQBBMWCAA4FiEEDsGqYoq3c2801CMD
+nfyQb1Jefg0FAmsKyS4CGwMFCwkIBwIGFQoJCAsCBBYCAwECHgECF4AACgkQnfyQ
+b1Jefg0FegD+N8aLJODeX49YeDv3VAiXv2CloX5Z48Wc0mHmpoG3FvoBAIjypbMF
+TrlAlvY/IPijVPd6eqA5V345WKJa0jUZgHIM
+-----END PGP PUBLIC KEY BLOCK-----
+"""

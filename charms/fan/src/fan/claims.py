@@ -17,7 +17,7 @@ from typing import Any
 
 import pydantic
 
-from fan.config import Config
+from fan.config import OWN, Config
 from fan.peers import Peer, read_peer
 from hostkit import agents, files
 
@@ -60,7 +60,7 @@ def write_claim(claim: Claim) -> None:
     """Keep a claim, for this machine's other units and for the next boot. Raises OSError."""
     answer = {
         "overlay": str(claim.overlay),
-        "config": claim.config and claim.config.model_dump(mode="json"),
+        "config": claim.config and claim.config.model_dump(mode="json", exclude=OWN),
     }
     _write(_locate(claim.unit), answer)
 

@@ -11,12 +11,15 @@ from typing import Any, get_args
 import pydantic
 
 import fannet
+from hostkit.sources import PackageSource, parse_sources
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")  # what Docker takes
 _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,14}")  # what LXD takes, as a bridge's name
 # Docker's own networks can't be replaced.
 _DOCKERS_OWN = ("bridge", "host", "none", "default")
 _MTU = (576, 65535)
+# Options of the unit, and not of its fan.
+OWN = {"metrics_port", "install_sources", "install_keys"}
 
 
 class ConfigError(Exception):
@@ -50,6 +53,14 @@ class Config(pydantic.BaseModel):
     lxd: bool = False
     lxd_network: str = "lxdbr0"
     metrics_port: int = 9635
+    # As Juju has them: an address may hold a password.
+    install_sources: str = pydantic.Field(default="", repr=False)
+    install_keys: str = ""
+
+    @property
+    def sources(self) -> tuple[PackageSource, ...]:
+        """Where packages come from besides the system's own sources."""
+        return parse_sources(self.install_sources, self.install_keys)
 
     @pydantic.field_validator("overlay", mode="before")
     @classmethod
@@ -116,6 +127,7 @@ class Config(pydantic.BaseModel):
 
     @pydantic.model_validator(mode="after")
     def _check_together(self) -> Config:
+        parse_sources(self.install_sources, self.install_keys)
         if self.underlay:
             try:
                 fannet.Mapping(self.overlay, self.underlay)
@@ -156,7 +168,7 @@ def list_differences(one: Config, other: Config) -> list[str]:
     return [
         f"{name.replace('_', '-')} {_show(getattr(one, name))} and {_show(getattr(other, name))}"
         for name in type(one).model_fields
-        if name != "metrics_port" and getattr(one, name) != getattr(other, name)
+        if name not in OWN and getattr(one, name) != getattr(other, name)
     ]
 
 

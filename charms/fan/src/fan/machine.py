@@ -140,6 +140,7 @@ def give_back(system: System, unit: str, overlay: IPv4Network | None = None) -> 
         fannet.FannetError, DockerHostError, LxdError, OSError: something could not be given
             back; the rest was.
     """
+    system.remove_sources(unit)
     claim = read_claim(unit)
     if claim:
         overlay = claim.overlay
@@ -161,6 +162,7 @@ def _ensure_fan(system: System, desired: Desired) -> tuple[fannet.Change, tuple[
         _remove_fan(system, before.overlay, but=desired.unit)
     write_claim(Claim(desired.unit, config.overlay, config))
     orphans.ensure_watch(desired.unit, desired.charm, [str(config.overlay)])
+    system.ensure_sources(desired.unit, config.sources, desired.report)
     _ensure_packages(system, config, desired.report)
     change = _ensure_up(system, wanted, desired.report)
     # Before an engine knows of the bridge: at a boot without the fan it would make one itself.

@@ -26,6 +26,8 @@ class System:
     ensure_dhcp = staticmethod(dhcp.ensure_dhcp)
     remove_dhcp = staticmethod(dhcp.remove_dhcp)
     ensure_engine = staticmethod(dockerhost.ensure_engine)
+    ensure_sources = staticmethod(apt.ensure_sources)
+    remove_sources = staticmethod(apt.remove_sources)
     ensure_packages = staticmethod(apt.ensure_packages)
     open_docker = staticmethod(dockerhost.Networks)
     ensure_daemon_settings = staticmethod(dockerhost.ensure_daemon_settings)

@@ -15,6 +15,7 @@ from dockerhost.containers import SPEC_LABEL
 from fan import lxd
 from fan.system import System
 from fannet import check, probes
+from hostkit.sources import PackageSource
 
 
 @dataclass
@@ -33,6 +34,7 @@ class Host:
         own_bridge: the default bridge that an option of the engine's unit gives it.
         instances: LXD's containers.
         broken_service: one of systemd's that does not start.
+        sources: where packages come from, by unit.
         did: every change, in order.
     """
 
@@ -58,6 +60,7 @@ class Host:
     dhcp: dict[str, int] = field(default_factory=dict)
     drops: dict[str, int] = field(default_factory=dict)
     active: set[str] = field(default_factory=set)
+    sources: dict[str, tuple[PackageSource, ...]] = field(default_factory=dict)
     did: list[str] = field(default_factory=list)
 
     @property
@@ -182,6 +185,17 @@ class Host:
 
     def list_missing(self, _: Mapping[str, str]) -> list[str]:
         return self.missing
+
+    def ensure_sources(
+        self, unit: str, sources: tuple[PackageSource, ...], report: Callable[[str], None]
+    ) -> None:
+        if self.sources.get(unit, ()) != sources:
+            report("reading the sources of packages")
+            self.did.append(f"sources {', '.join(source.uri for source in sources)}")
+            self.sources[unit] = sources
+
+    def remove_sources(self, unit: str) -> None:
+        self.sources.pop(unit, None)
 
     def ensure_packages(self, *packages: str) -> None:
         self.did.append(f"install {' '.join(packages)}")

@@ -8,6 +8,7 @@ import ops
 import pytest
 from ops import testing
 
+from charms.fan.tests.unit.conftest import PRINCIPAL
 from charms.fan.tests.unit.fake_host import Host
 
 Run = Callable[..., testing.State]
@@ -72,6 +73,36 @@ def test_what_is_missing_on_the_machine_is_installed(
     shown = [status.message for status in context.unit_status_history]
     assert "installing nftables" in shown
     assert "installing docker.io" in shown
+
+
+def test_sources_of_packages_count_before_anything_is_installed_and_go_with_the_unit(
+    host: Host, context: Context
+) -> None:
+    host.missing = ["nftables"]
+    source = "deb http://me:password@mirror.example/debian stable main"
+    state = testing.State(config={"install_sources": source}, relations={PRINCIPAL})
+    context.run(context.on.install(), state)
+    assert host.did[:2] == ["sources http://mirror.example/debian", "install nftables"]
+    # The fan's claim, which others of the machine's units read, has nothing of it.
+    (claim,) = host.agents.glob("*/fan-claim.json")
+    assert "mirror" not in claim.read_text()
+    host.did.clear()
+    host.missing = []
+    context.run(context.on.config_changed(), state)
+    assert host.did == []
+    context.run(context.on.stop(), state)
+    assert host.sources == {}
+
+
+def test_a_source_that_is_not_understood_blocks_and_the_fan_stays(
+    host: Host, context: Context, run: Run
+) -> None:
+    run()
+    state = testing.State(config={"install_sources": "cloud:jammy"}, relations={PRINCIPAL})
+    status = context.run(context.on.config_changed(), state).unit_status
+    assert status.name == "blocked"
+    assert status.message.startswith("option install_sources: 'cloud:jammy' is not a source that")
+    assert OVERLAY in host.fans
 
 
 def test_a_unit_tells_its_peers_what_they_need_to_reach_it(host: Host, run: Run) -> None:

@@ -50,6 +50,9 @@ def test_every_option_is_typed() -> None:
         ({"mtu": 575}, "option mtu: 575 is out of range; give 576 to 65535, or 0 for what"),
         ({"lxd": True, "encapsulation": "ipip"}, "options lxd and encapsulation: "),
         ({"lxd": True, "dhcp": True}, "options lxd and dhcp: LXD hands out addresses"),
+        ({"install_sources": "- ["}, "option install_sources: it is not YAML (line 1, column 4)"),
+        ({"install_sources": "jammy"}, "option install_sources: 'jammy' is not a source that is"),
+        ({"install_keys": "[null]"}, "option install_keys: it has 1 items, and install_sources"),
     ],
 )
 def test_a_wrong_option_is_named_with_what_is_allowed(options: dict[str, Any], text: str) -> None:
@@ -87,6 +90,9 @@ def test_an_overlay_that_is_taken_is_the_one_that_was_given(prefix: int, address
 
 
 def test_differences_are_told_by_the_names_of_options() -> None:
+    # What is the unit's, and not the fan's, is no difference between fans.
+    own = Config(metrics_port=9999, install_sources="http://a b c", install_keys="[null]")
+    assert list_differences(Config(), own) == []
     other = Config(docker_network="x", underlay=IPv4Network("172.30.0.0/16"), lxd=True)
     assert list_differences(Config(), other) == [
         "underlay empty and 172.30.0.0/16",

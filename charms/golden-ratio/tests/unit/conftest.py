@@ -76,7 +76,11 @@ def act(context: testing.Context[ops.CharmBase]) -> Hook:
 
 def choose_config(options: dict[str, Any]) -> dict[str, Any]:
     """Return options as Juju has them: a thousand digits, unless they say otherwise."""
-    return {"digits": 1000} | {name.replace("_", "-"): value for name, value in options.items()}
+    # Two have the names that they have in other charms.
+    return {"digits": 1000} | {
+        name if name.startswith("install_") else name.replace("_", "-"): value
+        for name, value in options.items()
+    }
 
 
 @pytest.fixture

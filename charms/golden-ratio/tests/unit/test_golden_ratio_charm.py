@@ -142,6 +142,8 @@ def test_an_image_of_something_else_is_refused(host: Host, hook: Hook) -> None:
         ({"currency": "U S D"}, "option currency: 'U S D' is not allowed; give one such as USD"),
         ({"currency": ""}, "option currency: '' is not allowed; give one such as USD"),
         ({"memory_limit": "1x"}, "option memory-limit: '1x' is not a size"),
+        ({"install_sources": "jammy"}, "option install_sources: 'jammy' is not a source that is"),
+        ({"install_keys": "[null]"}, "option install_keys: it has 1 items, and install_sources"),
     ],
 )
 def test_a_bad_option_blocks_with_what_is_allowed_while_the_work_goes_on(
@@ -265,7 +267,8 @@ def test_every_option_has_the_default_that_is_checked(charm_type: type[ops.Charm
     listed = yaml.safe_load((CHARM / "charmcraft.yaml").read_text())["config"]["options"]
     defaults = {name: each["default"] for name, each in listed.items() if "default" in each}
     checked = {
-        name.replace("_", "-"): field for name, field in GOLDEN_RATIO.options.model_fields.items()
+        name if name.startswith("install_") else name.replace("_", "-"): field
+        for name, field in GOLDEN_RATIO.options.model_fields.items()
     }
     assert listed.keys() == checked.keys()
     for name in ("digits", "verify", "price-per-hour", "currency", "metrics-port"):

@@ -56,7 +56,9 @@ def test_the_defaults_are_right() -> None:
         {},
         optional={
             **{
-                name.replace("_", "-"): st.text() if field.annotation is str else ANY
+                (name if name.startswith("install_") else name.replace("_", "-")): (
+                    st.text() if field.annotation is str else ANY
+                )
                 for name, field in Config.model_fields.items()
                 if name not in ("registry_credentials", "memory_limit", "disk_limit")
                 and name not in ("cpuset", "cpu_policy", "worktodo")

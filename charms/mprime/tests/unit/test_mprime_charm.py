@@ -287,6 +287,8 @@ def test_a_work_directory_that_cannot_be_made_blocks(host: Host, run: Run) -> No
     [
         ({"image": "Not One"}, "option image: 'Not One' is not an image reference"),
         ({"registry-ca": "hello"}, "option registry-ca: holds no certificate"),
+        ({"install_sources": "jammy"}, "option install_sources: 'jammy' is not a source that is"),
+        ({"install_sources": "http://a b c", "install_keys": "9DC8"}, "option install_keys: '9D"),
         ({"registry-ca": f"-----BEGIN PRIVATE KEY-----{CA}"}, "option registry-ca: holds a priv"),
     ],
 )

@@ -48,7 +48,10 @@ def run(host: Host, context: Context) -> Callable[..., testing.State]:
     """Runs an event of spare/0, with the image and other options, and returns the new state."""
 
     def run(event: str = "update_status", **options: Any) -> testing.State:
-        named = {name.replace("_", "-"): value for name, value in options.items()}
+        # Two have the names that they have in other charms.
+        named = {
+            n if n.startswith("install_") else n.replace("_", "-"): options[n] for n in options
+        }
         state = testing.State(config={"image": IMAGE, **named}, relations={RELATION})
         return context.run(getattr(context.on, event)(), state)
 

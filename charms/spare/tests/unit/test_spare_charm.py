@@ -55,6 +55,31 @@ def test_an_event_with_nothing_to_change_changes_nothing(host: Host, run: Run, e
     assert host.did == []
 
 
+def test_sources_of_packages_count_before_an_engine_is_installed_and_go_with_the_unit(
+    host: Host, run: Run, context: Context
+) -> None:
+    one, other = (f"deb http://{name}.example/debian {{series}} main" for name in ("a", "b"))
+    run("install", install_sources=one)
+    assert host.did == ["sources http://a.example/debian", "install", f"pull {IMAGE}", "created"]
+    shown = [status.message for status in context.unit_status_history]
+    assert shown.index("reading the sources of packages") < shown.index("installing docker.io")
+    host.did.clear()
+    run(install_sources=one)
+    assert host.did == []
+    run("config_changed", install_sources=f"[{one}, {other}]".replace("{series}", "trixie"))
+    assert host.did == ["sources http://a.example/debian, http://b.example/debian"]
+    run("stop")
+    assert host.sources == {}
+
+
+def test_sources_that_can_not_be_read_block_and_the_program_goes_on(host: Host, run: Run) -> None:
+    run()
+    assert run(install_sources="http://nowhere stable main").unit_status == testing.BlockedStatus(
+        "option install_sources: apt-get update: Could not resolve 'nowhere'"
+    )
+    assert host.containers["spare-0"].state == "running"
+
+
 def test_without_an_image_it_is_blocked_and_says_what_to_do(host: Host, run: Run) -> None:
     assert run(image="").unit_status == testing.BlockedStatus(
         "there is no image; give one with the option image or the resource spare-image"

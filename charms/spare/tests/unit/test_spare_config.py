@@ -56,6 +56,10 @@ BAD = [
     ("network", "host", "'host' is not the name of a Docker network of its own"),
     ("image", "UPPER", "option image: "),
     ("registry-ca", "none", "option registry-ca: "),
+    ("install_sources", "- [", "it is not YAML (line 1, column 4); give a list"),
+    ("install_sources", "cloud:jammy-yoga", "'cloud:jammy-yoga' is not a source that is underst"),
+    ("install_sources", "http://me:password@x", "'http:…@x' is not a source that is underst"),
+    ("install_keys", "[null]", "it has 1 items, and install_sources has 0; give a key, or null"),
 ]
 
 
@@ -67,6 +71,7 @@ def test_a_bad_option_blocks_and_is_named_with_what_is_allowed(
     assert status.name == "blocked"
     assert status.message.startswith(f"option {option}: ")
     assert message in status.message
+    assert "password" not in status.message
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))

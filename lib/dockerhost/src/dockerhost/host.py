@@ -10,16 +10,19 @@ from dockerhost.connection import connect
 from dockerhost.errors import EngineUnavailableError, installing
 from hostkit import apt
 
-# docker.io only recommends these: the engine needs certificates to reach a registry, and
+# Docker's own, which no distribution has: it is on offer where somebody added its repository.
+_DOCKERS_OWN, _DISTRIBUTIONS = "docker-ce", "docker.io"
+# Both only recommend these: the engine needs certificates to reach a registry, and
 # apparmor_parser wherever the kernel has AppArmor.
-_PACKAGES = ("docker.io", "ca-certificates", "apparmor")
+_PACKAGES = ("ca-certificates", "apparmor")
 
 
 def ensure_engine(report: Callable[[str], None] | None = None) -> bool:
     """Make sure that a Docker Engine answers; return whether anything had to be done.
 
     An engine that answers on the socket is taken as it is, whoever installed it. One that is
-    installed is started. Otherwise Debian's or Ubuntu's `docker.io` is installed.
+    installed is started. Otherwise `docker-ce` is installed where one of apt's sources has it,
+    Docker's repository or a mirror of that, and else Debian's or Ubuntu's `docker.io`.
 
     Args:
         report: called with a short text before each step that takes time.
@@ -39,9 +42,10 @@ def ensure_engine(report: Callable[[str], None] | None = None) -> bool:
             report(what)
 
     if not any(Path(daemon).exists() for daemon in service.DAEMONS):
-        report_step("installing docker.io")
         with installing():
-            apt.ensure_packages(*_PACKAGES)
+            engine = _DOCKERS_OWN if apt.is_offered(_DOCKERS_OWN) else _DISTRIBUTIONS
+            report_step(f"installing {engine}")
+            apt.ensure_packages(engine, *_PACKAGES)
     report_step("starting the Docker Engine")
     service.start(service.find_unit())
     return True

@@ -17,6 +17,7 @@ class Machine(FakeApt):
 
     def __init__(self) -> None:
         super().__init__()
+        self.known = {"apparmor", "ca-certificates", "docker.io"}
         self.answering = False
         self.starts = True
 
@@ -77,6 +78,14 @@ def test_without_an_engine_the_distributions_is_installed(machine: Machine) -> N
     assert steps == ["installing docker.io", "starting the Docker Engine"]
 
 
+def test_dockers_own_engine_is_installed_where_a_source_has_it(machine: Machine) -> None:
+    machine.known = {"apparmor", "ca-certificates", "docker-ce", "docker.io"}
+    steps: list[str] = []
+    assert ensure_engine(steps.append) is True
+    assert machine.ran[1] == INSTALL.replace("docker.io", "docker-ce")
+    assert steps[0] == "installing docker-ce"
+
+
 def test_package_lists_are_fetched_only_where_they_are_wanting(machine: Machine) -> None:
     machine.failing[INSTALL] = ["E: Unable to locate package docker.io\n"]
     assert ensure_engine() is True
@@ -119,10 +128,12 @@ def test_an_engine_that_stays_silent_is_told_with_where_to_look(
 def test_a_program_that_is_not_there_is_named(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing(*_: Any, **__: Any) -> None:
-        raise FileNotFoundError(2, "No such file or directory")
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        if command[0] == "/usr/bin/dpkg":
+            raise FileNotFoundError(2, "No such file or directory")
+        return machine.run(command, **options)
 
-    monkeypatch.setattr("subprocess.run", missing)
+    monkeypatch.setattr("subprocess.run", run)
     with pytest.raises(InstallError, match="/usr/bin/dpkg: No such file"):
         ensure_engine()
 
@@ -130,9 +141,11 @@ def test_a_program_that_is_not_there_is_named(
 def test_a_program_that_never_ends_is_given_up(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def hang(*_: Any, **__: Any) -> None:
-        raise subprocess.TimeoutExpired("dpkg", 900)
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        if command[0] == "/usr/bin/dpkg":
+            raise subprocess.TimeoutExpired("dpkg", 900)
+        return machine.run(command, **options)
 
-    monkeypatch.setattr("subprocess.run", hang)
+    monkeypatch.setattr("subprocess.run", run)
     with pytest.raises(InstallError, match="did not end within 900 s"):
         ensure_engine()

@@ -12,6 +12,7 @@ import pydantic
 import dockerhost
 from harvest.limits import parse_cpuset, parse_size
 from harvest.policy import Policy
+from hostkit.sources import PackageSource, parse_sources
 
 _PORTS = (1024, 65535)  # those that are not reserved
 _NETWORK = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,63})?")
@@ -49,6 +50,14 @@ class Options(pydantic.BaseModel):
     metrics_port: int
     remove_work: bool = False
     network: str = ""
+    # As Juju has them: an address may hold a password.
+    install_sources: str = pydantic.Field(default="", repr=False)
+    install_keys: str = ""
+
+    @property
+    def sources(self) -> tuple[PackageSource, ...]:
+        """Where packages come from besides the system's own sources."""
+        return parse_sources(self.install_sources, self.install_keys)
 
     @pydantic.field_validator("image")
     @classmethod
@@ -111,6 +120,11 @@ class Options(pydantic.BaseModel):
             )
         return value
 
+    @pydantic.model_validator(mode="after")
+    def _check_sources(self) -> Options:
+        parse_sources(self.install_sources, self.install_keys)
+        return self
+
 
 C = TypeVar("C", bound=Options)
 
@@ -125,13 +139,16 @@ def parse_options(model: type[C], options: Mapping[str, Any]) -> C:
     Raises:
         OptionsError: some are wrong.
     """
+    names = {_attribute(name): name for name in options}
     try:
         return model.model_validate({_attribute(name): v for name, v in options.items()})
     except pydantic.ValidationError as error:
         faults: list[str] = []
         for fault in error.errors(include_url=False, include_input=False):
-            option = str(fault["loc"][0]).replace("_", "-")
-            faults.append(f"option {option}: {fault['msg'].removeprefix('Value error, ')}")
+            text = fault["msg"].removeprefix("Value error, ")
+            attribute = str(fault["loc"][0]) if fault["loc"] else ""  # else the text names it
+            option = names.get(attribute, attribute.replace("_", "-"))
+            faults.append(f"option {option}: {text}" if option else text)
         raise OptionsError("; ".join(faults)) from None
 
 

@@ -28,7 +28,7 @@ from harvest.unit import Unit
 from harvest.untrusted import read_log
 from harvest.workdir import WorkDirectory
 from harvest.workload import C, D, Desired, Job, Report, Share, Workload
-from hostkit import files, orphans
+from hostkit import apt, files, orphans
 from hostkit.text import make_printable
 
 # A program that ends by itself this soon, in seconds, with work left, did not work at all.
@@ -99,6 +99,8 @@ def reconcile(
     unit = desired.unit
     problem, held = "", False
     try:
+        # First: an engine that is missing is to come from them.
+        apt.ensure_sources(unit.name, desired.config.sources, desired.report)
         dockerhost.ensure_engine(desired.report)
         dockerhost.ensure_proxies_private()
         engine = Engine()
@@ -177,6 +179,7 @@ def remove(workload: Workload[Any, Any], unit: Unit, *, work: bool = False) -> N
         DockerHostError: the engine refused, or does not answer.
         OSError: a file or a control group can't be removed.
     """
+    apt.remove_sources(unit.name)  # first, as it needs no engine
     engine = Engine()
     _stop_working(unit, engine)
     remove_images(engine, unit)

@@ -16,6 +16,7 @@ import ops
 import dockerhost
 from dockerhost import Cgroups, Change, Container, ContainerSpec, Credentials, Engine, Image, Mount
 from dockerhost.containers import SPEC_LABEL
+from hostkit.sources import PackageSource
 from lib.harvest.tests.unit.fake_kernel import Kernel
 
 SMALL = Image("sha256:1", {"kind": "small"})
@@ -64,6 +65,7 @@ class Host:
         refusal: why a registry refuses, or why a build fails.
         broken: why the engine itself does not work.
         space: bytes that are left on the disk with the work.
+        sources: where packages come from, by unit.
         did: every change, in order.
     """
 
@@ -87,6 +89,7 @@ class Host:
     refusal: str = ""
     broken: str = ""
     space: int = 5 * 10**9
+    sources: dict[str, tuple[PackageSource, ...]] = field(default_factory=dict)
     did: list[str] = field(default_factory=list)
     installed: bool = False
 
@@ -99,6 +102,19 @@ class Host:
     def engine(self) -> Engine:
         """This machine's engine, to whom it matters that it is one."""
         return cast("Engine", self)
+
+    def ensure_sources(
+        self, unit: str, sources: tuple[PackageSource, ...], report: Callable[[str], None]
+    ) -> None:
+        if any("nowhere" in source.uri for source in sources):
+            raise OSError("option install_sources: apt-get update: Could not resolve 'nowhere'")
+        if self.sources.get(unit, ()) != sources:
+            report("reading the sources of packages")
+            self.did.append(f"sources {', '.join(source.uri for source in sources)}".strip())
+            self.sources[unit] = sources
+
+    def remove_sources(self, unit: str) -> None:
+        self.sources.pop(unit, None)
 
     def ensure_engine(self, report: Callable[[str], None]) -> bool:
         if self.broken:

@@ -97,6 +97,8 @@ def install(host: H, monkeypatch: pytest.MonkeyPatch) -> H:
     monkeypatch.setattr("harvest.workdir.WorkDirectory.measure_space", lambda _: host.space)
     for module in ("harvest.reconcile", "harvest.tasks", "harvest.metrics"):
         monkeypatch.setattr(f"{module}.Engine", host.connect)
+    monkeypatch.setattr("hostkit.apt.ensure_sources", host.ensure_sources)
+    monkeypatch.setattr("hostkit.apt.remove_sources", host.remove_sources)
     monkeypatch.setattr("dockerhost.ensure_engine", host.ensure_engine)
     monkeypatch.setattr("dockerhost.trust.CERTIFICATES", host.certificates)
     monkeypatch.setattr("dockerhost.remove_proxies", lambda: False)

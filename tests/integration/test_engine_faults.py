@@ -13,17 +13,16 @@ from tests.integration.steps import list_subordinates, read_search_status, run_h
 
 CONFIG = "/etc/docker/daemon.json"
 DROP_INS = "/etc/systemd/system/docker.service.d"
-# systemd listens on the socket, and the engine on another: nobody takes what comes.
-SILENT = f"""
+# Debian's unit takes options from a file, Ubuntu's does not; a drop-in gives both any.
+START = f"""
 mkdir -p {DROP_INS}
-printf '[Service]\\nExecStart=\\nExecStart=/usr/sbin/dockerd -H unix:///run/other.sock\\n' \
-    >{DROP_INS}/silent.conf
+printf '[Service]\\nExecStart=\\nExecStart=%s %s\\n' "$(command -v dockerd)" '{{options}}' \
+    >{DROP_INS}/options.conf
 systemctl daemon-reload
 systemctl restart docker.socket docker.service
 """
 WELL = f"""
-rm -f {DROP_INS}/silent.conf {CONFIG}
-sed -i /^DOCKER_OPTS/d /etc/default/docker
+rm -f {DROP_INS}/options.conf {CONFIG}
 systemctl daemon-reload
 systemctl reset-failed docker.service docker.socket
 systemctl restart docker.socket docker.service
@@ -62,8 +61,7 @@ def set_bridge(juju: jubilant.Juju, **options: str | int) -> tuple[str, str]:
 def test_a_setting_that_the_engine_refuses_restarts_it_for_one_hook_only(
     machine: jubilant.Juju,
 ) -> None:
-    run_script(machine, "echo 'DOCKER_OPTS=\"--bip=172.27.0.1/16\"' >>/etc/default/docker")
-    run_script(machine, "systemctl restart docker")
+    run_script(machine, START.format(options="-H fd:// --bip=172.27.0.1/16"))
     refused = set_bridge(machine, docker="default-bridge")
     assert refused[0] == "blocked"
     assert "You specified -b & --bip, mutually exclusive options" in refused[1]
@@ -74,7 +72,7 @@ def test_a_setting_that_the_engine_refuses_restarts_it_for_one_hook_only(
     assert read_starts(machine) == before
     assert run_script(machine, f"ls {CONFIG} {CONFIG}.fan-250.before 2>/dev/null || true") == ""
 
-    run_script(machine, "sed -i /^DOCKER_OPTS/d /etc/default/docker && systemctl restart docker")
+    run_script(machine, WELL)
     run_hook(machine, "update-status", unit="fan/0")
     assert read_status(machine, "fan/0")[0] == "active"
     assert json.loads(run_script(machine, f"cat {CONFIG}"))["bridge"] == "fan-250"
@@ -114,10 +112,7 @@ def test_a_linked_file_of_settings_keeps_link_owner_and_mode(machine: jubilant.J
 
 def test_a_file_of_settings_elsewhere_is_the_one_that_is_changed(machine: jubilant.Juju) -> None:
     run_script(machine, "echo '{\"debug\": true}' >/srv/docker/own.json")
-    run_script(
-        machine, "echo 'DOCKER_OPTS=\"--config-file=/srv/docker/own.json\"' >>/etc/default/docker"
-    )
-    run_script(machine, "systemctl restart docker")
+    run_script(machine, START.format(options="-H fd:// --config-file=/srv/docker/own.json"))
     assert set_bridge(machine, docker="default-bridge")[0] == "active"
     assert json.loads(run_script(machine, "cat /srv/docker/own.json"))["bridge"] == "fan-250"
     assert set_bridge(machine, docker="network")[0] == "active"
@@ -149,7 +144,8 @@ def test_a_broken_file_of_settings_is_why_the_engine_does_not_start(
 def test_an_engine_that_accepts_connections_and_never_answers_blocks_soon(
     machine: jubilant.Juju,
 ) -> None:
-    run_script(machine, SILENT)
+    # systemd listens on the socket, and the engine on another: nobody takes what comes.
+    run_script(machine, START.format(options="-H unix:///run/other.sock"))
     try:
         for unit in ("fan/0", "mprime/0"):
             # It is killed, and fails, if it takes the minutes that it once took.

@@ -65,7 +65,7 @@ def list_fan(state: fannet.FanState) -> dict[str, Any]:
 
 
 def list_reports(reports: Sequence[PeerReport], findings: Sequence[Finding]) -> dict[str, Any]:
-    """Return the results of the action `verify`; Juju takes texts, hence the JSON beside."""
+    """Return the results of the action `verify`: as text, which Juju takes, and as JSON."""
     rows = [("UNIT", "HOST", "GATEWAY", "ROUND TRIP", "LARGEST PACKET")]
     for report in reports:
         rtt = "no answer" if report.rtt is None else f"{report.rtt:.3f} ms"

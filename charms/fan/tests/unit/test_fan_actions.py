@@ -200,7 +200,9 @@ def test_measure_tells_of_a_peer_that_does_not_answer(
         raise TimeoutError("timed out")
 
     monkeypatch.setattr("fan.throughput.send", time_out)
-    with pytest.raises(testing.ActionFailed, match=r"timed out.*the action verify tells why"):
+    with pytest.raises(
+        testing.ActionFailed, match=r"timed out.*run the action verify to find out why"
+    ):
         act("measure", PEERS, unit="fan/2")
 
 

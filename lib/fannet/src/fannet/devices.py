@@ -57,7 +57,7 @@ def close_tunnels(machine: Machine, steps: Steps, names: Iterable[str]) -> None:
 
 
 def remove_leftovers(machine: Machine, steps: Steps, fans: Iterable[Fan]) -> None:
-    """Remove devices of ours that none of this host's fans uses; only a kill leaves some."""
+    """Remove devices of ours that none of this machine's fans uses; only a kill leaves some."""
     used = {name_tunnel(fan) for fan in fans}
     for link in machine.links().values():
         is_unused = link.alias == TUNNEL_MARK and link.name not in used
@@ -154,7 +154,7 @@ class Devices:
         ):
             slot = maps.find_slot(self._fan.overlay) if maps else None
             if maps and slot:
-                self._steps.do("tell the programs to forget it", lambda: maps.write(slot, None))
+                self._steps.do("remove the fan from the programs", lambda: maps.write(slot, None))
 
     def _ensure_bridge(self, mtu: int, alias: str) -> Link | None:
         name = self._fan.bridge
@@ -228,7 +228,7 @@ class Devices:
             if maps and sender and all(x and x.is_like(own, maps) for x, own in present):
                 if known.get(slot) != numbers:
                     self._steps.do(
-                        "tell the programs about the fan", lambda: maps.write(slot, numbers)
+                        "add the fan to the programs", lambda: maps.write(slot, numbers)
                     )
                 if not self._steps.pretend:
                     self._ensure_shortcuts(fresh["fan_direct"], sender, known | {slot: numbers})
@@ -277,7 +277,7 @@ class Devices:
         slot = programs.find_slot(known, fan.overlay) or next(free, None)
         if slot is None:
             raise ConflictError(
-                f"{tunnel.name} serves {len(known)} fans already, which is the most; "
+                f"{tunnel.name} serves {len(known)} fans already, which is the maximum; "
                 "use another port, or take one of them down"
             )
         return Numbers(

@@ -78,7 +78,7 @@ def run(*command: str, stdin: str = "") -> str:
 
 def choose_prefix(hosts: int) -> int:
     """Return the prefix of the smallest underlay that has so many hosts."""
-    # Its network and broadcast addresses are no hosts.
+    # Its network and broadcast addresses are not hosts.
     return 32 - (hosts + 1).bit_length()
 
 

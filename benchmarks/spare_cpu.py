@@ -401,7 +401,7 @@ def read_wrk(said: str) -> float:
     """Return the requests per second that wrk reports.
 
     Raises:
-        MeasureError: it reports nothing, answers that are no pages, or many errors.
+        MeasureError: it reports nothing, answers that are not pages, or many errors.
     """
     rate = re.search(r"^Requests/sec: *([\d.]+)$", said, re.MULTILINE)
     requests = re.search(r"^ *(\d+) requests in ", said, re.MULTILINE)

@@ -171,13 +171,13 @@ def test_bad_values_are_blocked_by_name_and_the_program_goes_on(machine: jubilan
         "stop-timeout": (600, "600 is out of range; give 1 to 60 seconds"),
     }
     good = machine.config("spare")
-    mended: dict[str, Any] = {}
+    repaired: dict[str, Any] = {}
     for name, (value, words) in bad.items():
-        status, message = configure(machine, **mended, **{name: value})
+        status, message = configure(machine, **repaired, **{name: value})
         assert (status, message.startswith(f"option {name}: ")) == ("blocked", True)
         assert words in message
-        mended = {name: good[name]}
-    configure(machine, **mended)
+        repaired = {name: good[name]}
+    configure(machine, **repaired)
     count_steps(machine)
     assert inspect(machine)["Id"] == container
 

@@ -122,7 +122,7 @@ def test_a_pause_outlives_the_container(search: Host, act: Act, hook: Hook) -> N
     search.did.clear()
     for _ in range(2):
         assert hook() == testing.MaintenanceStatus(
-            "paused; the action resume goes on with a new container"
+            "paused; the action resume continues in a new container"
         )
     assert search.did == []
     assert act("resume") == {"message": "M110503: 0.0 %"}

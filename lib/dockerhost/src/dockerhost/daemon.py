@@ -106,7 +106,7 @@ def ensure_daemon_settings(
         refusal = _Refusal(
             trial,
             f"the Docker Engine did not start with {_format_short(settings)} in {file}, "
-            f"which is as before: {error}",
+            f"which was put back as it was: {error}",
         )
         _write_refusal(file, owner, refusal)
         _restart(report)
@@ -119,7 +119,7 @@ def ensure_daemon_settings(
 def give_back_daemon_settings(*, owner: str, report: Callable[[str], None] | None = None) -> bool:
     """Give back what `ensure_daemon_settings` changed; return whether there was anything.
 
-    The file is what it was, to the letter, unless somebody has edited it since: then only our
+    The file is byte for byte what it was, unless somebody has edited it since: then only our
     settings go back. The engine is restarted.
 
     Raises:
@@ -169,7 +169,7 @@ def _refuse_rivals(file: Path, owner: str, settings: Collection[str]) -> None:
         if record and (shared := sorted(set(settings) & set(record.settings))):
             raise DaemonError(
                 f"{rival} has set {', '.join(shared)} in {file} already; "
-                "only one can: change that one, or this"
+                "only one application can: change one of the two"
             )
 
 
@@ -186,8 +186,8 @@ def _refuse_again(file: Path, owner: str, trial: str) -> None:
 
 def _explain_refusal(file: Path, owner: str, refusal: _Refusal) -> DaemonError:
     return DaemonError(
-        f"{refusal.reason}; change what is in the way, or remove {_locate_refusal(file, owner)}, "
-        "to let it be tried once more"
+        f"{refusal.reason}; fix the cause, or remove {_locate_refusal(file, owner)} "
+        "to try the same settings again"
     )
 
 

@@ -118,7 +118,7 @@ class Engine:
             raise classify_refusal(error, credentials) from None
         image = self.find_image(wanted.listed)
         if image is None:
-            raise ImageError(f"{wanted} was pulled, and the engine does not have it")
+            raise ImageError(f"{wanted} was pulled, but the engine does not have it")
         return image
 
     def build(
@@ -134,7 +134,7 @@ class Engine:
             ImageError: there is no Dockerfile, or a step failed; the last words of it are told.
         """
         if not (context / "Dockerfile").is_file():
-            raise ImageError(f"{context} holds no Dockerfile")
+            raise ImageError(f"{context} contains no Dockerfile")
         # Packed here, since the client leaves its own file open where the engine falls silent.
         with translating(ImageError), tempfile.TemporaryFile() as packed:
             with tarfile.open(fileobj=packed, mode="w") as archive:
@@ -152,7 +152,7 @@ class Engine:
             follow_progress(stream, progress)
         image = self.find_image(tag)
         if image is None:
-            raise ImageError(f"{tag} was built, and the engine does not have it")
+            raise ImageError(f"{tag} was built, but the engine does not have it")
         return image
 
     def load(self, archive: BinaryIO) -> Image:
@@ -172,7 +172,7 @@ class Engine:
             follow_progress(self._api.load_image(archive), note)
         image = self.find_image(loaded[0]) if loaded else None
         if image is None:
-            raise ImageError("the archive holds no image; give what docker save wrote")
+            raise ImageError("the archive contains no image; use a file that docker save wrote")
         return image
 
     def tag(self, image: str, name: str) -> None:
@@ -335,7 +335,7 @@ class Engine:
                 self._api.unpause(name)
 
     def hold(self, name: str) -> None:
-        """Stop a container, and see to it that the engine does not start it either.
+        """Stop a container, and keep the engine from starting it.
 
         Its restart policy is `no` from then on, and says so, until `ensure` gives it another.
         """

@@ -58,7 +58,7 @@ class InvalidReferenceError(DockerHostError, ValueError):
 
 
 class InvalidCertificateError(DockerHostError, ValueError):
-    """A text is no certificate in PEM form."""
+    """A text is not a certificate in PEM form."""
 
 
 # What Go's network stack and the engine wrap around a reason, outermost first.

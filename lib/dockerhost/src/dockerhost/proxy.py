@@ -107,7 +107,7 @@ def ensure_proxies(
     if engine.runs_others():
         return (
             "the Docker Engine does not use the proxies, and a restart would stop others' "
-            f"containers: set them for {unit}, and restart that when it suits"
+            f"containers: set them for {unit}, and restart it at a suitable time"
         )
     _write_files(unit, wanted)
     service.reload_units()

@@ -122,7 +122,7 @@ def start(unit: str, *, again: bool = False) -> None:
         except EngineUnavailableError as error:
             if time.monotonic() > deadline:
                 raise EngineUnavailableError(
-                    "the Docker Engine was started and does not answer; "
+                    "the Docker Engine was started but does not answer; "
                     f"see journalctl --unit {unit}"
                 ) from error
         time.sleep(0.2)
@@ -148,7 +148,7 @@ def _find_reason(unit: str, since: float) -> str:
                 *(_JOURNALCTL, "--quiet", "--no-pager", "--output=cat", "--lines=50"),
                 *(f"--since=@{int(since)}", f"_SYSTEMD_UNIT={unit}"),
             )
-            # What it writes while it ends as it should is no reason.
+            # What it writes while it ends as it should is not a reason.
             if lines := [line for line in said.splitlines() if not _CHATTER.search(line)]:
                 message = _LOG_MESSAGE.search(lines[-1])
                 return explain(message[1] if message else lines[-1])

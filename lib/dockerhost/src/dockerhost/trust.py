@@ -28,19 +28,19 @@ def check_certificate(pem: str) -> str:
     """
     if "PRIVATE KEY" in pem:
         raise InvalidCertificateError(
-            "holds a private key; give the authority's certificate only, and renew that key"
+            "contains a private key; give the authority's certificate only, and renew that key"
         )
     blocks = _BLOCK.findall(pem)
     if not blocks:
         raise InvalidCertificateError(
-            "holds no certificate; give PEM text that begins with -----BEGIN CERTIFICATE-----"
+            "contains no certificate; give PEM text that begins with -----BEGIN CERTIFICATE-----"
         )
     text = "\n".join(block.strip() for block in blocks) + "\n"
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
     except (ssl.SSLError, ValueError) as error:
         raise InvalidCertificateError(
-            "holds a damaged certificate; give the PEM text as the authority issued it"
+            "contains a damaged certificate; give the PEM text as the authority issued it"
         ) from error
     return text
 
@@ -64,7 +64,7 @@ def ensure_registry_ca(host_port: str, ca_pem: str, *, owner: str = "dockerhost"
                 return False
             if _owner(there) is None:
                 raise TrustError(
-                    f"{file} holds another certificate, placed by someone else; remove that file"
+                    f"{file} contains another certificate, which someone else placed; remove it"
                 )
         file.parent.mkdir(parents=True, exist_ok=True)
         files.write(file, f"{_mark(owner)}\n{certificate}")

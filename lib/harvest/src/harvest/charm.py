@@ -241,7 +241,7 @@ def _choose_status(
     if observed.worker:
         return ops.ActiveStatus(f"standby: {observed.worker} works on this machine")
     if seen is None and observed.held:
-        return ops.MaintenanceStatus("paused; the action resume goes on with a new container")
+        return ops.MaintenanceStatus("paused; the action resume continues in a new container")
     if seen is None:
         return ops.WaitingStatus(f"the {noun}'s container is gone; the next hook makes a new one")
     report, state = seen.report, seen.container.state

@@ -170,7 +170,7 @@ class Instance:
         self.stop()
         remove_tree(self.sockets)
         for part in ("propagate", "unix-export"):
-            # nspawn leaves these behind where /run is no tmpfs.
+            # nspawn leaves these behind where /run is not a tmpfs.
             remove_tree(Path("/run/systemd/nspawn") / part / self.name)
         remove_tree(self.folder)
 

@@ -208,7 +208,7 @@ def test_it_is_paused_and_goes_on_and_shows_its_log(machine: jubilant.Juju) -> N
     machine.run(UNIT, "pause")
     (held,) = read_work(machine, "steps")
     run_hook(machine, "update-status", UNIT)
-    assert read_status(machine) == ("maintenance", "paused; the action resume goes on")
+    assert read_status(machine) == ("maintenance", "paused; run the action resume to continue")
     assert read_work(machine, "steps") == [held]
     assert machine.run(UNIT, "resume").results["message"].startswith("running")
     assert count_steps(machine) > int(held)

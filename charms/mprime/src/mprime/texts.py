@@ -52,7 +52,7 @@ def describe_pause(search: Search) -> str:
     if search.progress is None:
         return "out of work"
     where = describe_progress(replace(search.progress, ms_per_iteration=None))
-    return f"the action resume goes on with {where}"
+    return f"run the action resume to continue with {where}"
 
 
 def describe_progress(progress: Progress) -> str:

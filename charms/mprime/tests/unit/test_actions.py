@@ -106,7 +106,7 @@ def test_work_that_the_option_leaves_out_stays_listed(search: Host, context: Con
 
 
 def test_a_paused_search_stays_so_until_it_is_resumed(search: Host, act: Act, hook: Hook) -> None:
-    said = "paused; the action resume goes on with M110503: 0.0 %"
+    said = "paused; run the action resume to continue with M110503: 0.0 %"
     assert act("pause") == {"message": said}
     assert search.did == ["hold"]
     assert hook() == testing.MaintenanceStatus(said)

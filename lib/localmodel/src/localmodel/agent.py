@@ -82,7 +82,7 @@ class Agent:
             self._report(who, "", None)
 
     def observe_machines(self) -> None:
-        """Take down which machines run, and in which boot; nothing is remembered of that."""
+        """Read which machines run, and in which boot; none of that is stored."""
         for machine in self.model.machines.values():
             machine.boot = self.instance(machine).boot_id()
 

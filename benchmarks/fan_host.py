@@ -64,7 +64,7 @@ def own_host(number: int, prefix: int) -> Iterator[str]:
 
 @contextmanager
 def entered(name: str) -> Iterator[None]:
-    """Let this thread be in a namespace for as long as the block runs."""
+    """Put this thread into a namespace while the block runs."""
     netns.pushns(name)
     try:
         yield

@@ -115,7 +115,7 @@ class Ground:
             return self.juju.ssh(machine, "sudo", *command)
 
     def switch(self, search: str) -> None:
-        """Let one search work, or none."""
+        """Run one search, or none."""
         self.probe(0, "searches.py", "switch", *([] if search == ALONE else [search]))
 
     def watch(
@@ -175,7 +175,7 @@ class Ground:
             yield watching
 
     def run_hook(self, what: str) -> Any:
-        """Let the charm handle an update-status under the eyes of probes/hook.py."""
+        """Run the charm's update-status under probes/hook.py."""
         words = ("/usr/bin/python3", f"{FOLDER}/hook.py", what)
         with naming(f"the probe hook.py {what}"):
             said = self.juju.exec(*words, unit="mprime/0").stdout

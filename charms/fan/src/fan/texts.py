@@ -101,7 +101,7 @@ def summarize_failures(reports: Sequence[PeerReport], findings: Sequence[Finding
     """Return what a verification failed for, in one line; empty if it did not."""
     silent = [report.peer for report in reports if not report.answered]
     if silent:
-        return f"no answer from {_shorten(silent)}; the findings tell why"
+        return f"no answer from {_shorten(silent)}; the findings say why"
     told = [*findings, *(each for report in reports for each in report.findings)]
     return next((each.text for each in told if each.level == "problem"), "")
 

@@ -117,7 +117,7 @@ def _flood(state: fannet.FanState, unit: str, target: IPv4Address, seconds: int)
 
 
 def listen(fan: fannet.Fan, charm: Path, seconds: int) -> None:
-    """Let a service of systemd take what other machines send, for some seconds.
+    """Start a systemd service that accepts what other machines send, for some seconds.
 
     Raises:
         MeasureError: it does not start.

@@ -145,7 +145,7 @@ def test_verify_fails_with_names_and_explains(
 ) -> None:
     run()
     host.silent = {"250.0.27.1"}
-    with pytest.raises(testing.ActionFailed, match="no answer from fan/1; the findings tell why"):
+    with pytest.raises(testing.ActionFailed, match="no answer from fan/1; the findings say why"):
         act("verify", PEERS)
     results = context.action_results or {}
     assert "172.30.0.27  250.0.27.1  no answer" in results["peers"]

@@ -138,7 +138,7 @@ def parse_worktodo(text: str) -> tuple[Assignment, ...]:
         elif match := _PRP.fullmatch(line):
             if '"' in line:
                 raise ValueError(
-                    f"{line[:60]!r} tests a cofactor, which tells nothing about "
+                    f"{line[:60]!r} tests a cofactor, which says nothing about "
                     f"2^{match[1]} - 1; leave out the known factors, or the line"
                 )
             found.append(Assignment(check_exponent(int(match[1])), Kind.PRP))

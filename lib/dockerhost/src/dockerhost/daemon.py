@@ -56,7 +56,7 @@ class _Refusal:
 def ensure_daemon_settings(
     settings: Mapping[str, Any], *, owner: str, report: Callable[[str], None] | None = None
 ) -> bool:
-    """Let the engine run with these settings; return whether it had to be restarted.
+    """Ensure that the engine runs with these settings; return whether it was restarted.
 
     Settings that it did not start with are not tried again until they, the file or the options
     of its unit change.
@@ -197,7 +197,7 @@ def _hash_trial(text: str) -> str:
 
 
 def _validate(text: str) -> None:
-    """Let the engine's own program check settings, where it can: since release 23."""
+    """Check settings with the engine's own program, which can since release 23."""
     program = next((each for each in service.DAEMONS if Path(each).exists()), None)
     if program is None:
         return

@@ -211,7 +211,7 @@ class Engine:
             self._api.prune_images(filters={"dangling": True, "label": label})
 
     def ensure(self, spec: ContainerSpec) -> Change:
-        """Make a container what its specification says, running; return what that took.
+        """Ensure that a container is as specified, and runs; return what was changed.
 
         A container made from the same specification is left alone, or started. Where only its
         limits of memory and processor time or its restart policy differ, they are changed while
@@ -328,7 +328,7 @@ class Engine:
                 self._api.pause(name)
 
     def thaw(self, name: str) -> None:
-        """Let a frozen container's processes go on; nothing to do unless it is frozen."""
+        """Continue a frozen container's processes; do nothing unless it is frozen."""
         there = self.inspect(name)
         if there and there.state == "paused":
             with translating(ContainerError):
@@ -346,7 +346,7 @@ class Engine:
         self.stop(name)
 
     def stop(self, name: str) -> None:
-        """Let a container save its work and end, and keep it; nothing to do unless it runs."""
+        """Stop a container so that it saves its work, and keep it; do nothing unless it runs."""
         there = self.inspect(name)
         if there and there.state in (*_RUNNING, "paused"):
             with translating(ContainerError):

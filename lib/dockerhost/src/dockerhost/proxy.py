@@ -72,7 +72,7 @@ class Proxies:
 def ensure_proxies(
     engine: Engine, proxies: Proxies, report: Callable[[str], None] | None = None
 ) -> str:
-    """Let the engine fetch through these proxies, or through none; change only what differs.
+    """Ensure that the engine fetches through these proxies, or through none.
 
     Args:
         engine: this host's.
@@ -141,7 +141,7 @@ def ensure_proxies_private() -> bool:
 
 
 def remove_proxies() -> bool:
-    """Take back what `ensure_proxies` placed; return whether there was anything.
+    """Remove what `ensure_proxies` placed; return whether there was anything.
 
     An engine that runs goes on with them until its next start.
 

@@ -84,7 +84,7 @@ def hash_options(unit: str) -> str:
 
 
 def reload_units() -> None:
-    """Let systemd read its files again. Raises InstallError."""
+    """Make systemd read its files again. Raises InstallError."""
     with installing():
         systemd.call("daemon-reload")
 
@@ -129,7 +129,7 @@ def start(unit: str, *, again: bool = False) -> None:
 
 
 def _reset_start_limit(unit: str) -> None:
-    """Let systemd forget that a unit, and the socket that starts it, failed or started often.
+    """Reset systemd's counters of starts and failures of a unit and of its socket.
 
     See systemctl(1), reset-failed: that sets the counters of starts to zero, too.
     """

@@ -46,7 +46,7 @@ def check_certificate(pem: str) -> str:
 
 
 def ensure_registry_ca(host_port: str, ca_pem: str, *, owner: str = "dockerhost") -> bool:
-    """Make the engine trust a registry's certificate authority; return whether that was a change.
+    """Ensure that the engine trusts a registry's CA; return whether that was a change.
 
     The engine reads the file at each pull, so it needs no restart.
 
@@ -72,7 +72,7 @@ def ensure_registry_ca(host_port: str, ca_pem: str, *, owner: str = "dockerhost"
 
 
 def remove_registry_ca(host_port: str, *, owner: str = "dockerhost") -> bool:
-    """Take back what `ensure_registry_ca` placed for an owner; return whether there was anything.
+    """Remove what `ensure_registry_ca` placed for an owner; return whether there was anything.
 
     Raises:
         InvalidReferenceError: `host_port` is not HOST or HOST:PORT.

@@ -29,7 +29,7 @@ _ENGINES = (
 
 
 def enable_boot() -> list[str]:
-    """Let this machine bring its fans up whenever it boots; return what was done, in words.
+    """Ensure that systemd brings the fans up at each boot; return what was done, in words.
 
     Raises:
         FanError: systemd does not run here.

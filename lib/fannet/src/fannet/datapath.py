@@ -162,7 +162,7 @@ class _Site:
             self.steps.do("turn ip_forward on", lambda: FORWARDING.write_text("1"))
 
     def give_back(self, old: Fan | None, new: Fan) -> None:
-        """Take back what `ensure` did before it failed, as far as the kernel lets us."""
+        """Undo what `ensure` did before it failed, as far as the kernel allows it."""
         site = replace(self, steps=Steps())
         if old:
             with suppress(FannetError, OSError):

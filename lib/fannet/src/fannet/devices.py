@@ -93,7 +93,7 @@ class Devices:
             self._ensure_address(bridge)
 
     def open_tunnel(self) -> None:
-        """Let the tunnel receive, which is the last step: programs and rules are in place."""
+        """Set the tunnel up, which is the last step: programs and rules are in place."""
         tunnel = self._machine.find(name_tunnel(self._fan))
         if tunnel:
             self._ensure_link(tunnel)
@@ -120,7 +120,7 @@ class Devices:
         self._steps.do(f"rename bridge {bridge} to {name}", rename)
 
     def give_back_tunnel(self) -> None:
-        """Take the fan from its tunnel, which goes unless other fans use it."""
+        """Remove the fan from its tunnel, and the tunnel unless other fans use it."""
         fan = self._fan
         shortcuts.prune(
             self._machine, self._machine.links().values(), {int(fan.overlay.network_address)}
@@ -254,7 +254,7 @@ class Devices:
     def _ensure_shortcuts(
         self, program: Program, sender: Program, fans: dict[int, Numbers]
     ) -> None:
-        """Let containers that came since the last `up` have the short ways in and out."""
+        """Attach the short ways in and out to containers that came since the last `up`."""
         links = self._read_links()
         veths = shortcuts.list_veths(links, fans)
         keep = {device for device, slot in veths.items() if slot}

@@ -100,7 +100,7 @@ def ensure_dhcp(fan: Fan, mtu: int, host_reserve: int, *, again: bool) -> list[s
 
 
 def remove_dhcp(bridge: str) -> list[str]:
-    """Serve DHCP no more, forget its leases; return what was done, in words.
+    """Stop serving DHCP, and remove its leases; return what was done, in words.
 
     Raises:
         KernelError: systemd refused.

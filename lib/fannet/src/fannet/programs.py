@@ -167,7 +167,7 @@ class Maps:
         return find_slot(self.read(), overlay)
 
     def write(self, slot: int, numbers: Numbers | None) -> None:
-        """Tell the programs about a fan, or with None to forget it and its counters."""
+        """Set a fan's numbers in the programs, or with None remove them and its counters."""
         value = numbers.pack() if numbers else bytes(_FAN.size)
         self._update(self._fans, slot, value)
         if not numbers:
@@ -188,7 +188,7 @@ class Maps:
         return self._read("veths")
 
     def set_veths(self, veths: Mapping[int, int]) -> None:
-        """Tell the programs the veth devices that lead to other network namespaces.
+        """Set the veth devices that lead to other network namespaces in the programs.
 
         Of more than VETHS, the programs do not hear of the oldest.
 
@@ -202,7 +202,7 @@ class Maps:
         return set(self._read("ports"))
 
     def set_ports(self, ports: Collection[int]) -> None:
-        """Tell the programs the UDP ports of all fans of this machine."""
+        """Set the UDP ports of all fans of this machine in the programs."""
         self._replace("ports", dict.fromkeys(ports, 0))
 
     def _read(self, name: str) -> dict[int, int]:
@@ -216,7 +216,7 @@ class Maps:
         return found
 
     def _replace(self, name: str, wanted: Mapping[int, int]) -> None:
-        """Let a map hold this, and change nothing else of it; nothing if there is no such map."""
+        """Set one entry of a map; do nothing if there is no such map."""
         file = self.files.get(name)
         if file is None:  # programs of ipip, or of an older version
             return
@@ -345,7 +345,7 @@ def attach_alone(program: Program, device: int) -> None:
 
 
 def detach(device: int) -> None:
-    """Take our program from what a device receives; nothing if it is gone."""
+    """Detach our program from a device's ingress; do nothing if it is gone."""
     options = _options()
     open_library().bpf_tc_detach(ctypes.byref(_hook(device, "ingress")), ctypes.byref(options))
 

@@ -60,7 +60,7 @@ def prune(
     *,
     keep: Collection[int] = (),
 ) -> None:
-    """Take the programs of some fans, and of fans that are gone, from devices but for some."""
+    """Detach the programs of some fans, and of fans that are gone, except from some devices."""
     for link in links:
         is_ours = read_mark(link.alias)  # a fan's port has a program of its own
         if link.kind == "veth" and link.index not in keep and not is_ours:

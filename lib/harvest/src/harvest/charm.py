@@ -98,7 +98,7 @@ class HarvestCharm(ops.CharmBase, Generic[C, D]):
         """Bring about what the unit wants, and tell how that went.
 
         Args:
-            resume: let a container go on that an operator holds.
+            resume: whether to continue a container that an operator has paused.
         """
         try:
             desired = self.read_desired()
@@ -202,7 +202,7 @@ class HarvestCharm(ops.CharmBase, Generic[C, D]):
 
 @contextlib.contextmanager
 def failing(event: ops.ActionEvent) -> Generator[None, None, None]:
-    """Let what goes wrong fail an action, in one line."""
+    """Turn an error into the failure of an action, in one line."""
     try:
         yield
     except (OptionsError, tasks.TaskError, DockerHostError, NotInForceError) as error:

@@ -335,7 +335,7 @@ def _list_marks(engine: Engine, charm: str) -> list[_Mark]:
 
 
 def _remove_mark(engine: Engine, mark: _Mark, marks: list[_Mark]) -> None:
-    """Take a mark away, and what the image came as with it, unless another unit has it too."""
+    """Remove a mark, and the name that the image came with, unless another unit has it too."""
     there = engine.find_image(mark.name)
     if there and not any(
         (other.image, other.came_as) == (mark.image, mark.came_as) and other.owner != mark.owner

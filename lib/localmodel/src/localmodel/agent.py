@@ -226,7 +226,7 @@ class Agent:
 
     @contextmanager
     def _room_for_boot(self, instance: Instance) -> Generator[None]:
-        """Let a machine boot if the kernel has what it needs beside those that boot now.
+        """Reserve what the kernel must have for one more machine to boot.
 
         Raises: LocalModelError if it has not.
         """

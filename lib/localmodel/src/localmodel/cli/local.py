@@ -96,7 +96,7 @@ def tick(args: argparse.Namespace) -> None:
 
 
 def _fire_update_status(agent: Agent) -> None:
-    """Let update-status be due for every started unit."""
+    """Make update-status due for every started unit."""
     for unit in agent.model.units.values():
         if unit.local.started:
             unit.local.updated -= read_update_interval(agent.model)

@@ -161,7 +161,7 @@ def test_an_engine_that_accepts_connections_and_never_answers_blocks_soon(
             read_search_status(machine.status()),
         ):
             assert status == "blocked"
-            assert "accepts connections on its socket and does not answer" in message
+            assert "accepts connections on its socket but does not answer" in message
     finally:
         run_script(machine, WELL)
     run_hook(machine, "update-status", unit="fan/0")

@@ -224,7 +224,7 @@ def test_check_finds_a_wrong_prefix_on_either_side(hosts: tuple[Host, Host]) -> 
     assert "eth0 is on a /16, and the underlay 172.30.0.0/20 is only a part of that" in told
     assert "for rx_source" in told
     # By now the other has asked here as well.
-    assert "sender computes its slice otherwise" in explain(right, "172.30.0.27")
+    assert "sender computes its slice differently" in explain(right, "172.30.0.27")
 
 
 def test_check_finds_another_vni(hosts: tuple[Host, Host]) -> None:

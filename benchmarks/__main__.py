@@ -98,7 +98,7 @@ def parse_arguments() -> argparse.Namespace:
     names = sorted(name.replace("_", "-") for name in modules if name not in HELPERS)
     parser = argparse.ArgumentParser(
         prog="run bench",
-        description="Measure, and compare with the bars. Exits 1 where one is missed.",
+        description="Measure, and compare with the limits. Exits 1 if one is missed.",
     )
     commands = parser.add_subparsers(dest="name", metavar="NAME", required=True)
     for name in names:

@@ -139,7 +139,7 @@ class Ground:
         return found
 
     def inject(self, fault: Fault) -> None:
-        """Let a fault happen."""
+        """Cause a fault."""
         kind = KINDS[fault.kind]
         after = max(0.01, fault.part * self.seconds[kind.victim])
         script = kind.script.format(after=f"{after:.3f}", search=CHARM, neighbour=NEIGHBOUR)
@@ -190,7 +190,7 @@ class Ground:
         raise TimeoutError(f"machine {DISTURBED} did not start within {BOOT_TIMEOUT:.0f} s")
 
     def play(self, number: int, fault: Fault) -> Round:
-        """Let a fault happen, let all recover, and return what it cost."""
+        """Cause a fault, wait for the recovery, and return what it cost."""
         clock, began = time.time(), time.monotonic()
         before = self.search
         self.inject(fault)

@@ -64,7 +64,7 @@ def own_host(number: int, prefix: int) -> Iterator[str]:
 
 @contextmanager
 def entered(name: str) -> Iterator[None]:
-    """Let this thread be in a namespace for as long as the block runs."""
+    """Put this thread into a namespace while the block runs."""
     netns.pushns(name)
     try:
         yield
@@ -78,7 +78,7 @@ def run(*command: str, stdin: str = "") -> str:
 
 def choose_prefix(hosts: int) -> int:
     """Return the prefix of the smallest underlay that has so many hosts."""
-    # Its network and broadcast addresses are no hosts.
+    # Its network and broadcast addresses are not hosts.
     return 32 - (hosts + 1).bit_length()
 
 

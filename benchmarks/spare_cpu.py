@@ -115,7 +115,7 @@ class Ground:
             return self.juju.ssh(machine, "sudo", *command)
 
     def switch(self, search: str) -> None:
-        """Let one search work, or none."""
+        """Run one search, or none."""
         self.probe(0, "searches.py", "switch", *([] if search == ALONE else [search]))
 
     def watch(
@@ -175,7 +175,7 @@ class Ground:
             yield watching
 
     def run_hook(self, what: str) -> Any:
-        """Let the charm handle an update-status under the eyes of probes/hook.py."""
+        """Run the charm's update-status under probes/hook.py."""
         words = ("/usr/bin/python3", f"{FOLDER}/hook.py", what)
         with naming(f"the probe hook.py {what}"):
             said = self.juju.exec(*words, unit="mprime/0").stdout
@@ -401,7 +401,7 @@ def read_wrk(said: str) -> float:
     """Return the requests per second that wrk reports.
 
     Raises:
-        MeasureError: it reports nothing, answers that are no pages, or many errors.
+        MeasureError: it reports nothing, answers that are not pages, or many errors.
     """
     rate = re.search(r"^Requests/sec: *([\d.]+)$", said, re.MULTILINE)
     requests = re.search(r"^ *(\d+) requests in ", said, re.MULTILINE)

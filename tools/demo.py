@@ -87,7 +87,7 @@ def show_search() -> dict[str, Any]:
     published = publish_image()
     deploy(published)
     seen = {"image": published["image"], "page": fetch_page(), "results": await_prime()}
-    print_step("What there is now")
+    print_step("The result")
     # The unit's status is as old as its last hook.
     run_program(str(SHIM / "localmodel"), "tick", "--model", MODEL)
     print(juju("status", model=MODEL))
@@ -165,7 +165,7 @@ def await_prime() -> dict[str, Any]:
     print_step("Wait for the first prime")
     deadline = time.monotonic() + PATIENCE
     with progress_bar() as progress:
-        bar = progress.add_task("the search begins", total=100)
+        bar = progress.add_task("the search starts", total=100)
         while time.monotonic() < deadline:
             results = run_action(MODEL, "mprime/0", "results")
             if json.loads(results["json"])["primes"]:

@@ -51,9 +51,11 @@ def show_fan() -> dict[str, Any]:
     received = _show("1", "sudo docker logs db")
     print(received)
     if sent != received:
-        raise DemoError(f"{_BYTES} bytes were sent, and others arrived: {sent}, {received}")
+        raise DemoError(
+            f"{_BYTES} bytes were sent, but different ones arrived: {sent}, {received}"
+        )
 
-    print_step("What there is now")
+    print_step("The result")
     folder = f"/var/lib/juju/agents/unit-{units['0'].replace('/', '-')}/charm"
     shown = _show("0", f"sudo {folder}/venv/bin/python -m fannet show")
     print(shown)
@@ -63,7 +65,7 @@ def show_fan() -> dict[str, Any]:
 
 def summarize(seen: dict[str, Any]) -> str:
     """Return what the part showed, in one line."""
-    return f"a container on machine 0 sent 16 MB to {seen['address']} on machine 1, all unharmed"
+    return f"a container on machine 0 sent 16 MB to {seen['address']} on machine 1, unchanged"
 
 
 _ADDRESS = "{{.NetworkSettings.Networks.fan.IPAddress}}"

@@ -37,7 +37,7 @@ def localmodel(*words: str) -> str:
 
 
 def share_templates(home: Path) -> None:
-    """Let a new instance take the root file system from where every user's own instance has it."""
+    """Link the root file system of the user's own instance into a new instance."""
     templates = Path("/var/lib/localmodel/templates")
     templates.mkdir(parents=True, exist_ok=True)
     home.mkdir()
@@ -46,7 +46,7 @@ def share_templates(home: Path) -> None:
 
 @contextmanager
 def own_instance(name: str) -> Iterator[None]:
-    """Let `juju` on the PATH be a fresh local model of this name; remove it with all it has."""
+    """Put a fresh local model's `juju` on the PATH; remove the model in the end."""
     before = os.environ.copy()
     with tempfile.TemporaryDirectory() as folder:
         shim = Path(folder) / "juju"

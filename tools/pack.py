@@ -103,7 +103,7 @@ def _read_metadata(charm: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise PackError(f"{charm.name}/charmcraft.yaml is not valid YAML: {error}") from error
     if not isinstance(metadata, dict):
-        raise PackError(f"{charm.name}/charmcraft.yaml must hold keys and values")
+        raise PackError(f"{charm.name}/charmcraft.yaml must contain keys and values")
     return metadata
 
 
@@ -178,7 +178,7 @@ def find_packed(folder: Path) -> dict[str, Path]:
         if len(files) != 1:
             there = ", ".join(file.name for file in files) or "none"
             raise PackError(
-                f"{folder} must have one packed charm {name}, and has: {there}; pack it on the "
+                f"{folder} must have one packed charm {name}, but has: {there}; pack it on the "
                 f"release that the machines run: charmcraft pack -p {find_charms()[name]}"
             )
         found[name] = files[0].resolve()
@@ -226,7 +226,7 @@ def _pack_one(charm: Path, progress: Progress | None) -> Path:
     _run([str(tools / "charmcraft"), "pack", "--destructive-mode"], project, environment, name)
     made = list(project.glob("*.charm"))
     if len(made) != 1:
-        raise PackError(f"charmcraft made {len(made)} files of {name}, and should make one")
+        raise PackError(f"charmcraft made {len(made)} files of {name}, but should make one")
 
     DIST.mkdir(exist_ok=True)
     made[0].replace(packed)

@@ -61,7 +61,7 @@ def _await_digits(model: str) -> None:
     """Follow the computation until its digits are verified."""
     deadline = time.monotonic() + _PATIENCE
     with progress_bar() as progress:
-        bar = progress.add_task("the computation begins", total=None)
+        bar = progress.add_task("the computation starts", total=None)
         while time.monotonic() < deadline:
             now = run_action(model, UNIT, "progress")
             if now["verified"] == "True":

@@ -68,6 +68,6 @@ def strip_lock(lock: str, pins: Pins) -> str:
         if "registry" in each["source"] and not each.get("wheels"):
             raise UnpinnedError(
                 f"{each['name']} {each['version']} has no wheel whose hash is in requirements/;"
-                " compile dev.txt again, as CONTRIBUTING.md tells"
+                " compile dev.txt again, as CONTRIBUTING.md describes"
             )
     return stripped

@@ -3,8 +3,8 @@
 wrk sends the next request when the last one is answered: a server that stalls is asked less, and
 most of what the stall costs is never seen (coordinated omission). Here the moments of all requests
 are fixed beforehand, and each answer's latency counts from its request's moment, though it may
-have been sent later for want of a free connection. The moments are those of a Poisson process, and
-the same in every run.
+have been sent later because no connection was free. The moments are those of a Poisson process,
+and the same in every run.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ def start_bare(there: dict[str, Any]) -> None:
 
 
 def switch(name: str | None = None) -> None:
-    """Let one search work and pause the others; without a name, all."""
+    """Run one search and pause the others; without a name, pause all."""
     engine = Engine("engine")
     for container in (CHARM, *COPIES):
         state = engine.inspect(container)["State"]
@@ -151,7 +151,7 @@ def ask_until_obeyed(engine: Engine, path: str) -> None:
 
 
 def restart(name: str) -> None:
-    """Let one search start again from its checkpoint, and pause the others.
+    """Restart one search from its checkpoint, and pause the others.
 
     A process keeps the memory that it was given, and where that lies decides how fast it is.
     """

@@ -79,7 +79,7 @@ class Sender:
         try:
             self._connection.send(_NUMBER.pack(number))
         except OSError:
-            return  # nobody listens there, or there is no way: it waits in vain
+            return  # nobody listens there, or there is no route: no answer comes
 
     def _hear(self, until: float, *, all_answered: bool = False) -> None:
         """Hear answers until a moment, or until there is none to wait for."""

@@ -1,6 +1,6 @@
 """Runs as a unit on a machine that faults hit: lets it recover, and tells what is not as before.
 
-A hook is run twice: the first makes good what there is to make good, the second must find
+A hook is run twice: the first repairs what there is to repair, the second must find
 nothing left to change.
 """
 
@@ -177,7 +177,7 @@ def runs(*containers: str) -> bool:
 
 
 def repair(seconds: dict[str, float], unit: str) -> list[str]:
-    """Let the hook make good what there is; return what is not as it should be then.
+    """Let the hook repair what it can; return what is not as it should be afterwards.
 
     Args:
         seconds: takes down how long that took, as the unit's.

@@ -14,8 +14,8 @@ from tools.instance import sudo
 TOOLS = "cat dd head ip nc ping sh sha256sum sleep udhcpc wc"
 
 # What a machine's network is like, without what changes by itself: counters, numbers, MAC
-# addresses that the kernel draws anew, IPv6 addresses that nobody else turns out to have, and the
-# order that rules of different tables come in.
+# addresses that the kernel draws at random, IPv6 addresses that nobody else turns out to have, and
+# the order that rules of different tables come in.
 NETWORK = r"""
 ip -o link show | sed -E 's/^[0-9]+: //; s/@if[0-9]+//; s/ (state|link\/ether) .*//; s/<[^>]*>//'
 ip -o address show | sed -E 's/^[0-9]+: //; s/( tentative)?[ \\]* valid_lft.*//'
@@ -155,7 +155,7 @@ def send(
 
 
 def list_lost(report: str) -> list[int]:
-    """Return the numbers of the packets that a ping has sent in vain; not the last, perhaps still
+    """Return the numbers of the packets that a ping got no answer for; not the last, perhaps still
     on the way when it ended."""
     answered = {int(number) for number in re.findall(r" seq=(\d+) ", report)}
     return sorted(set(range(max(answered))) - answered)

@@ -3,7 +3,7 @@
 The guest has what users have and this host may not: cgroup v2, the engine's systemd driver, the
 distribution's own kernel. A model's machines would be far too slow under emulation, so the guest
 itself is the machine: the packed charm lies where Juju puts it, and its own `dispatch` runs, with
-hook tools that answer from files. All that the charm does to the machine is thus the real thing.
+hook tools that answer from files. So all that the charm does to the machine is real.
 """
 
 from __future__ import annotations

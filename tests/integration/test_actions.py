@@ -101,7 +101,7 @@ def test_what_the_schema_forbids_never_reaches_the_charm(
 
 def test_a_paused_search_stays_so_until_it_is_resumed(search: jubilant.Juju) -> None:
     said = search.run("mprime/0", "pause").results["message"]
-    assert said.startswith("paused; the action resume goes on with M")
+    assert said.startswith("paused; run the action resume to continue with M")
     for _ in range(2):
         assert inspect_container(search)["State"]["Status"] == "exited"
         status, message = read_search_status(search.status())

@@ -126,7 +126,7 @@ def test_a_file_of_settings_elsewhere_is_the_one_that_is_changed(machine: jubila
         (r"\357\273\277{}", "begins with a byte order mark (line 1, column 1)"),
         ("", "is empty"),
         (r"{\n  // debug\n}", "has a comment (line 2, column 3)"),
-        ("[]", "holds no JSON object"),
+        ("[]", "is not a JSON object"),
     ],
 )
 def test_a_broken_file_of_settings_is_why_the_engine_does_not_start(
@@ -157,7 +157,7 @@ def test_an_engine_that_accepts_connections_and_never_answers_blocks_soon(
             read_search_status(machine.status()),
         ):
             assert status == "blocked"
-            assert "accepts connections on its socket and does not answer" in message
+            assert "accepts connections on its socket but does not answer" in message
     finally:
         run_script(machine, WELL)
     run_hook(machine, "update-status", unit="fan/0")

@@ -70,7 +70,7 @@ def test_the_fan_works_with_the_libraries_of_a_release(
     assert fanctl("up 250.0.0.0/8 eth0/16") == ""
     ping(container, "250.0.27.1")
     assert "fan_direct" in host.run("tc", "filter", "show", "dev", container.outside, "ingress")
-    assert "tell the programs about the fan" in fanctl("up 250.0.0.0/8 eth0/16 no-shortcuts")
+    assert "add the fan to the programs" in fanctl("up 250.0.0.0/8 eth0/16 no-shortcuts")
     assert fanctl("up 99.0.0.0/8 eth0/16 port 4790")
     assert [fan["problems"] for fan in show()] == [[], []]
     assert sum(fan["drops"]["tx_nested"] for fan in show()) == 0

@@ -201,7 +201,7 @@ def test_a_line_that_is_wrong_is_told_and_not_tried_for_ever(juju: jubilant.Juju
     shown = run(juju, 1, "systemctl show fanctl.service -p ActiveState,ExecMainStatus,NRestarts")
     assert set(shown.split()) == {"ActiveState=failed", "ExecMainStatus=3", "NRestarts=0"}
     told = run(juju, 1, "journalctl -u fanctl.service --no-pager")
-    assert "/etc/network/fan:2: flag 'vni' takes a number, and 'nine' is none" in told
+    assert "/etc/network/fan:2: flag 'vni' takes a number, not 'nine'" in told
     assert "fan-250" in run(juju, 1, "fanctl show")
     run(juju, 1, "fanctl boot disable", "fanctl down -e", "rm /etc/network/fan")
     assert run(juju, 1, "fanctl up -a", "fanctl down -a", "fanctl show").count("\n") == 1

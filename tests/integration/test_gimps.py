@@ -121,7 +121,7 @@ def test_a_list_that_is_rewritten_gets_nothing_twice(search: jubilant.Juju) -> N
 def test_a_pause_tells_where_it_stopped_and_outlives_the_container(search: jubilant.Juju) -> None:
     before = read_position(search)
     said = search.run("mprime/0", "pause").results["message"]
-    assert "goes on with M" in said
+    assert "to continue with M" in said
     assert not said.endswith(": 0.0 %")
     assert inspect_container(search)["State"]["ExitCode"] == 0
     stopped = read_position(search)

@@ -171,13 +171,13 @@ def test_bad_values_are_blocked_by_name_and_the_program_goes_on(machine: jubilan
         "stop-timeout": (600, "600 is out of range; give 1 to 60 seconds"),
     }
     good = machine.config("spare")
-    mended: dict[str, Any] = {}
+    repaired: dict[str, Any] = {}
     for name, (value, words) in bad.items():
-        status, message = configure(machine, **mended, **{name: value})
+        status, message = configure(machine, **repaired, **{name: value})
         assert (status, message.startswith(f"option {name}: ")) == ("blocked", True)
         assert words in message
-        mended = {name: good[name]}
-    configure(machine, **mended)
+        repaired = {name: good[name]}
+    configure(machine, **repaired)
     count_steps(machine)
     assert inspect(machine)["Id"] == container
 
@@ -208,7 +208,7 @@ def test_it_is_paused_and_goes_on_and_shows_its_log(machine: jubilant.Juju) -> N
     machine.run(UNIT, "pause")
     (held,) = read_work(machine, "steps")
     run_hook(machine, "update-status", UNIT)
-    assert read_status(machine) == ("maintenance", "paused; the action resume goes on")
+    assert read_status(machine) == ("maintenance", "paused; run the action resume to continue")
     assert read_work(machine, "steps") == [held]
     assert machine.run(UNIT, "resume").results["message"].startswith("running")
     assert count_steps(machine) > int(held)

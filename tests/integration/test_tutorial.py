@@ -84,7 +84,7 @@ def test_a_kill_costs_no_more_than_what_was_not_saved(counter: jubilant.Juju) ->
 def test_it_is_paused_and_goes_on(counter: jubilant.Juju) -> None:
     counter.run(UNIT, "pause")
     held = int(sudo(counter, "cat", f"{WORK}/count", machine=0).stdout)
-    assert read_status(counter) == ("maintenance", "paused; the action resume goes on")
+    assert read_status(counter) == ("maintenance", "paused; run the action resume to continue")
     assert int(sudo(counter, "cat", f"{WORK}/count", machine=0).stdout) == held
     counter.run(UNIT, "resume")
     assert wait_beyond(counter, held) > held

@@ -173,6 +173,6 @@ def test_a_folder_without_the_one_packed_charm_is_refused(
     for name in names:
         (tmp_path / name).touch()
     with pytest.raises(
-        pack.PackError, match=f"must have one packed charm web, and {has}; pack it"
+        pack.PackError, match=f"must have one packed charm web, but {has}; pack it"
     ):
         pack.find_packed(tmp_path)

@@ -28,7 +28,7 @@ def main() -> int:
 
 
 def serve_one(server: socket.socket, mapping: fannet.Mapping) -> None:
-    """Take what one machine sends, and tell it how much that was; refuse containers."""
+    """Receive what one machine sends, and answer how much that was; refuse containers."""
     connection, (address, _) = server.accept()
     with connection:
         if not is_gateway(mapping, IPv4Address(address)):

@@ -28,7 +28,7 @@ WantedBy=multi-user.target
 
 
 def ensure(unit: str, charm: Path) -> None:
-    """Let this machine bring a unit's fan up whenever it boots.
+    """Ensure that systemd brings a unit's fan up whenever the machine boots.
 
     Raises:
         OSError: systemd failed, or the file can't be written.

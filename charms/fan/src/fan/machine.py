@@ -189,7 +189,7 @@ def _ensure_up(
 def _find_rival(desired: Desired) -> str:
     """Return why another application's unit on this machine keeps this one out, if one does.
 
-    Units of one application have the same options, sooner or later: the newest count.
+    Units of one application will have the same options in the end: the newest count.
     """
     application = application_of(desired.unit)
     for claim in list_claims(but=desired.unit):

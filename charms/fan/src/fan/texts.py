@@ -65,7 +65,7 @@ def list_fan(state: fannet.FanState) -> dict[str, Any]:
 
 
 def list_reports(reports: Sequence[PeerReport], findings: Sequence[Finding]) -> dict[str, Any]:
-    """Return the results of the action `verify`; Juju takes texts, hence the JSON beside."""
+    """Return the results of the action `verify`: as text, which Juju takes, and as JSON."""
     rows = [("UNIT", "HOST", "GATEWAY", "ROUND TRIP", "LARGEST PACKET")]
     for report in reports:
         rtt = "no answer" if report.rtt is None else f"{report.rtt:.3f} ms"
@@ -101,7 +101,7 @@ def summarize_failures(reports: Sequence[PeerReport], findings: Sequence[Finding
     """Return what a verification failed for, in one line; empty if it did not."""
     silent = [report.peer for report in reports if not report.answered]
     if silent:
-        return f"no answer from {_shorten(silent)}; the findings tell why"
+        return f"no answer from {_shorten(silent)}; the findings say why"
     told = [*findings, *(each for report in reports for each in report.findings)]
     return next((each.text for each in told if each.level == "problem"), "")
 

@@ -78,7 +78,8 @@ def measure(state: fannet.FanState, peer: Peer, seconds: int) -> Throughput:
         return _flood(state, peer.unit, target, seconds)
     except (OSError, ValueError) as error:
         raise MeasureError(
-            f"{peer.unit} does not answer at {target} ({error}); the action verify tells why"
+            f"{peer.unit} does not answer at {target} ({error}); "
+            "run the action verify to find out why"
         ) from error
 
 
@@ -108,13 +109,15 @@ def _flood(state: fannet.FanState, unit: str, target: IPv4Address, seconds: int)
     done = _call(str(probes.PING), *map(str, words), timeout=seconds + _TIMEOUT)
     found = re.search(r"(\d+) packets transmitted, (\d+) received.* time (\d+)ms", done.stdout)
     if not found or not int(found[2]):
-        raise MeasureError(f"{unit} does not answer at {target}; the action verify tells why")
+        raise MeasureError(
+            f"{unit} does not answer at {target}; run the action verify to find out why"
+        )
     sent, received, milliseconds = map(int, found.groups())
     return Throughput("ping", received * state.mtu * 8, milliseconds / 1000, sent - received)
 
 
 def listen(fan: fannet.Fan, charm: Path, seconds: int) -> None:
-    """Let a service of systemd take what other machines send, for some seconds.
+    """Start a systemd service that accepts what other machines send, for some seconds.
 
     Raises:
         MeasureError: it does not start.

@@ -84,15 +84,15 @@ class Host:
         if self.fault:
             raise self.fault
         if self.address is None:
-            raise fannet.UnderlayError("this host has no default route that would tell it")
+            raise fannet.UnderlayError("this machine has no default route to find its address by")
         address = IPv4Address(self.address)
         if asked and address not in asked:
-            raise fannet.UnderlayError(f"this host has no address in {asked}")
+            raise fannet.UnderlayError(f"this machine has no address in {asked}")
         return fannet.Underlay(address, asked or IPv4Network(f"{address}/16", strict=False))
 
     def find_mtu(self, fan: fannet.Fan) -> int:
         if str(fan.host) != self.address or not self.mtu:
-            raise fannet.UnderlayError(f"no device of this host has the address {fan.host}")
+            raise fannet.UnderlayError(f"no device of this machine has the address {fan.host}")
         return fan.mtu or self.mtu - 50
 
     def up(self, fan: fannet.Fan, *, force: bool = False) -> fannet.Change:

@@ -145,7 +145,7 @@ def test_verify_fails_with_names_and_explains(
 ) -> None:
     run()
     host.silent = {"250.0.27.1"}
-    with pytest.raises(testing.ActionFailed, match="no answer from fan/1; the findings tell why"):
+    with pytest.raises(testing.ActionFailed, match="no answer from fan/1; the findings say why"):
         act("verify", PEERS)
     results = context.action_results or {}
     assert "172.30.0.27  250.0.27.1  no answer" in results["peers"]
@@ -200,7 +200,9 @@ def test_measure_tells_of_a_peer_that_does_not_answer(
         raise TimeoutError("timed out")
 
     monkeypatch.setattr("fan.throughput.send", time_out)
-    with pytest.raises(testing.ActionFailed, match=r"timed out.*the action verify tells why"):
+    with pytest.raises(
+        testing.ActionFailed, match=r"timed out.*run the action verify to find out why"
+    ):
         act("measure", PEERS, unit="fan/2")
 
 

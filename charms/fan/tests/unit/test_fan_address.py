@@ -23,7 +23,9 @@ def test_an_address_that_is_not_there_blocks_with_the_option_that_helps(
 ) -> None:
     status = run(underlay="192.168.0.0/16").unit_status
     assert isinstance(status, testing.BlockedStatus)
-    assert status.message.startswith("option underlay: this host has no address in 192.168.0.0/16")
+    assert status.message.startswith(
+        "option underlay: this machine has no address in 192.168.0.0/16"
+    )
 
 
 @pytest.mark.parametrize("fault", [fannet.KernelError, PermissionError])
@@ -38,7 +40,7 @@ def test_a_device_that_went_away_meanwhile_is_told(host: Host, run: Run) -> None
     host.mtu = 0
     status = run().unit_status
     assert isinstance(status, testing.BlockedStatus)
-    assert "no device of this host has the address 172.30.0.28" in status.message
+    assert "no device of this machine has the address 172.30.0.28" in status.message
 
 
 def test_a_boot_brings_up_what_was_there(host: Host) -> None:

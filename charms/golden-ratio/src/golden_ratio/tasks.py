@@ -103,4 +103,4 @@ def verify(desired: Desired[Config], report: Callable[[str], None]) -> int:
 def _count_digits(work: WorkDirectory) -> int:
     if there := count_digits(work):
         return there
-    raise TaskError("there are no digits yet; the action progress tells how far they are")
+    raise TaskError("there are no digits yet; the action progress shows how far they are")

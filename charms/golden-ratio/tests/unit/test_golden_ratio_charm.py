@@ -223,7 +223,7 @@ def test_a_unit_beside_another_one_stands_by(host: Host, hook: Hook) -> None:
 
 def test_it_is_paused_and_resumed(finished: Host, hook: Hook, act: Hook) -> None:
     act("pause")
-    assert hook() == testing.MaintenanceStatus("paused; the action resume goes on")
+    assert hook() == testing.MaintenanceStatus("paused; run the action resume to continue")
     finished.did.clear()
     act("resume")
     assert finished.did == ["started"]

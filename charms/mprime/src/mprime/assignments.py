@@ -12,7 +12,7 @@ from harvest.workdir import read_file
 from hostkit import files
 
 _GREATEST = 2**32  # exclusive; what is_prime is proven for, and far beyond what anybody tests
-_MANY = 1000  # more are no work list of a single machine
+_MANY = 1000  # more than a single machine's work list has
 _NUMBER = re.compile(r"M?([0-9]{1,20})", re.IGNORECASE)
 # An assignment's id, and what a line may have before its number, such as FFT2=4480K.
 _ID = r"(?:(?:N/A|[0-9A-F]{32}),)?(?:[A-Z][A-Z0-9]{0,9}=[^,=]{0,40},){0,8}"
@@ -127,7 +127,7 @@ def parse_worktodo(text: str) -> tuple[Assignment, ...]:
     and headers such as `[Worker #1]` are passed over.
 
     Raises:
-        ValueError: it is no such list, or an exponent is not prime, or listed for two tests.
+        ValueError: it is not such a list, or an exponent is not prime, or listed for two tests.
     """
     found: list[Assignment] = []
     for line in map(str.strip, text.splitlines()):
@@ -138,7 +138,7 @@ def parse_worktodo(text: str) -> tuple[Assignment, ...]:
         elif match := _PRP.fullmatch(line):
             if '"' in line:
                 raise ValueError(
-                    f"{line[:60]!r} tests a cofactor, which tells nothing about "
+                    f"{line[:60]!r} tests a cofactor, which says nothing about "
                     f"2^{match[1]} - 1; leave out the known factors, or the line"
                 )
             found.append(Assignment(check_exponent(int(match[1])), Kind.PRP))

@@ -31,7 +31,9 @@ def describe_search(seen: Seen[Search]) -> Iterator[Metric]:
     )
     yield gauge("mprime_out_of_work", "Whether there is nothing left to test.", progress is None)
     if search.asks:
-        yield gauge("mprime_primenet_up", "Whether PrimeNet is in reach.", not search.out_of_reach)
+        yield gauge(
+            "mprime_primenet_up", "Whether PrimeNet can be reached.", not search.out_of_reach
+        )
     if progress is None:
         return
     number = "p of the number 2^p - 1 that is worked on."

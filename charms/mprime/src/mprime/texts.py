@@ -52,7 +52,7 @@ def describe_pause(search: Search) -> str:
     if search.progress is None:
         return "out of work"
     where = describe_progress(replace(search.progress, ms_per_iteration=None))
-    return f"the action resume goes on with {where}"
+    return f"run the action resume to continue with {where}"
 
 
 def describe_progress(progress: Progress) -> str:
@@ -87,9 +87,9 @@ def list_progress(progress: Progress | None) -> dict[str, Any]:
 
 
 def list_results(results: Results) -> dict[str, Any]:
-    """Return the results of the action `results`; Juju takes texts, hence the JSON beside.
+    """Return the results of the action `results`: as text, which Juju takes, and as JSON.
 
-    Of each kind the 1000 greatest are listed; how many more there are stands beside them.
+    Of each kind the 1000 greatest are listed, with the number of those left out.
     """
     kinds = (results.primes, results.composites, results.probable, results.unfactored)
     shown = Results(

@@ -106,7 +106,7 @@ def test_work_that_the_option_leaves_out_stays_listed(search: Host, context: Con
 
 
 def test_a_paused_search_stays_so_until_it_is_resumed(search: Host, act: Act, hook: Hook) -> None:
-    said = "paused; the action resume goes on with M110503: 0.0 %"
+    said = "paused; run the action resume to continue with M110503: 0.0 %"
     assert act("pause") == {"message": said}
     assert search.did == ["hold"]
     assert hook() == testing.MaintenanceStatus(said)
@@ -122,7 +122,7 @@ def test_a_pause_outlives_the_container(search: Host, act: Act, hook: Hook) -> N
     search.did.clear()
     for _ in range(2):
         assert hook() == testing.MaintenanceStatus(
-            "paused; the action resume goes on with a new container"
+            "paused; the action resume continues in a new container"
         )
     assert search.did == []
     assert act("resume") == {"message": "M110503: 0.0 %"}

@@ -98,7 +98,7 @@ def test_work_that_mlucas_does_not_do_for_primenet_is_refused_by_number(
     host.registry[IMAGE] = WITH_CLIENT
     status = run(**OPTIONS, **{"work-preference": 2}).unit_status
     assert status == testing.BlockedStatus(
-        "option work-preference: 2 is no work for mlucas; "
+        "option work-preference: mlucas does not do 2; "
         "give one of: 100, 101, 102, 104, 150, 151, 152, 153, 154"
     )
 

@@ -216,7 +216,7 @@ def test_an_image_that_cannot_be_built_blocks_and_says_what_else_to_do(
     host.refusal = "docker.io: no such host"
     assert run("install").unit_status == testing.BlockedStatus(
         "no image can be built here: image debian:trixie-slim: docker.io: no such host; "
-        "or give one with the option image or the resource mprime-image"
+        "give a ready one with the option image or the resource mprime-image"
     )
 
 
@@ -286,10 +286,13 @@ def test_a_work_directory_that_cannot_be_made_blocks(host: Host, run: Run) -> No
     ("config", "told"),
     [
         ({"image": "Not One"}, "option image: 'Not One' is not an image reference"),
-        ({"registry-ca": "hello"}, "option registry-ca: holds no certificate"),
+        ({"registry-ca": "hello"}, "option registry-ca: contains no certificate"),
         ({"install_sources": "jammy"}, "option install_sources: 'jammy' is not a source that is"),
         ({"install_sources": "http://a b c", "install_keys": "9DC8"}, "option install_keys: '9D"),
-        ({"registry-ca": f"-----BEGIN PRIVATE KEY-----{CA}"}, "option registry-ca: holds a priv"),
+        (
+            {"registry-ca": f"-----BEGIN PRIVATE KEY-----{CA}"},
+            "option registry-ca: contains a priv",
+        ),
     ],
 )
 def test_a_wrong_option_blocks_by_name_and_leaves_the_search_alone(

@@ -193,7 +193,7 @@ def test_work_that_is_not_saved_is_told_by_its_output_alone() -> None:
     assert find_unsaved(LOG) == ""
     said = "[Worker Nov 27 22:50] Error writing intermediate file: p6972593"
     assert find_unsaved([*LOG, said]) == "Error writing intermediate file: p6972593"
-    # Its next start tries anew.
+    # Its next start tries again.
     assert find_unsaved([said, *LOG]) == ""
 
 

@@ -85,6 +85,6 @@ def test_a_paused_search_is_left_alone_by_every_hook_until_it_is_resumed(
     for event in ("update_status", "config_changed", "start", "upgrade_charm"):
         status = run(event, image=IMAGE).unit_status
         assert status == testing.MaintenanceStatus(
-            "paused; the action resume goes on with M110503: 0.0 %"
+            "paused; run the action resume to continue with M110503: 0.0 %"
         )
     assert host.did == []

@@ -337,8 +337,8 @@ def test_it_is_paused_and_resumed(host: Host, run: Run, context: Context) -> Non
     run()
     state = testing.State(config={"image": IMAGE}, relations={RELATION})
     context.run(context.on.action("pause"), state)
-    assert context.action_results == {"message": "paused; the action resume goes on"}
-    paused = testing.MaintenanceStatus("paused; the action resume goes on")
+    assert context.action_results == {"message": "paused; run the action resume to continue"}
+    paused = testing.MaintenanceStatus("paused; run the action resume to continue")
     assert run().unit_status == paused
     context.run(context.on.action("resume"), state)
     assert context.action_results == {"message": "running"}

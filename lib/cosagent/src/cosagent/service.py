@@ -27,7 +27,7 @@ class Service:
     rights: Sequence[str]
 
     def ensure(self) -> None:
-        """Let it run, now and after a boot; restart it if it or the charm has changed.
+        """Ensure that it runs, also after a boot; restart it if it or the charm has changed.
 
         Raises:
             OSError: it does not start, such as where the port is taken; systemd has logged why.

@@ -51,7 +51,7 @@ def _exit(*_: object) -> None:
 
 
 def notify_ready() -> None:
-    """Tell systemd, if it asked, that the port is open. Follows sd_notify(3)."""
+    """Notify systemd, if it asked, that the port is open. Follows sd_notify(3)."""
     if address := os.environ.get("NOTIFY_SOCKET"):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             # A leading @ stands for the abstract namespace.

@@ -75,7 +75,7 @@ class MetricsSharing(ops.Object):
                     told[key] = value
 
     def stop(self) -> None:
-        """Serve the metrics no more."""
+        """Stop serving the metrics."""
         try:
             service.remove(self._charm.unit.name)
         except OSError as error:

@@ -22,7 +22,7 @@ _FIX = "correct or remove it"
 
 
 def read(file: Path) -> str | None:
-    """Return a file's text, to the letter; None if there is no file.
+    """Return a file's text, unchanged; None if there is no file.
 
     Raises:
         DaemonError: it can't be read, or is not text.
@@ -120,7 +120,7 @@ def _find_fault(text: str) -> str:
     if text.startswith("\ufeff"):
         return "begins with a byte order mark (line 1, column 1), which is not JSON"
     if not text.strip():
-        return "is empty, and must hold a JSON object, such as {}"
+        return "is empty; it must contain a JSON object, such as {}"
     try:
         settings = json.loads(text)
     except json.JSONDecodeError as error:
@@ -131,7 +131,7 @@ def _find_fault(text: str) -> str:
     except RecursionError:
         return "is nested too deeply"
     if not isinstance(settings, dict):
-        return "holds no JSON object, such as {}"
+        return "is not a JSON object, such as {}"
     return ""
 
 

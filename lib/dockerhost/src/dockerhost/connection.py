@@ -37,7 +37,7 @@ _WORK = 600.0  # seconds without a byte from a pull, a build, a load; a step may
 _WORKS = re.compile(r"/(build|images/create|images/load)$")
 _REST = 30.0  # seconds for which an engine that did not answer is asked nothing
 _SILENT = (
-    "the Docker Engine accepts connections on its socket and does not answer; "
+    "the Docker Engine accepts connections on its socket but does not answer; "
     "see systemctl status docker.service docker.socket"
 )
 _ABSENT = "the Docker Engine does not answer on its socket; see systemctl status docker"

@@ -56,7 +56,7 @@ class _Refusal:
 def ensure_daemon_settings(
     settings: Mapping[str, Any], *, owner: str, report: Callable[[str], None] | None = None
 ) -> bool:
-    """Let the engine run with these settings; return whether it had to be restarted.
+    """Ensure that the engine runs with these settings; return whether it was restarted.
 
     Settings that it did not start with are not tried again until they, the file or the options
     of its unit change.
@@ -106,7 +106,7 @@ def ensure_daemon_settings(
         refusal = _Refusal(
             trial,
             f"the Docker Engine did not start with {_format_short(settings)} in {file}, "
-            f"which is as before: {error}",
+            f"which was put back as it was: {error}",
         )
         _write_refusal(file, owner, refusal)
         _restart(report)
@@ -119,7 +119,7 @@ def ensure_daemon_settings(
 def give_back_daemon_settings(*, owner: str, report: Callable[[str], None] | None = None) -> bool:
     """Give back what `ensure_daemon_settings` changed; return whether there was anything.
 
-    The file is what it was, to the letter, unless somebody has edited it since: then only our
+    The file is byte for byte what it was, unless somebody has edited it since: then only our
     settings go back. The engine is restarted.
 
     Raises:
@@ -169,7 +169,7 @@ def _refuse_rivals(file: Path, owner: str, settings: Collection[str]) -> None:
         if record and (shared := sorted(set(settings) & set(record.settings))):
             raise DaemonError(
                 f"{rival} has set {', '.join(shared)} in {file} already; "
-                "only one can: change that one, or this"
+                "only one application can: change one of the two"
             )
 
 
@@ -186,8 +186,8 @@ def _refuse_again(file: Path, owner: str, trial: str) -> None:
 
 def _explain_refusal(file: Path, owner: str, refusal: _Refusal) -> DaemonError:
     return DaemonError(
-        f"{refusal.reason}; change what is in the way, or remove {_locate_refusal(file, owner)}, "
-        "to let it be tried once more"
+        f"{refusal.reason}; fix the cause, or remove {_locate_refusal(file, owner)} "
+        "to try the same settings again"
     )
 
 
@@ -197,7 +197,7 @@ def _hash_trial(text: str) -> str:
 
 
 def _validate(text: str) -> None:
-    """Let the engine's own program check settings, where it can: since release 23."""
+    """Check settings with the engine's own program, which can since release 23."""
     program = next((each for each in service.DAEMONS if Path(each).exists()), None)
     if program is None:
         return

@@ -118,7 +118,7 @@ class Engine:
             raise classify_refusal(error, credentials) from None
         image = self.find_image(wanted.listed)
         if image is None:
-            raise ImageError(f"{wanted} was pulled, and the engine does not have it")
+            raise ImageError(f"{wanted} was pulled, but the engine does not have it")
         return image
 
     def build(
@@ -134,7 +134,7 @@ class Engine:
             ImageError: there is no Dockerfile, or a step failed; the last words of it are told.
         """
         if not (context / "Dockerfile").is_file():
-            raise ImageError(f"{context} holds no Dockerfile")
+            raise ImageError(f"{context} contains no Dockerfile")
         # Packed here, since the client leaves its own file open where the engine falls silent.
         with translating(ImageError), tempfile.TemporaryFile() as packed:
             with tarfile.open(fileobj=packed, mode="w") as archive:
@@ -152,7 +152,7 @@ class Engine:
             follow_progress(stream, progress)
         image = self.find_image(tag)
         if image is None:
-            raise ImageError(f"{tag} was built, and the engine does not have it")
+            raise ImageError(f"{tag} was built, but the engine does not have it")
         return image
 
     def load(self, archive: BinaryIO) -> Image:
@@ -172,7 +172,7 @@ class Engine:
             follow_progress(self._api.load_image(archive), note)
         image = self.find_image(loaded[0]) if loaded else None
         if image is None:
-            raise ImageError("the archive holds no image; give what docker save wrote")
+            raise ImageError("the archive contains no image; use a file that docker save wrote")
         return image
 
     def tag(self, image: str, name: str) -> None:
@@ -211,7 +211,7 @@ class Engine:
             self._api.prune_images(filters={"dangling": True, "label": label})
 
     def ensure(self, spec: ContainerSpec) -> Change:
-        """Make a container what its specification says, running; return what that took.
+        """Ensure that a container is as specified, and runs; return what was changed.
 
         A container made from the same specification is left alone, or started. Where only its
         limits of memory and processor time or its restart policy differ, they are changed while
@@ -328,14 +328,14 @@ class Engine:
                 self._api.pause(name)
 
     def thaw(self, name: str) -> None:
-        """Let a frozen container's processes go on; nothing to do unless it is frozen."""
+        """Continue a frozen container's processes; do nothing unless it is frozen."""
         there = self.inspect(name)
         if there and there.state == "paused":
             with translating(ContainerError):
                 self._api.unpause(name)
 
     def hold(self, name: str) -> None:
-        """Stop a container, and see to it that the engine does not start it either.
+        """Stop a container, and keep the engine from starting it.
 
         Its restart policy is `no` from then on, and says so, until `ensure` gives it another.
         """
@@ -346,7 +346,7 @@ class Engine:
         self.stop(name)
 
     def stop(self, name: str) -> None:
-        """Let a container save its work and end, and keep it; nothing to do unless it runs."""
+        """Stop a container so that it saves its work, and keep it; do nothing unless it runs."""
         there = self.inspect(name)
         if there and there.state in (*_RUNNING, "paused"):
             with translating(ContainerError):

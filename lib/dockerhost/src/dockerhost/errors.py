@@ -58,7 +58,7 @@ class InvalidReferenceError(DockerHostError, ValueError):
 
 
 class InvalidCertificateError(DockerHostError, ValueError):
-    """A text is no certificate in PEM form."""
+    """A text is not a certificate in PEM form."""
 
 
 # What Go's network stack and the engine wrap around a reason, outermost first.
@@ -109,7 +109,7 @@ def explain(reason: object) -> str:
 
 @contextmanager
 def installing() -> Generator[None, None, None]:
-    """Let what goes wrong with a program of the host's be an InstallError."""
+    """Turn the failure of a program of this machine into an InstallError."""
     try:
         yield
     except OSError as error:

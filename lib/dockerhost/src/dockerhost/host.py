@@ -18,7 +18,7 @@ _PACKAGES = ("ca-certificates", "apparmor")
 
 
 def ensure_engine(report: Callable[[str], None] | None = None) -> bool:
-    """Make sure that a Docker Engine answers; return whether anything had to be done.
+    """Ensure that a Docker Engine answers; return whether anything had to be done.
 
     An engine that answers on the socket is taken as it is, whoever installed it. One that is
     installed is started. Otherwise `docker-ce` is installed where one of apt's sources has it,

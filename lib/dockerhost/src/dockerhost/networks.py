@@ -100,7 +100,7 @@ class Networks:
         self._api: Any = connect(url)  # the types of its answers are not known
 
     def ensure(self, spec: NetworkSpec) -> Change:
-        """Make a network what its specification says; return what that took.
+        """Ensure that a network is as specified; return what was changed.
 
         Networks do not change: one that differs is removed and made again, for which no
         container may be attached to it.

@@ -72,7 +72,7 @@ class Proxies:
 def ensure_proxies(
     engine: Engine, proxies: Proxies, report: Callable[[str], None] | None = None
 ) -> str:
-    """Let the engine fetch through these proxies, or through none; change only what differs.
+    """Ensure that the engine fetches through these proxies, or through none.
 
     Args:
         engine: this host's.
@@ -107,7 +107,7 @@ def ensure_proxies(
     if engine.runs_others():
         return (
             "the Docker Engine does not use the proxies, and a restart would stop others' "
-            f"containers: set them for {unit}, and restart that when it suits"
+            f"containers: set them for {unit}, and restart it at a suitable time"
         )
     _write_files(unit, wanted)
     service.reload_units()
@@ -141,7 +141,7 @@ def ensure_proxies_private() -> bool:
 
 
 def remove_proxies() -> bool:
-    """Take back what `ensure_proxies` placed; return whether there was anything.
+    """Remove what `ensure_proxies` placed; return whether there was anything.
 
     An engine that runs goes on with them until its next start.
 

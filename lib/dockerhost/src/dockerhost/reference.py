@@ -58,7 +58,7 @@ def parse_reference(text: str) -> Reference:
     """
     rest, at, digest = text.partition("@")
     if at and not _DIGEST.fullmatch(digest):
-        raise _refuse(text, f"the digest {digest!r} is not sha256: and 64 hex digits")
+        raise _refuse(text, f"the digest {digest!r} must be sha256: and 64 hex digits")
     registry, repository = _split_registry(rest)
     tag = None
     if ":" in repository:
@@ -66,19 +66,19 @@ def parse_reference(text: str) -> Reference:
         if not _TAG.fullmatch(tag):
             raise _refuse(
                 text,
-                f"the tag {tag!r} is not 1 to 128 letters, digits, '_', '.' or '-', "
+                f"the tag {tag!r} must be 1 to 128 letters, digits, '_', '.' or '-', "
                 "beginning with a letter, a digit or '_'",
             )
     if not _REGISTRY.fullmatch(registry):
-        raise _refuse(text, f"the registry {registry!r} is not HOST or HOST:PORT")
+        raise _refuse(text, f"the registry {registry!r} must be HOST or HOST:PORT")
     if not _REPOSITORY.fullmatch(repository):
         raise _refuse(
             text,
-            f"the repository {repository!r} is not lower-case letters and digits, "
+            f"the repository {repository!r} must be lower-case letters and digits, "
             "joined by '.', '_', '-' or '/'",
         )
     if not at and tag is None and _BARE_DIGEST.fullmatch(rest):
-        raise _refuse(text, "64 hex digits alone are an image's id and no reference")
+        raise _refuse(text, "64 hex digits alone are an image's id, not a reference")
     if registry == DEFAULT_REGISTRY and "/" not in repository:
         repository = f"library/{repository}"
     if len(registry) + 1 + len(repository) > _NAME_LIMIT:

@@ -84,7 +84,7 @@ def hash_options(unit: str) -> str:
 
 
 def reload_units() -> None:
-    """Let systemd read its files again. Raises InstallError."""
+    """Make systemd read its files again. Raises InstallError."""
     with installing():
         systemd.call("daemon-reload")
 
@@ -122,14 +122,14 @@ def start(unit: str, *, again: bool = False) -> None:
         except EngineUnavailableError as error:
             if time.monotonic() > deadline:
                 raise EngineUnavailableError(
-                    "the Docker Engine was started and does not answer; "
+                    "the Docker Engine was started but does not answer; "
                     f"see journalctl --unit {unit}"
                 ) from error
         time.sleep(0.2)
 
 
 def _reset_start_limit(unit: str) -> None:
-    """Let systemd forget that a unit, and the socket that starts it, failed or started often.
+    """Reset systemd's counters of starts and failures of a unit and of its socket.
 
     See systemctl(1), reset-failed: that sets the counters of starts to zero, too.
     """
@@ -148,7 +148,7 @@ def _find_reason(unit: str, since: float) -> str:
                 *(_JOURNALCTL, "--quiet", "--no-pager", "--output=cat", "--lines=50"),
                 *(f"--since=@{int(since)}", f"_SYSTEMD_UNIT={unit}"),
             )
-            # What it writes while it ends as it should is no reason.
+            # What it writes while it ends as it should is not a reason.
             if lines := [line for line in said.splitlines() if not _CHATTER.search(line)]:
                 message = _LOG_MESSAGE.search(lines[-1])
                 return explain(message[1] if message else lines[-1])

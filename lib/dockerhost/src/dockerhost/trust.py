@@ -28,25 +28,25 @@ def check_certificate(pem: str) -> str:
     """
     if "PRIVATE KEY" in pem:
         raise InvalidCertificateError(
-            "holds a private key; give the authority's certificate only, and renew that key"
+            "contains a private key; give the authority's certificate only, and renew that key"
         )
     blocks = _BLOCK.findall(pem)
     if not blocks:
         raise InvalidCertificateError(
-            "holds no certificate; give PEM text that begins with -----BEGIN CERTIFICATE-----"
+            "contains no certificate; give PEM text that begins with -----BEGIN CERTIFICATE-----"
         )
     text = "\n".join(block.strip() for block in blocks) + "\n"
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
     except (ssl.SSLError, ValueError) as error:
         raise InvalidCertificateError(
-            "holds a damaged certificate; give the PEM text as the authority issued it"
+            "contains a damaged certificate; give the PEM text as the authority issued it"
         ) from error
     return text
 
 
 def ensure_registry_ca(host_port: str, ca_pem: str, *, owner: str = "dockerhost") -> bool:
-    """Make the engine trust a registry's certificate authority; return whether that was a change.
+    """Ensure that the engine trusts a registry's CA; return whether that was a change.
 
     The engine reads the file at each pull, so it needs no restart.
 
@@ -64,7 +64,7 @@ def ensure_registry_ca(host_port: str, ca_pem: str, *, owner: str = "dockerhost"
                 return False
             if _owner(there) is None:
                 raise TrustError(
-                    f"{file} holds another certificate, placed by someone else; remove that file"
+                    f"{file} contains another certificate, which someone else placed; remove it"
                 )
         file.parent.mkdir(parents=True, exist_ok=True)
         files.write(file, f"{_mark(owner)}\n{certificate}")
@@ -72,7 +72,7 @@ def ensure_registry_ca(host_port: str, ca_pem: str, *, owner: str = "dockerhost"
 
 
 def remove_registry_ca(host_port: str, *, owner: str = "dockerhost") -> bool:
-    """Take back what `ensure_registry_ca` placed for an owner; return whether there was anything.
+    """Remove what `ensure_registry_ca` placed for an owner; return whether there was anything.
 
     Raises:
         InvalidReferenceError: `host_port` is not HOST or HOST:PORT.

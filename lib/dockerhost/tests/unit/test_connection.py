@@ -78,7 +78,7 @@ def url(listener: Listener) -> str:
 
 
 def test_an_engine_that_accepts_a_connection_and_never_answers_is_told(listener: Listener) -> None:
-    with pytest.raises(EngineSilentError, match=r"accepts connections .* and does not answer"):
+    with pytest.raises(EngineSilentError, match=r"accepts connections .* but does not answer"):
         Engine(url(listener))
 
 

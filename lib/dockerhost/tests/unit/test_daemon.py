@@ -116,7 +116,7 @@ def test_settings_that_the_engine_does_not_start_with_are_taken_back(engine: Eng
     engine.file.parent.mkdir()
     engine.file.write_text('{"debug": true}')
     engine.refuses = "fan-250"
-    with pytest.raises(DaemonError, match=r"did not start with bip, bridge, mtu in .* as before"):
+    with pytest.raises(DaemonError, match=r"did not start with bip, bridge, mtu in .* as it was"):
         ensure()
     assert engine.text == '{"debug": true}'
     assert engine.starts == ['{"debug": true}']
@@ -194,7 +194,7 @@ def test_what_the_engine_refused_is_tried_again_after_a_change(
     engine.refuses = "fan-250"
     told = refuse(engine)
     refused = engine.file.with_name("daemon.json.fan-250.refused")
-    assert f"remove {refused}, to let it be tried once more" in told
+    assert f"remove {refused} to try the same settings again" in told
     engine.refuses = "nothing"
     engine.trials = 0
     mtu = 1450
@@ -239,7 +239,7 @@ def test_a_machine_without_changes_is_given_nothing_back(engine: Engine) -> None
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        (b"[]", "holds no JSON object"),
+        (b"[]", "is not a JSON object"),
         (b"{", r"is not JSON: expecting .* \(line 1, column 2\)"),
         (b"\x00\xff", r"is not UTF-8 text \(invalid start byte at byte 1\)"),
         (b"\xef\xbb\xbf{}", r"begins with a byte order mark \(line 1, column 1\)"),

@@ -185,7 +185,7 @@ def test_a_build_returns_its_image(api: Api, tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_dockerfile_is_named(api: Api, tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="holds no Dockerfile"):
+    with pytest.raises(ImageError, match="contains no Dockerfile"):
         Engine().build(tmp_path, "mlucas:1")
 
 
@@ -196,5 +196,5 @@ def test_an_archives_image_is_loaded(api: Api) -> None:
 
 
 def test_an_archive_that_holds_no_image_is_refused(api: Api) -> None:
-    with pytest.raises(ImageError, match="holds no image"):
+    with pytest.raises(ImageError, match="contains no image"):
         Engine().load(io.BytesIO())

@@ -68,7 +68,7 @@ def test_someone_elses_authority_is_kept_and_named(certificates: Path) -> None:
     file = certificates / REGISTRY / "ca.crt"
     file.parent.mkdir()
     file.write_text(TWO)
-    with pytest.raises(TrustError, match=r"ca\.crt holds another certificate"):
+    with pytest.raises(TrustError, match=r"ca\.crt contains another certificate"):
         ensure_registry_ca(REGISTRY, ONE)
     assert not remove_registry_ca(REGISTRY)
     assert file.read_text() == TWO
@@ -117,10 +117,10 @@ def test_a_file_in_the_way_is_named(certificates: Path) -> None:
 @pytest.mark.parametrize(
     ("pem", "why"),
     [
-        ("", "holds no certificate"),
-        ("hello", "holds no certificate"),
+        ("", "contains no certificate"),
+        ("hello", "contains no certificate"),
         (ONE.replace("M", "N", 5), "damaged"),
-        (ONE.replace("M", "\u00fc", 1), "holds no certificate"),
+        (ONE.replace("M", "\u00fc", 1), "contains no certificate"),
         (ONE[:200] + "\n-----END CERTIFICATE-----\n", "damaged"),
         (f"-----BEGIN PRIVATE KEY-----\n{ONE}", "private key"),
     ],

@@ -29,7 +29,7 @@ _ENGINES = (
 
 
 def enable_boot() -> list[str]:
-    """Let this host bring its fans up whenever it boots; return what was done, in words.
+    """Ensure that systemd brings the fans up at each boot; return what was done, in words.
 
     Raises:
         FanError: systemd does not run here.
@@ -37,8 +37,8 @@ def enable_boot() -> list[str]:
     """
     if not SYSTEMD.is_dir():
         raise FanError(
-            "systemd does not run here, so no unit of its can start the fans; "
-            "call fanctl up -a from what starts this system"
+            "systemd is not running here, so it can't start the fans at boot; "
+            "run fanctl up -a from this machine's own init system"
         )
     steps: list[str] = []
     text = format_unit()

@@ -1,4 +1,4 @@
-"""What stands against a fan on this host, and is refused before anything is changed."""
+"""What stands against a fan on this machine, and is refused before anything is changed."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def check_plugged(old: Fan, new: Fan, plugged: Sequence[str]) -> None:
 
 
 def check_fans(fan: Fan, others: Sequence[Fan]) -> None:
-    """Refuse what another fan of this host has. Raises: ConflictError."""
+    """Refuse what another fan of this machine has. Raises: ConflictError."""
     for other in others:
         if other.overlay.overlaps(fan.overlay):
             raise ConflictError(
-                f"overlay {fan.overlay} overlaps the fan {other.overlay} of this host; "
+                f"overlay {fan.overlay} overlaps the fan {other.overlay} of this machine; "
                 "take that down first, or give another overlay"
             )
         if other.bridge == fan.bridge:
@@ -59,7 +59,7 @@ def check_fans(fan: Fan, others: Sequence[Fan]) -> None:
     tunnel = name_tunnel(fan)
     if sum(name_tunnel(other) == tunnel for other in others) >= len(SLOTS):
         raise ConflictError(
-            f"{tunnel} serves {len(SLOTS)} fans already, which is the most; "
+            f"{tunnel} serves {len(SLOTS)} fans already, which is the maximum; "
             "use another port, or take one of them down"
         )
 
@@ -79,17 +79,18 @@ def check_devices(machine: Machine, fan: Fan, device: Link) -> None:
     if not fan.own_bridge:
         if not bridge or bridge.kind != "bridge":
             raise ConflictError(
-                f"there is no bridge {fan.bridge}; make it first, or let the fan make its own"
+                f"there is no bridge {fan.bridge}; make it first, or leave out the flag into, "
+                "for a bridge that the fan makes"
             )
     elif bridge and not read_mark(bridge.alias):
         raise ConflictError(
-            f"a device {bridge.name} is there already, and not made by fannet; "
+            f"there is a device {bridge.name} already, which fannet did not make; "
             "remove it, or give the fan's bridge another name"
         )
     tunnel = machine.find(name_tunnel(fan))
     if tunnel and tunnel.alias != TUNNEL_MARK:
         raise ConflictError(
-            f"a device {tunnel.name} is there already, and not made by fannet; remove it"
+            f"there is a device {tunnel.name} already, which fannet did not make; remove it"
         )
     if fan.encapsulation == "vxlan" and not (tunnel and tunnel.is_up):
         _check_port(fan.port)

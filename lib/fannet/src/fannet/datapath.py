@@ -1,4 +1,4 @@
-"""Brings fans up and down on this host, and reads them back from the kernel."""
+"""Brings fans up and down on this machine, and reads them back from the kernel."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fannet.tunnels import ensure_ports
 
 
 def up(fan: Fan, *, force: bool = False) -> Change:
-    """Make this host part of a fan, or repair what is not as it should be.
+    """Make this machine part of a fan, or repair what is not as it should be.
 
     It changes only what differs. A fan of the same overlay that is there already takes over the
     settings given. Where it fails it leaves nothing of a new fan, and a fan that was there as it
@@ -33,7 +33,7 @@ def up(fan: Fan, *, force: bool = False) -> Change:
         force: whether a change of the bridge may cut off what is plugged into the old one.
 
     Raises:
-        UnderlayError: no device of this host holds the fan's underlay address.
+        UnderlayError: no device of this machine holds the fan's underlay address.
         ConflictError: a bridge of that name is someone else's, or another fan uses the overlay,
             or the VNI on that port, or someone else the port; or something would be cut off; or
             another process works on fans for a minute already.
@@ -108,7 +108,7 @@ def down(overlay: IPv4Network) -> Change:
 
 
 def read() -> list[FanState]:
-    """Return the fans of this host, in the order of their overlays.
+    """Return the fans of this machine, in the order of their overlays.
 
     Raises:
         KernelError: the kernel could not be read.
@@ -119,10 +119,10 @@ def read() -> list[FanState]:
 
 
 def find_mtu(fan: Fan) -> int:
-    """Return the largest packet inside a fan on this host, in bytes, whether it is up or not.
+    """Return the largest packet inside a fan on this machine, in bytes, whether it is up or not.
 
     Raises:
-        UnderlayError: no device of this host holds the fan's underlay address.
+        UnderlayError: no device of this machine holds the fan's underlay address.
         FanError: the fan's MTU does not fit the underlay device's.
         KernelError: the kernel could not be read.
     """
@@ -132,7 +132,7 @@ def find_mtu(fan: Fan) -> int:
 
 @dataclass(frozen=True)
 class _Site:
-    """Where one fan is made: this host, its other fans, and the programs that are loaded.
+    """Where one fan is made: this machine, its other fans, and the programs that are loaded.
 
     Attributes:
         known: what the marks of all fans tell, of the one that is made as well.
@@ -162,7 +162,7 @@ class _Site:
             self.steps.do("turn ip_forward on", lambda: FORWARDING.write_text("1"))
 
     def give_back(self, old: Fan | None, new: Fan) -> None:
-        """Take back what `ensure` did before it failed, as far as the kernel lets us."""
+        """Undo what `ensure` did before it failed, as far as the kernel allows it."""
         site = replace(self, steps=Steps())
         if old:
             with suppress(FannetError, OSError):
@@ -191,11 +191,7 @@ def _ensure_rules(machine: Machine, steps: Steps, fans: list[Fan]) -> None:
         with suppress(UnderlayError):  # what is wrong with another fan is told for that one
             devices[fan] = machine.find_device(fan.mapping.underlay, fan.host).name
     if not rules.is_in_force(fans, devices):
-        step = (
-            "put the packet filter's rules in force"
-            if fans
-            else "remove the packet filter's rules"
-        )
+        step = "apply the packet filter's rules" if fans else "remove the packet filter's rules"
         steps.do(step, lambda: rules.ensure_rules(fans, devices))
 
 
@@ -225,7 +221,7 @@ def _read(machine: Machine, fan: Fan, marks: Iterable[Mark]) -> FanState:
 
 
 def _count_drops(fan: Fan, tunnel: Link | None) -> dict[str, int]:
-    """Return a fan's drops, with those on its tunnel that are no particular fan's."""
+    """Return a fan's drops, with those on its tunnel that belong to no particular fan."""
     counts = dict.fromkeys(DROPS, 0)
     if tunnel:
         with (

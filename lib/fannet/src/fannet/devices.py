@@ -57,7 +57,7 @@ def close_tunnels(machine: Machine, steps: Steps, names: Iterable[str]) -> None:
 
 
 def remove_leftovers(machine: Machine, steps: Steps, fans: Iterable[Fan]) -> None:
-    """Remove devices of ours that none of this host's fans uses; only a kill leaves some."""
+    """Remove devices of ours that none of this machine's fans uses; only a kill leaves some."""
     used = {name_tunnel(fan) for fan in fans}
     for link in machine.links().values():
         is_unused = link.alias == TUNNEL_MARK and link.name not in used
@@ -93,7 +93,7 @@ class Devices:
             self._ensure_address(bridge)
 
     def open_tunnel(self) -> None:
-        """Let the tunnel receive, which is the last step: programs and rules are in place."""
+        """Set the tunnel up, which is the last step: programs and rules are in place."""
         tunnel = self._machine.find(name_tunnel(self._fan))
         if tunnel:
             self._ensure_link(tunnel)
@@ -120,7 +120,7 @@ class Devices:
         self._steps.do(f"rename bridge {bridge} to {name}", rename)
 
     def give_back_tunnel(self) -> None:
-        """Take the fan from its tunnel, which goes unless other fans use it."""
+        """Remove the fan from its tunnel, and the tunnel unless other fans use it."""
         fan = self._fan
         shortcuts.prune(
             self._machine, self._machine.links().values(), {int(fan.overlay.network_address)}
@@ -154,7 +154,7 @@ class Devices:
         ):
             slot = maps.find_slot(self._fan.overlay) if maps else None
             if maps and slot:
-                self._steps.do("tell the programs to forget it", lambda: maps.write(slot, None))
+                self._steps.do("remove the fan from the programs", lambda: maps.write(slot, None))
 
     def _ensure_bridge(self, mtu: int, alias: str) -> Link | None:
         name = self._fan.bridge
@@ -228,7 +228,7 @@ class Devices:
             if maps and sender and all(x and x.is_like(own, maps) for x, own in present):
                 if known.get(slot) != numbers:
                     self._steps.do(
-                        "tell the programs about the fan", lambda: maps.write(slot, numbers)
+                        "add the fan to the programs", lambda: maps.write(slot, numbers)
                     )
                 if not self._steps.pretend:
                     self._ensure_shortcuts(fresh["fan_direct"], sender, known | {slot: numbers})
@@ -254,7 +254,7 @@ class Devices:
     def _ensure_shortcuts(
         self, program: Program, sender: Program, fans: dict[int, Numbers]
     ) -> None:
-        """Let containers that came since the last `up` have the short ways in and out."""
+        """Attach the short ways in and out to containers that came since the last `up`."""
         links = self._read_links()
         veths = shortcuts.list_veths(links, fans)
         keep = {device for device, slot in veths.items() if slot}
@@ -277,7 +277,7 @@ class Devices:
         slot = programs.find_slot(known, fan.overlay) or next(free, None)
         if slot is None:
             raise ConflictError(
-                f"{tunnel.name} serves {len(known)} fans already, which is the most; "
+                f"{tunnel.name} serves {len(known)} fans already, which is the maximum; "
                 "use another port, or take one of them down"
             )
         return Numbers(

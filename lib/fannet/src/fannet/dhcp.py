@@ -27,17 +27,17 @@ def check_dhcp(fan: Fan, host_reserve: int) -> None:
     """Refuse what cannot be served, before anything is changed.
 
     Raises:
-        FanError: something is missing on this host, or the fan leaves no address to hand out.
+        FanError: something is missing on this machine, or the fan leaves no address to hand out.
     """
     if not fan.own_bridge:
         raise FanError(
-            f"DHCP on {fan.bridge} is its owner's affair; leave out the flag dhcp, "
-            "or let the fan have a bridge of its own"
+            f"the owner of {fan.bridge} provides DHCP on it; leave out the flag dhcp, "
+            "or the flag into, for a bridge that the fan makes"
         )
     if not SYSTEMD.is_dir():
-        raise FanError("DHCP takes systemd, which does not run here; leave out the flag dhcp")
+        raise FanError("DHCP needs systemd, which is not running here; leave out the flag dhcp")
     if not DNSMASQ.exists():
-        raise FanError(f"DHCP takes {DNSMASQ}; install the package dnsmasq-base")
+        raise FanError(f"DHCP needs {DNSMASQ}; install the package dnsmasq-base")
     plan_range(fan, host_reserve)
 
 
@@ -75,7 +75,9 @@ def ensure_dhcp(fan: Fan, mtu: int, host_reserve: int, *, again: bool) -> list[s
     if before == text and not again and _is_active(fan.bridge):
         return []
     if before and f"={first},{last}," not in before:
-        _locate_leases(fan.bridge).unlink(missing_ok=True)  # of a slice that this host has no more
+        _locate_leases(fan.bridge).unlink(
+            missing_ok=True
+        )  # of a slice that this machine has no more
     FOLDER.mkdir(mode=0o755, exist_ok=True)
     new = config.with_suffix(".new")
     new.write_text(text)
@@ -98,7 +100,7 @@ def ensure_dhcp(fan: Fan, mtu: int, host_reserve: int, *, again: bool) -> list[s
 
 
 def remove_dhcp(bridge: str) -> list[str]:
-    """Serve DHCP no more, forget its leases; return what was done, in words.
+    """Stop serving DHCP, and remove its leases; return what was done, in words.
 
     Raises:
         KernelError: systemd refused.
@@ -130,7 +132,7 @@ def find_dhcp_problems(bridge: str) -> list[str]:
     """Return what is wrong with a bridge's DHCP, in words; empty if it has none."""
     if read_dhcp(bridge) is None or _is_active(bridge):
         return []
-    return [f"DHCP on {bridge} does not run; journalctl -u {_name_unit(bridge)} tells why"]
+    return [f"DHCP on {bridge} is not running; see journalctl -u {_name_unit(bridge)}"]
 
 
 def _format_unit(fan: Fan, mtu: int, host_reserve: int) -> str:

@@ -24,7 +24,7 @@ class ConflictError(FannetError):
 
 
 class UnderlayError(FannetError):
-    """This host does not hold the underlay address that the fan names."""
+    """This machine does not hold the underlay address that the fan names."""
 
 
 class KernelError(FannetError):

@@ -1,4 +1,4 @@
-"""What a fan is to this host: what is wanted, what is there, and what changed."""
+"""What a fan is to this machine: what is wanted, what is there, and what changed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")  # a network device's nam
 
 @dataclass(frozen=True)
 class Fan:
-    """A fan as this host should have it.
+    """A fan as this machine should have it.
 
     Attributes:
-        host: the underlay address of this host; it decides the slice.
+        host: the underlay address of this machine; it decides the slice.
         bridge: the bridge that containers are plugged into; empty: named after the overlay,
             such as fan-250.
         own_bridge: False if the bridge is someone else's, such as LXD's lxdbr0. Then it must be
@@ -39,7 +39,7 @@ class Fan:
 
     Raises:
         FanError: a setting is out of range, or two do not go together.
-        AddressError: host is no host's address in the underlay.
+        AddressError: host is not the address of a host in the underlay.
     """
 
     mapping: Mapping
@@ -104,7 +104,7 @@ class Fan:
 
 @dataclass(frozen=True)
 class FanState:
-    """A fan as it is on this host, read from the kernel alone.
+    """A fan as it is on this machine, read from the kernel alone.
 
     Attributes:
         fan: what `up` was given; `fan.mtu` is 0 if it follows the underlay device's.
@@ -133,7 +133,7 @@ class Change:
             keep addresses of the old slice reach nobody: those behind `plugged` must restart.
         plugged: the devices in the bridge, apart from the fan's own port; sorted.
         renamed: what the fan's bridge was before, if it is another now; or empty.
-        overlaps: what this host reaches elsewhere although the overlay holds it, in words.
+        overlaps: what this machine reaches elsewhere although the overlay holds it, in words.
     """
 
     steps: tuple[str, ...] = ()

@@ -44,7 +44,7 @@ FLAGS = {
         "host_reserve",
         number=True,
     ),
-    "bridge": Flag("NAME", "name the bridge so, instead of after the overlay", "bridge"),
+    "bridge": Flag("NAME", "name of the bridge, instead of one made from the overlay", "bridge"),
     "into": Flag("NAME", "plug into a bridge that someone else made, such as lxdbr0", "into"),
     "encapsulation": Flag("KIND", "vxlan or ipip (vxlan)", "encapsulation"),
     "vni": Flag(
@@ -55,10 +55,13 @@ FLAGS = {
         "BYTES", "largest packet in the fan (what the underlay leaves)", "mtu", None, True
     ),
     "no-masquerade": Flag(
-        "", "leave the addresses of packets that leave the overlay alone", "masquerade", False
+        "", "do not translate the addresses of packets that leave the overlay", "masquerade", False
     ),
     "no-shortcuts": Flag(
-        "", "let all packets go through the bridge, where iptables see each", "shortcuts", False
+        "",
+        "send all packets through the bridge, where iptables sees each of them",
+        "shortcuts",
+        False,
     ),
 }
 # Only the file has these. The original wrote them, and `up -a` heeds them.
@@ -67,7 +70,7 @@ SWITCHES = {"enable": True, "off": False, "disable": False}
 
 @dataclass(frozen=True)
 class Entry:
-    """A fan as it was asked for; its networks are read when `resolve` looks at this host.
+    """A fan as it was asked for; its networks are read when `resolve` looks at this machine.
 
     Attributes:
         line: its number in the file; 0 on a command line.
@@ -91,7 +94,7 @@ class Entry:
     line: int = field(default=0, compare=False)
 
     def resolve(self) -> Fan:
-        """Return the fan that this is on this host.
+        """Return the fan that this is on this machine.
 
         Raises:
             UnderlayError: the host has no such device or address, perhaps not yet.
@@ -139,7 +142,7 @@ def parse_entry(words: Sequence[str], *, in_file: bool = False) -> Entry:
                 known += SWITCHES
             raise FanError(f"flag {word!r} is unknown; there are: {', '.join(known)}")
         if name in settings:
-            raise FanError(f"flag {word!r} is one too many; give it once")
+            raise FanError(f"flag {word!r} is given twice; give it once")
         settings[name] = value
     if settings.get("bridge") and settings.get("into"):
         raise FanError("flags 'bridge' and 'into' both name the bridge; give one of them")
@@ -153,7 +156,7 @@ def _read_value(word: str, text: str) -> Any:
     if not flag.number:
         return text
     if not (text.isascii() and text.isdigit()):
-        raise FanError(f"flag {word!r} takes a number, and {text!r} is none")
+        raise FanError(f"flag {word!r} takes a number, not {text!r}")
     return int(text)
 
 

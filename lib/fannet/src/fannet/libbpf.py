@@ -37,7 +37,7 @@ def open_library() -> Any:
     """Return libbpf, by ctypes.
 
     Raises:
-        KernelError: it is not on this host.
+        KernelError: it is not on this machine.
     """
     for name in _LIBRARIES:
         try:
@@ -58,7 +58,7 @@ def open_library() -> Any:
         ]
         return library
     raise KernelError(
-        f"none of {', '.join(_LIBRARIES)} is here, and BPF programs are loaded with it; "
+        f"{' or '.join(_LIBRARIES)} is needed to load BPF programs, and is missing; "
         "install iproute2, which depends on it"
     )
 

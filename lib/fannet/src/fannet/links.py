@@ -1,4 +1,4 @@
-"""This host's network devices, over netlink."""
+"""This machine's network devices, over netlink."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Link:
 
 
 class Links:
-    """The devices of this host, read afresh each time."""
+    """The devices of this machine, read afresh each time."""
 
     def __init__(self, socket: Netlink):
         self._socket = socket

@@ -1,4 +1,4 @@
-"""Lets one process at a time change the fans of this host."""
+"""Lets one process at a time change the fans of this machine."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _lock(folder: int) -> None:
         except BlockingIOError:
             if time.monotonic() >= end:
                 raise ConflictError(
-                    f"another process has held the lock of this host's fans, {FOLDER}, for "
+                    f"another process has held the lock of this machine's fans, {FOLDER}, for "
                     f"{PATIENCE:.0f} s; fuser {FOLDER} names it: wait for it, or end it"
                 ) from None
         time.sleep(_RETRY)

@@ -1,4 +1,4 @@
-"""This host as netlink tells of it: its devices, its addresses, its routes."""
+"""This machine as netlink tells of it: its devices, its addresses, its routes."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _RT_TABLE_MAIN, _RTPROT_STATIC, _RTN_UNICAST = 254, 4, 1
 
 
 class Address(NamedTuple):
-    """An IPv4 address of this host.
+    """An IPv4 address of this machine.
 
     Attributes:
         device: its name.
         prefixlen: of the network that the device is on, as far as its address tells.
         secondary: whether the device has another address of the same network, which comes first.
-        is_global: whether others can know it; False if it is valid on this host or link alone.
+        is_global: whether others can know it; False if it is valid on this machine or link alone.
     """
 
     device: str
@@ -45,7 +45,7 @@ class Address(NamedTuple):
 
 
 class WayOut(NamedTuple):
-    """How this host reaches all others.
+    """How this machine reaches all others.
 
     Attributes:
         device: its name.
@@ -57,7 +57,7 @@ class WayOut(NamedTuple):
 
 
 class Machine(Links):
-    """The devices, addresses and routes of this host, read afresh each time."""
+    """The devices, addresses and routes of this machine, read afresh each time."""
 
     def list_addresses(self) -> list[Address]:
         """Return the IPv4 addresses of all devices."""
@@ -91,7 +91,7 @@ class Machine(Links):
         self._write_address(netlink.RTM_DELADDR, link, address)
 
     def find_device(self, underlay: IPv4Network, host: IPv4Address) -> Link:
-        """Return the device that holds an underlay address of this host.
+        """Return the device that holds an underlay address of this machine.
 
         An address on the loopback device stands for the device that leads to the underlay.
 
@@ -107,7 +107,7 @@ class Machine(Links):
         ]
         if not holders:
             raise UnderlayError(
-                f"no device of this host has the address {host}; give one that it has in "
+                f"no device of this machine has the address {host}; give one that it has in "
                 f"{underlay}, or wait until it is configured"
             )
         device = links[min(holders)[-1]]
@@ -136,7 +136,7 @@ class Machine(Links):
         return WayOut(device, IPv4Address(source) if source else None)
 
     def find_overlaps(self, overlay: IPv4Network, devices: Collection[str]) -> list[str]:
-        """Return what this host has of an overlay on other devices than these, in words.
+        """Return what this machine has of an overlay on other devices than these, in words.
 
         A route into the overlay that is not the fan's takes its part of it away, and so does an
         address. A route that is as wide, or an address that a route names already, is told once.

@@ -78,12 +78,12 @@ class Mapping:
         if self.slice_prefixlen > _LONGEST_SLICE:
             raise MappingError(
                 f"overlay {self.overlay} gives each host of underlay {self.underlay} a "
-                f"/{self.slice_prefixlen}, and /{_LONGEST_SLICE} is the least; shorten the "
+                f"/{self.slice_prefixlen}, which is smaller than /{_LONGEST_SLICE}; shorten the "
                 "overlay's prefix or lengthen the underlay's"
             )
         if self.underlay.prefixlen > _LONGEST_SLICE:
             raise MappingError(
-                f"underlay {self.underlay} holds less than two hosts; "
+                f"underlay {self.underlay} has fewer than two hosts; "
                 f"its prefix must be /{_LONGEST_SLICE} or shorter"
             )
 
@@ -100,13 +100,13 @@ class Mapping:
         """Return the part of the overlay that a host owns.
 
         Raises:
-            AddressError: the address is no host's in the underlay.
+            AddressError: the address is not that of a host in the underlay.
         """
         number = int(host) & int(self.underlay.hostmask)
         if host not in self.underlay:
             raise AddressError(
                 f"{host} is not in the underlay {self.underlay}; "
-                "give an address of this host that is"
+                "give an address of this machine that is"
             )
         self._check_host(number, f"{host}")
         start = int(self.overlay.network_address) | (number << self.shift)
@@ -132,7 +132,7 @@ class Mapping:
         """Return the numbers with which a program on a host does this arithmetic.
 
         Raises:
-            AddressError: the address is no host's in the underlay.
+            AddressError: the address is not that of a host in the underlay.
         """
         own = self.slice_of(host)
         return Constants(
@@ -160,7 +160,7 @@ def parse_mapping(overlay: str, underlay: str) -> Mapping:
     """Return the mapping of two networks written like `250.0.0.0/8`.
 
     Raises:
-        MappingError: a text is no network, has host bits set, or the two make no fan.
+        MappingError: a text is not a network, has host bits set, or the two do not make a fan.
     """
     return Mapping(_parse_network("overlay", overlay), _parse_network("underlay", underlay))
 

@@ -94,7 +94,7 @@ def find_mtu(target: IPv4Address, source: IPv4Address, least: int, most: int) ->
 
 
 def find_source(host: IPv4Address) -> IPv4Address | None:
-    """Return the address that this host's packets to another have; None without a route."""
+    """Return the address that this machine's packets to another have; None without a route."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         try:
             sender.connect((str(host), 9))
@@ -104,7 +104,7 @@ def find_source(host: IPv4Address) -> IPv4Address | None:
 
 
 def knock(host: IPv4Address, port: int, source: IPv4Address) -> Port:
-    """Tell what a UDP port makes of a packet; a fan takes it in silence, as firewalls do."""
+    """Return how a UDP port reacts to a packet; a fan does not answer, as firewalls don't."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.settimeout(_PATIENCE)
         try:

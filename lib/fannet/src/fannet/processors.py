@@ -18,7 +18,7 @@ _WORD = 32  # bits of a mask between two commas
 
 
 def ensure_spread(port: Link) -> int | None:
-    """Let a port hand over to all processors that may do such work; return to how many.
+    """Ensure that a port may hand over to all suitable processors; return how many.
 
     0: to none, as where there is one only, or where their numbers have gaps. None: this process
     does not see the files of the port's network namespace.

@@ -27,7 +27,7 @@ PROGRAMS = ("fan_tx", "fan_rx", "fan_in", "fan_direct", "ipip_tx", "ipip_rx")
 MAPS = ("fans", "drops", "veths", "ports")
 _OBJECT = Path(__file__).parent / "bpf" / "fan.bpf.o"
 VETHS = 1024  # the most devices that Maps.set_veths takes, as in bpf/ways.h
-SLOTS = range(1, 16)  # FANS in bpf/mapping.h; the first place stands for packets that are no fan's
+SLOTS = range(1, 16)  # FANS in bpf/mapping.h; the first place is for packets of no fan
 _FAN = struct.Struct("=12I6sHII")  # struct fan
 _HANDLE = _PRIORITY = 1  # our filter's place among a device's
 _REPLACE = 1  # BPF_TC_F_REPLACE
@@ -167,7 +167,7 @@ class Maps:
         return find_slot(self.read(), overlay)
 
     def write(self, slot: int, numbers: Numbers | None) -> None:
-        """Tell the programs about a fan, or with None to forget it and its counters."""
+        """Set a fan's numbers in the programs, or with None remove them and its counters."""
         value = numbers.pack() if numbers else bytes(_FAN.size)
         self._update(self._fans, slot, value)
         if not numbers:
@@ -188,7 +188,7 @@ class Maps:
         return self._read("veths")
 
     def set_veths(self, veths: Mapping[int, int]) -> None:
-        """Tell the programs the veth devices that lead to other network namespaces.
+        """Set the veth devices that lead to other network namespaces in the programs.
 
         Of more than VETHS, the programs do not hear of the oldest.
 
@@ -202,7 +202,7 @@ class Maps:
         return set(self._read("ports"))
 
     def set_ports(self, ports: Collection[int]) -> None:
-        """Tell the programs the UDP ports of all fans of this host."""
+        """Set the UDP ports of all fans of this machine in the programs."""
         self._replace("ports", dict.fromkeys(ports, 0))
 
     def _read(self, name: str) -> dict[int, int]:
@@ -216,7 +216,7 @@ class Maps:
         return found
 
     def _replace(self, name: str, wanted: Mapping[int, int]) -> None:
-        """Let a map hold this, and change nothing else of it; nothing if there is no such map."""
+        """Set one entry of a map; do nothing if there is no such map."""
         file = self.files.get(name)
         if file is None:  # programs of ipip, or of an older version
             return
@@ -268,7 +268,7 @@ def load(shared: Maps | None = None) -> Generator[tuple[dict[str, Program], Maps
             found = library.bpf_object__find_map_by_name(opened, name.encode())
             check(library.bpf_map__reuse_fd(ctypes.c_void_p(found), file), "sharing a BPF map")
         loaded = library.bpf_object__load(opened)
-        explain(loaded, "libbpf or the kernel does not take the BPF programs")
+        explain(loaded, "libbpf or the kernel does not accept the BPF programs")
         programs = {}
         for program in PROGRAMS:
             found = library.bpf_object__find_program_by_name(opened, program.encode())
@@ -334,7 +334,7 @@ def attach(program: Program, device: int, direction: Direction) -> None:
 def attach_alone(program: Program, device: int) -> None:
     """Attach a program to what a device receives, unless somebody else has a qdisc there.
 
-    A device that is gone meanwhile is no error, nor is one that takes no program.
+    A device that is gone meanwhile is not an error, nor is one that takes no program.
     """
     created = open_library().bpf_tc_hook_create(ctypes.byref(_hook(device, "ingress")))
     with find(device, "ingress") as attached, open_maps(attached) as maps:
@@ -345,7 +345,7 @@ def attach_alone(program: Program, device: int) -> None:
 
 
 def detach(device: int) -> None:
-    """Take our program from what a device receives; nothing if it is gone."""
+    """Detach our program from a device's ingress; do nothing if it is gone."""
     options = _options()
     open_library().bpf_tc_detach(ctypes.byref(_hook(device, "ingress")), ctypes.byref(options))
 

@@ -11,7 +11,7 @@ from fannet.fan import Fan
 def refuse_port(port: int) -> ConflictError:
     """Return the error for a UDP port that somebody has."""
     return ConflictError(
-        f"UDP port {port} is in use on this host, such as by another vxlan device; "
+        f"UDP port {port} is in use on this machine, such as by another vxlan device; "
         "give the fan another port, the same on all of its hosts"
     )
 

@@ -1,6 +1,6 @@
 """Packet filter rules, in a table of our own: `nft list table ip fannet`.
 
-The programs check what passes the tunnel. The rules see to it that nothing goes around them:
+The programs check what passes the tunnel. The rules ensure that nothing goes around them:
 
 - a packet to the fan's port of another host leaves only if the programs sent it: they mark it, and
   to set a mark takes CAP_NET_ADMIN or CAP_NET_RAW in this network namespace. A local process's is
@@ -78,7 +78,7 @@ def _guard_tunnel(fan: Fan, device: str, hosts: str) -> Iterator[Rule]:
     # Those that come in by the underlay's device cost no look at the routes.
     elsewhere = f'iifname != "{device}" ' if device else ""
     yield "arriving", f"{tunnel} ip saddr {underlay} {elsewhere}{_match_suspects()}"
-    # The tunnel's socket takes what comes to any address of this host.
+    # The tunnel's socket takes what comes to any address of this machine.
     yield "receiving", f"{tunnel} ip saddr {underlay} ip daddr != {hosts} {_drop('rx_forged')}"
     yield "translated", f"ct status snat ip daddr {underlay} {tunnel} {_drop('tx_forged')}"
     if fan.encapsulation != "vxlan":
@@ -102,7 +102,7 @@ def _guard_overlay(fan: Fan) -> Iterator[Rule]:
     if fan.encapsulation == "vxlan":
         # Programs take all that it receives, unless they are gone.
         yield "arriving", f'iifname "{name_tunnel(fan)}" {_drop("rx_forged")}'
-        # Of a connection to another host's slice, this host sees what leaves and not what
+        # Of a connection to another host's slice, this machine sees what leaves and not what
         # arrives past the bridge, so it can't track it; and to try costs throughput.
         away = f"ip daddr {fan.overlay} ip daddr != {fan.slice}"
         yield "passing", f"{inside} ip saddr {fan.slice} {away} notrack"

@@ -18,7 +18,7 @@ from fannet.programs import Maps, Numbers, Program
 def list_veths(links: Mapping[int, Link], fans: Mapping[int, Numbers]) -> dict[int, int]:
     """Return the devices that lead from a bridge into containers, with the slots of their fans.
 
-    The slot is 0 on a bridge that is no fan's, or that is somebody else's: LXD makes qdiscs of its
+    The slot is 0 on a bridge that belongs to no fan, or to somebody else: LXD makes qdiscs of its
     own on its containers' devices, also while they run, and could not with ours there.
 
     Args:
@@ -60,7 +60,7 @@ def prune(
     *,
     keep: Collection[int] = (),
 ) -> None:
-    """Take the programs of some fans, and of fans that are gone, from devices but for some."""
+    """Detach the programs of some fans, and of fans that are gone, except from some devices."""
     for link in links:
         is_ours = read_mark(link.alias)  # a fan's port has a program of its own
         if link.kind == "veth" and link.index not in keep and not is_ours:

@@ -1,4 +1,4 @@
-"""The steps of a change to this host."""
+"""The steps of a change to this machine."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def list_ports(links: Iterable[Link]) -> set[int]:
 
 
 def ensure_ports(machine: Machine, steps: Steps) -> None:
-    """Tell the programs of every tunnel the ports of all fans, where they know others.
+    """Ensure that the programs of every tunnel know the ports of all fans.
 
     Raises:
         KernelError: the kernel refused it.
@@ -32,6 +32,6 @@ def ensure_ports(machine: Machine, steps: Steps) -> None:
         ):
             if maps and maps.read_ports() != ports:
                 steps.do(
-                    f"tell the programs of {tunnel.name} which ports carry tunnels",
+                    f"give the programs of {tunnel.name} the ports that carry tunnels",
                     lambda maps=maps: maps.set_ports(ports),
                 )

@@ -1,4 +1,4 @@
-"""Which address of this host an underlay means."""
+"""Which address of this machine an underlay means."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _LOOPBACK = "lo"
 
 
 class Underlay(NamedTuple):
-    """This host's place on an underlay: its address there, and the network."""
+    """This machine's place on an underlay: its address there, and the network."""
 
     host: IPv4Address
     network: IPv4Network
 
 
 def read_addresses() -> list[Address]:
-    """Return the IPv4 addresses of this host, apart from those that are valid on it alone.
+    """Return the IPv4 addresses of this machine, apart from those that are valid on it alone.
 
     Raises:
         KernelError: they could not be read.
@@ -36,17 +36,17 @@ def find_underlay(asked: str | IPv4Network | None) -> Underlay:
     """Return this host's address on an underlay, and the underlay.
 
     Args:
-        asked: a text is what a person names for this host: `eth0/16`, `172.30.0.28/16` or
-            `172.30.0.0/16`. An address is taken as it is; for a device and a network, this host's
-            only address there is. Addresses that float between hosts (/32, as keepalived's) count
-            only where there is no other.
-            A network is the same on all hosts: of several addresses in it, the one that this host
-            talks from is taken.
+        asked: a text is what a person names for this machine: `eth0/16`, `172.30.0.28/16` or
+            `172.30.0.0/16`. An address is taken as it is; for a device and a network, the only
+            address that this machine has there. Addresses that float between hosts (/32, as
+            keepalived's) count only where there is no other.
+            A network is the same on all hosts: of several addresses in it, the one that this
+            machine sends from is taken.
             None: the address that the default route goes out from, and the /16 that it is in.
 
     Raises:
         MappingError: the text is none of the three.
-        UnderlayError: there is no such address on this host, perhaps not yet.
+        UnderlayError: there is no such address on this machine, perhaps not yet.
         FanError: there are several that are as good as what the text names.
         KernelError: the addresses could not be read.
     """
@@ -90,29 +90,29 @@ def _find_on_device(device: str) -> IPv4Address:
 def _take_only(found: list[Address], where: str) -> IPv4Address:
     if not found:
         raise UnderlayError(
-            f"no address of this host is {where}; "
+            f"no address of this machine is {where}; "
             "name a device or a network in which it has one, or wait until it has"
         )
     own = [a for a in found if not _floats(a)] or found
     if len({a.address for a in own}) > 1:
         names = ", ".join(str(a) for a in own)
         raise FanError(
-            f"several addresses of this host are {where}: {names}; name one, as ADDRESS/PREFIX"
+            f"several addresses of this machine are {where}: {names}; name one, as ADDRESS/PREFIX"
         )
     return own[0].address
 
 
 def _choose(network: IPv4Network | None) -> Underlay:
-    """Choose the address that this host talks from, in a network or at all."""
+    """Choose the address that this machine talks from, in a network or at all."""
     addresses, way_out = read_addresses(), _read_way_out()
     device, preferred = way_out or (None, None)
     fit = [a for a in addresses if (a.address in network if network else a.device == device)]
     if not fit and network:
         have = ", ".join(str(a.address) for a in addresses) or "none"
-        raise UnderlayError(f"this host has no address in {network}; it has: {have}")
+        raise UnderlayError(f"this machine has no address in {network}; it has: {have}")
     if not fit:
         raise UnderlayError(
-            "this host has no default route that would tell its address; "
+            "this machine has no default route to find its address by; "
             "give the network that the hosts are in"
         )
     # Those that may float between hosts come after the devices' own, and those of loopback last.

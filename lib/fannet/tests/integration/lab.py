@@ -150,7 +150,7 @@ class Host(Namespace):
         with self.entered():
             return fannet.up(fan or self.fan())
 
-    def mend(self) -> list[Change]:
+    def repair(self) -> list[Change]:
         """Bring all of its fans up as they are."""
         return [self.up(state.fan) for state in self.read()]
 

@@ -169,7 +169,7 @@ def test_a_tunnel_without_programs_lets_nothing_in(ground: Ground) -> None:
             wait_for(lambda: count_drops(far, "rx_forged") > before, "it is counted")
             assert not has(b"no programs")
     finally:
-        far.mend()
+        far.repair()
     ping(ground.container, "250.0.27.5")
 
 
@@ -190,7 +190,7 @@ def test_without_the_rules_all_of_it_arrives(ground: Ground) -> None:
         assert not missing
     finally:
         for host in hosts:
-            host.mend()
+            host.repair()
 
 
 def test_programs_and_rules_have_the_same_mark() -> None:

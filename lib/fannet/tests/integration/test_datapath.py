@@ -91,15 +91,15 @@ DAMAGE = {
 
 
 @pytest.fixture(scope="module")
-def mended() -> Iterator[Container]:
-    """A container that reaches another host, as the test before has mended it."""
+def repaired() -> Iterator[Container]:
+    """A container that reaches another host, as the test before has repaired it."""
     with ExitStack() as stack:
         yield Lab(stack).pair()[0]
 
 
 @pytest.mark.parametrize("command", DAMAGE.values(), ids=DAMAGE)
-def test_up_mends_what_was_damaged(mended: Container, command: str) -> None:
-    one = mended
+def test_up_repairs_what_was_damaged(repaired: Container, command: str) -> None:
+    one = repaired
     ping(one, "250.0.27.5")
     one.host.run(*command.split())
     assert one.host.read()[0].problems
@@ -247,7 +247,9 @@ def test_a_bridge_of_someone_else_is_left_alone(lab: Lab) -> None:
     host = lab.host("172.30.0.28/16")
     host.run("ip", "link", "add", "fan-250", "type", "bridge")
     before = host.snapshot()
-    with pytest.raises(ConflictError, match="fan-250 is there already, and not made by fannet"):
+    with pytest.raises(
+        ConflictError, match="there is a device fan-250 already, which fannet did not make"
+    ):
         host.up()
     assert host.snapshot() == before
     host.down()
@@ -301,7 +303,7 @@ def test_fans_that_collide_are_refused(lab: Lab) -> None:
 def test_an_underlay_address_that_is_not_here_is_refused(lab: Lab) -> None:
     host = lab.host("172.30.0.28/16")
     fan = Fan(parse_mapping("250.0.0.0/8", "172.30.0.0/16"), IPv4Address("172.30.0.99"))
-    with pytest.raises(UnderlayError, match=r"no device of this host has the address 172\.30"):
+    with pytest.raises(UnderlayError, match=r"no device of this machine has the address 172\.30"):
         host.up(fan)
 
 

@@ -115,7 +115,7 @@ def watching(host: Host, hook: str, packets: str, trait: str) -> Iterator[Callab
 
 
 def pieces_are_counted(ground: Ground) -> bool:
-    """Tell whether pieces are dropped as such; the kernel would lose those of VXLAN in silence."""
+    """Tell whether pieces are dropped as such; the kernel would lose those of VXLAN silently."""
     marker, before = f"forged {next(_markers)}".encode(), count_drops(ground.there, "rx_fragment")
     payload = tunnelled(marker, "250.0.66.5", "250.0.27.5", ground.victim.mac())
     ether = Ether(src=ground.evil.mac(), dst=ground.there.mac())
@@ -230,9 +230,9 @@ def test_without_one_rule_what_it_is_for_no_longer_holds(ground: Ground, use: Us
         (state,) = host.read()
         assert state.problems
     finally:
-        host.mend()
+        host.repair()
     assert use.holds(ground)
-    ground.there.mend()  # where programs were taken away
+    ground.there.repair()  # where programs were taken away
 
 
 def test_there_is_a_use_for_every_rule() -> None:

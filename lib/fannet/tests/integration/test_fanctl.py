@@ -116,20 +116,22 @@ def test_what_the_overlay_takes_from_the_host_is_named(lab: Lab) -> None:
         "route add 248.0.0.0/5 via 172.30.0.1",  # wider than the overlay: in nobody's way
     )
     warned = fanctl(host, "up", "250.0.0.0/8", "eth0/16").stderr
-    told = "this host reaches 250.3.0.0/24 on other, 250.4.0.1/32 on lo, 250.5.0.0/16 on no device"
+    told = (
+        "this machine reaches 250.3.0.0/24 on other, 250.4.0.1/32 on lo, 250.5.0.0/16 on no device"
+    )
     assert told in warned
     fan = check(host, code=0)["fans"][0]
     assert [f["text"].split(",")[0] for f in fan["findings"]] == [
-        "this host reaches 250.3.0.0/24 on other",
-        "this host reaches 250.4.0.1/32 on lo",
-        "this host reaches 250.5.0.0/16 on no device",
+        "this machine reaches 250.3.0.0/24 on other",
+        "this machine reaches 250.4.0.1/32 on lo",
+        "this machine reaches 250.5.0.0/16 on no device",
     ]
 
 
 def test_dhcp_is_refused_where_no_systemd_runs(lab: Lab) -> None:
     host = lab.host("172.30.0.28/16")
     told = fanctl(host, "up", "250.0.0.0/8", "eth0/16", "dhcp", code=1).stderr
-    assert "DHCP takes systemd, which does not run here" in told
+    assert "DHCP needs systemd, which is not running here" in told
     assert host.read() == []
 
 
@@ -144,9 +146,9 @@ def test_check_is_content_with_two_good_hosts(hosts: tuple[Host, Host]) -> None:
 FIREWALLS = {
     "there, dropping": (1, "INPUT", "udp", "DROP", "a firewall there or on the way drops it"),
     "there, rejecting": (1, "INPUT", "udp", "REJECT", "172.30.0.27 refuses UDP port 8472"),
-    "here, coming": (0, "INPUT", "udp", "DROP", "this host's firewall drops them"),
+    "here, coming": (0, "INPUT", "udp", "DROP", "this machine's firewall drops them"),
     "here, going": (0, "OUTPUT", "udp", "DROP", "own firewall drops UDP port 8472 on the way out"),
-    "there, of ping": (1, "INPUT", "icmp", "DROP", "answers ARP through the fan, and no ping"),
+    "there, of ping": (1, "INPUT", "icmp", "DROP", "answers ARP through the fan, but not ping"),
 }
 
 
@@ -222,7 +224,7 @@ def test_check_finds_a_wrong_prefix_on_either_side(hosts: tuple[Host, Host]) -> 
     assert "eth0 is on a /16, and the underlay 172.30.0.0/20 is only a part of that" in told
     assert "for rx_source" in told
     # By now the other has asked here as well.
-    assert "sender computes its slice otherwise" in explain(right, "172.30.0.27")
+    assert "sender computes its slice differently" in explain(right, "172.30.0.27")
 
 
 def test_check_finds_another_vni(hosts: tuple[Host, Host]) -> None:
@@ -260,13 +262,13 @@ def test_rules_that_somebody_flushed_are_told_and_put_back(hosts: tuple[Host, Ho
     """As a restart of nftables.service does; the fan carries packets meanwhile."""
     host, peer = hosts
     host.run("nft", "flush", "ruleset")
-    missing = "not done: put the packet filter's rules in force"
+    missing = "not done: apply the packet filter's rules"
     assert missing in explain(host)
     shown = json.loads(fanctl(host, "show", "--format", "json").stdout)
     assert missing in json.dumps(shown)
     ping(host, "250.0.27.1")
     done = fanctl(host, "up", "250.0.0.0/8", "eth0/16")
-    assert "put the packet filter's rules in force" in done.stdout
+    assert "apply the packet filter's rules" in done.stdout
     assert "table ip fannet" in host.run("nft", "list", "ruleset")
     assert check(host, str(peer.address.ip), code=0)
     assert fanctl(host, "up", "250.0.0.0/8", "eth0/16").stdout == ""
@@ -274,4 +276,4 @@ def test_rules_that_somebody_flushed_are_told_and_put_back(hosts: tuple[Host, Ho
 
 def test_check_finds_that_the_address_went_away(hosts: tuple[Host, Host]) -> None:
     hosts[0].run("ip", "address", "flush", "dev", "eth0")
-    assert "no device of this host has the address 172.30.0.28 any more" in explain(hosts[0])
+    assert "no device of this machine has the address 172.30.0.28 any more" in explain(hosts[0])

@@ -207,7 +207,7 @@ def test_a_fragmented_outer_packet_is_dropped_and_counted(ground: Range) -> None
         send(ground.evil, *parts, *reversed(parts), ground.outer() / ground.arp())
         sniffer.wait_for(bytes(ground.arp())[14:42])
         assert not sniffer.has(b"in fragments")
-    assert ground.victim.drops()["rx_fragment"] == 2  # without the first, the rest is no packet
+    assert ground.victim.drops()["rx_fragment"] == 2  # without the first, the rest is not a packet
 
 
 def test_a_fragmented_inner_packet_passes(ground: Range) -> None:

@@ -26,7 +26,7 @@ def count_passing_port(source: Container, target: Container, *options: str) -> i
 
 def test_what_moves_a_lot_is_handed_to_the_processor_of_its_container(lab: Lab) -> None:
     one, other = lab.pair()
-    assert up(other.host) == "tell the programs about the fan\n"
+    assert up(other.host) == "add the fan to the programs\n"
     assert up(other.host) == ""
     before = count_sent(other)
     assert count_passing_port(one, other, *APART) > 200
@@ -52,6 +52,6 @@ def test_packets_arrive_while_the_leave_is_taken_and_up_gives_it_again(lab: Lab)
     other.host.run("sh", "-c", f"echo 0 >{MASK}")
     assert count_passing_port(one, other, *APART) > 200  # handed over, and taken in where it was
     shown = other.host.run(sys.executable, "-m", "fannet", "show", "--verbose")
-    assert "not done: tell the programs about the fan" in shown
+    assert "not done: add the fan to the programs" in shown
     up(other.host)
     assert int(other.host.run("cat", MASK).replace(",", ""), 16) & 3 == 3

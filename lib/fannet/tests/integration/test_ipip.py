@@ -91,15 +91,15 @@ DAMAGE = {
 
 
 @pytest.fixture(scope="module")
-def mended() -> Iterator[Container]:
-    """A container that reaches another host, as the test before has mended it."""
+def repaired() -> Iterator[Container]:
+    """A container that reaches another host, as the test before has repaired it."""
     with ExitStack() as stack:
         yield pair(Lab(stack))[0]
 
 
 @pytest.mark.parametrize("command", DAMAGE.values(), ids=DAMAGE)
-def test_up_mends_what_was_damaged(mended: Container, command: str) -> None:
-    one = mended
+def test_up_repairs_what_was_damaged(repaired: Container, command: str) -> None:
+    one = repaired
     ping(one, "250.0.27.5")
     one.host.run(*command.split())
     assert one.host.read()[0].problems

@@ -56,7 +56,7 @@ def test_packets_go_past_the_device_of_a_container_that_up_has_seen(lab: Lab) ->
     before = count_sent(other)
     one.run("ping", "-c", "10", "-i", "0.01", "250.0.27.5")
     assert count_sent(other) >= before + 10
-    assert not other.host.up().steps  # all works without, so it is nothing to mend
+    assert not other.host.up().steps  # all works without, so there is nothing to repair
     ping(one, "250.0.27.5")
     before = count_sent(other)
     assert transfer(one, other)["end"]["sum_sent"]["bytes"] >= 64 << 20

@@ -74,5 +74,5 @@ def test_boot_without_systemd_says_what_to_do_instead(
 ) -> None:
     monkeypatch.setattr(boot, "SYSTEMD", tmp_path / "none")
     assert main(["boot", "enable"]) == 1
-    assert "call fanctl up -a" in capsys.readouterr().err
+    assert "run fanctl up -a" in capsys.readouterr().err
     assert not booted

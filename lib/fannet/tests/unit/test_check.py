@@ -40,7 +40,7 @@ class Listener:
 
 @dataclass
 class Network:
-    """What this host sees of the network; the fields that tests change stand for faults."""
+    """What this machine sees of the network; the fields that tests change stand for faults."""
 
     answers: dict[str, int] = field(default_factory=dict)  # the largest packet, by target
     route: str | None = "172.30.0.28"
@@ -187,11 +187,11 @@ def test_causes_of_silence_are_told_apart(network: Network) -> None:
     assert "own firewall drops UDP port 8472 on the way out" in explain()
     network.port = "silent"
     network.arrived = 2
-    assert "this host's firewall drops them" in explain()
+    assert "this machine's firewall drops them" in explain()
     network.inside = 2
     assert "does not answer on the underlay either" in explain()
     network.arp = {"250.0.27.1": ["02:fa:fa:00:1b:01"]}
-    assert "answers ARP through the fan, and no ping" in explain()
+    assert "answers ARP through the fan, but not ping" in explain()
     network.arrived = network.inside = 0
     network.port = "refused"
     assert "refuses UDP port 8472" in explain()
@@ -205,7 +205,7 @@ def test_causes_of_silence_are_told_apart(network: Network) -> None:
 def test_what_is_dropped_while_asking_explains_the_silence(network: Network, reason: str) -> None:
     network.drops_while_asking = {reason: 3}
     told = explain()
-    assert "this host drops it" in told
+    assert "this machine drops it" in told
     assert f"3 for {reason} ({DROPS[reason]})" in told
 
 
@@ -231,7 +231,7 @@ def test_faults_of_this_host_need_no_peer(network: Network, tmp_path: Path) -> N
     assert explain("") == "problem: its filter is lost"
     network.problems = ()
     network.device = None
-    assert "no device of this host has the address" in explain("")
+    assert "no device of this machine has the address" in explain("")
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_a_plugged_device_with_another_mtu_than_the_fan_s_is_told(
 
 def test_what_the_host_reaches_elsewhere_in_the_overlay_is_told(network: Network) -> None:
     network.overlaps = ["250.3.0.0/16 on eth1"]
-    assert explain("").startswith("warning: this host reaches 250.3.0.0/16 on eth1")
+    assert explain("").startswith("warning: this machine reaches 250.3.0.0/16 on eth1")
 
 
 DOCKER = "-P FORWARD DROP\n-N DOCKER-USER\n-A FORWARD -j DOCKER-USER\n"
@@ -273,9 +273,9 @@ def test_iptables_that_drop_bridged_packets_are_told(
     monkeypatch.setattr(machine.subprocess, "run", run)
     assert check.check_all().fans[0].findings == ()
     (tmp_path / "bridged").write_text("1\n")
-    assert "nothing in fan-250 but containers of Docker's reaches another host" in explain("")
+    assert "in fan-250, only Docker's containers reach other hosts" in explain("")
     rules = DOCKER + "-A DOCKER-FORWARD -i docker0 -j ACCEPT\n-A DOCKER ! -i fan-250 -j DROP\n"
-    assert "nothing in fan-250 but containers of Docker's reaches another host" in explain("")
+    assert "in fan-250, only Docker's containers reach other hosts" in explain("")
     for rule in ("DOCKER-USER -i fan-250 -o fan-250", "DOCKER-FORWARD -i fan-250"):
         rules = f"{DOCKER}-A {rule} -j ACCEPT\n"
         assert check.check_all().fans[0].findings == ()
@@ -286,10 +286,10 @@ def test_iptables_that_drop_bridged_packets_are_told(
 @pytest.mark.parametrize(
     ("peer", "told"),
     [
-        ("172.30.0.28", "is this host itself"),
-        ("250.0.28.9", "is this host itself"),
-        ("172.31.0.27", "is in no fan of this host; there are: fan-250"),
-        ("172.30.255.255", "is in no fan of this host"),
+        ("172.30.0.28", "is this machine itself"),
+        ("250.0.28.9", "is this machine itself"),
+        ("172.31.0.27", "is in no fan of this machine; there are: fan-250"),
+        ("172.30.255.255", "is in no fan of this machine"),
     ],
 )
 def test_a_peer_that_cannot_be_one_is_a_problem(network: Network, peer: str, told: str) -> None:
@@ -344,4 +344,4 @@ def test_an_ipip_fan_has_no_port_to_knock_at(network: Network) -> None:
     network.fans = (replace(FAN, encapsulation="ipip"),)
     network.port = "refused"
     network.answers = {"172.30.0.27": 1500}
-    assert "nothing in return on its IP protocol 4 (ipip)" in explain()
+    assert "but not on its IP protocol 4 (ipip)" in explain()

@@ -164,13 +164,13 @@ def test_without_systemd_or_dnsmasq_dhcp_is_refused_with_the_reason(systemd: Sys
     with pytest.raises(FanError, match="install the package dnsmasq-base"):
         dhcp.check_dhcp(FAN, 1)
     dhcp.SYSTEMD.rmdir()
-    with pytest.raises(FanError, match="systemd, which does not run here"):
+    with pytest.raises(FanError, match="systemd, which is not running here"):
         dhcp.check_dhcp(FAN, 1)
 
 
 def test_a_bridge_of_someone_else_gets_no_dhcp_of_ours(systemd: Systemd) -> None:
     foreign = Fan(FAN.mapping, FAN.host, bridge="lxdbr0", own_bridge=False)
-    with pytest.raises(FanError, match="lxdbr0 is its owner's affair"):
+    with pytest.raises(FanError, match="the owner of lxdbr0 provides DHCP"):
         dhcp.check_dhcp(foreign, 1)
 
 

@@ -116,7 +116,7 @@ def test_numbers_take_as_much_room_as_in_the_programs() -> None:
     assert len(numbers.pack()) == 12 * 4 + 6 + 2 + 4 + 4
     assert find_slot({5: numbers}, fan.overlay) == 5
     assert find_slot({5: numbers}, IPv4Network("99.0.0.0/8")) is None
-    assert 0 not in SLOTS  # the place of packets that are no fan's
+    assert 0 not in SLOTS  # the place of packets of no fan
 
 
 def test_each_reason_tells_its_direction() -> None:

@@ -126,12 +126,12 @@ def test_every_flag_is_an_option_of_the_same_name(names: set[str], data: st.Data
         ("up -u eth0/16", "give -o OVERLAY"),
         ("up -o 250.0.0.0/8 -u eth0/16 251.0.0.0/8", "'251.0.0.0/8' is not a flag"),
         ("up 250.0.0.0/8 eth0/16 off", "'off' is for /etc/network/fan alone"),
-        ("up 250.0.0.0/8 eth0/16 --mtu=1400 mtu 1300", "'mtu' is one too many"),
-        ("up -a 250.0.0.0/8 eth0/16", "-a takes all from"),
-        ("up -a --dhcp", "-a takes all from"),
+        ("up 250.0.0.0/8 eth0/16 --mtu=1400 mtu 1300", "'mtu' is given twice"),
+        ("up -a 250.0.0.0/8 eth0/16", "-a takes all fans from"),
+        ("up -a --dhcp", "-a takes all fans from"),
         ("up -a --wait soon", "'soon' is not a number of seconds"),
         ("down", "name one fan by its overlay"),
-        ("down -u eth0/16", "an underlay alone names no fan"),
+        ("down -u eth0/16", "an underlay alone does not name a fan"),
         ("down -a -e", "name one fan by its overlay, or give -a or -e"),
         ("down 250.0.0.1/8", "has host bits set"),
         ("down 250.0.0.0/8 eth0/16 dhpc", "flag 'dhpc' is unknown"),
@@ -258,7 +258,7 @@ def test_what_the_overlay_takes_from_the_host_is_a_warning(
 ) -> None:
     kernel.overlaps = ("250.3.0.0/16 on eth1",)
     assert main(["up", "250.0.0.0/8", "eth0/16"]) == 0
-    assert "warning: this host reaches 250.3.0.0/16 on eth1" in capsys.readouterr().err
+    assert "warning: this machine reaches 250.3.0.0/16 on eth1" in capsys.readouterr().err
 
 
 def test_force_is_no_flag_of_a_fan(kernel: Kernel) -> None:
@@ -304,7 +304,7 @@ def test_dhcp_that_cannot_be_served_is_refused_before_anything_changes(
     kernel: Kernel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["up", "250.0.0.0/8", "eth0/16", "dhcp"]) == 1
-    assert "DHCP takes systemd" in capsys.readouterr().err
+    assert "DHCP needs systemd" in capsys.readouterr().err
     assert not kernel.fans
 
 

@@ -198,7 +198,7 @@ def test_floating_addresses_are_passed_over(
     ("underlay", "told"),
     [
         ("eth9/16", "device eth9 is not there.*: eth0, eth1, eth2, lo"),
-        ("192.168.0.0/16", "no address of this host is in 192.168.0.0/16"),
+        ("192.168.0.0/16", "no address of this machine is in 192.168.0.0/16"),
     ],
 )
 def test_an_underlay_without_an_address_of_this_host_is_refused(

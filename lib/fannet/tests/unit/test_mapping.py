@@ -107,8 +107,8 @@ def test_the_constants_do_the_same_arithmetic(mapping: Mapping, data: st.DataObj
     [
         ("250.0.0.0/16", "172.30.0.0/16", "must be shorter than /16"),
         ("250.0.0.0/24", "172.30.0.0/16", "must be shorter than /16"),
-        ("250.0.0.0/15", "172.30.0.0/16", "/31, and /30 is the least"),
-        ("250.0.0.0/8", "172.30.0.0/31", "holds less than two hosts"),
+        ("250.0.0.0/15", "172.30.0.0/16", "/31, which is smaller than /30"),
+        ("250.0.0.0/8", "172.30.0.0/31", "has fewer than two hosts"),
         ("250.0.0.1/8", "172.30.0.0/16", "did you mean 250.0.0.0/8"),
         ("250.0.0.0/8", "172.30.0.28/16", "did you mean 172.30.0.0/16"),
         ("172.0.0.0/8", "172.30.0.0/16", "overlap"),

@@ -19,7 +19,9 @@ from dockerhost import ImageError
 _MANIFEST = "manifest.json"
 _MEMBERS = 10_000  # of an archive; docker save writes a few for each layer
 _LONGEST = 1024 * 1024  # bytes of a manifest
-_REFUSAL = "the file is damaged, or not one image; attach what docker save wrote of one image"
+_REFUSAL = (
+    "the file is damaged, or does not contain one image; attach a file that docker save wrote"
+)
 
 _DAMAGED = (
     *(tarfile.TarError, zlib.error, lzma.LZMAError, EOFError),

@@ -98,7 +98,7 @@ class HarvestCharm(ops.CharmBase, Generic[C, D]):
         """Bring about what the unit wants, and tell how that went.
 
         Args:
-            resume: let a container go on that an operator holds.
+            resume: whether to continue a container that an operator has paused.
         """
         try:
             desired = self.read_desired()
@@ -202,7 +202,7 @@ class HarvestCharm(ops.CharmBase, Generic[C, D]):
 
 @contextlib.contextmanager
 def failing(event: ops.ActionEvent) -> Generator[None, None, None]:
-    """Let what goes wrong fail an action, in one line."""
+    """Turn an error into the failure of an action, in one line."""
     try:
         yield
     except (OptionsError, tasks.TaskError, DockerHostError, NotInForceError) as error:
@@ -241,7 +241,7 @@ def _choose_status(
     if observed.worker:
         return ops.ActiveStatus(f"standby: {observed.worker} works on this machine")
     if seen is None and observed.held:
-        return ops.MaintenanceStatus("paused; the action resume goes on with a new container")
+        return ops.MaintenanceStatus("paused; the action resume continues in a new container")
     if seen is None:
         return ops.WaitingStatus(f"the {noun}'s container is gone; the next hook makes a new one")
     report, state = seen.report, seen.container.state

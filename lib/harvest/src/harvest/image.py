@@ -230,7 +230,7 @@ def _build(engine: Engine, source: Source, report: Callable[[str], None]) -> Ima
     except ImageError as error:
         raise ImageError(
             f"no image can be built here: {error}; "
-            f"or give one with the option image or the resource {source.resource}"
+            f"give a ready one with the option image or the resource {source.resource}"
         ) from error
 
 
@@ -238,7 +238,7 @@ def _build_first(
     engine: Engine, source: Source, tags: dict[str, str], report: Callable[[str], None]
 ) -> Image:
     """Build the first image that can be built here."""
-    # Before all builds: without its base none of them would come about.
+    # Before all builds: none of them works without its base.
     bases = {kind: _read_base(source.context / kind) for kind in tags}
     found = {b: _find_base(engine, source, b, report) for b in sorted({*bases.values()})}
     failure = ImageError("there is no recipe")
@@ -335,7 +335,7 @@ def _list_marks(engine: Engine, charm: str) -> list[_Mark]:
 
 
 def _remove_mark(engine: Engine, mark: _Mark, marks: list[_Mark]) -> None:
-    """Take a mark away, and what the image came as with it, unless another unit has it too."""
+    """Remove a mark, and the name that the image came with, unless another unit has it too."""
     there = engine.find_image(mark.name)
     if there and not any(
         (other.image, other.came_as) == (mark.image, mark.came_as) and other.owner != mark.owner
@@ -349,7 +349,7 @@ def _remove_mark(engine: Engine, mark: _Mark, marks: list[_Mark]) -> None:
 
 
 def _hash_name(name: str) -> str:
-    """Return a hash of an image's name, however that is spelled; empty for what is no name."""
+    """Return a hash of an image's name, however that is spelled; empty for what is not a name."""
     try:
         return hashlib.sha256(parse_reference(name).listed.encode()).hexdigest()[:12]
     except InvalidReferenceError:  # such as <none>:<none>

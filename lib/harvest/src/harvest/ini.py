@@ -12,7 +12,7 @@ def merge(text: str, wanted: Wanted) -> str:
     """Return a settings file with some keys as they should be, and all else as it was.
 
     Keys and sections count regardless of case. A line that says already
-    what it should is kept to the letter, so merging again changes nothing.
+    what it should is kept unchanged, so merging again changes nothing.
     """
     lines = text.split("\n")
     if lines[-1] == "":

@@ -17,7 +17,7 @@ def parse_size(text: str) -> int:
     """Return the bytes that a text such as 256M stands for.
 
     Raises:
-        ValueError: it is no such text, or less than 6M.
+        ValueError: it is not such a text, or less than 6M.
     """
     match = _MEMORY.fullmatch(text.strip())
     if not match:
@@ -32,7 +32,7 @@ def parse_cpuset(text: str) -> frozenset[int]:
     """Return the cores in a list such as 0-1,3; none for an empty text.
 
     Raises:
-        ValueError: it is no such list.
+        ValueError: it is not such a list.
     """
     cores: set[int] = set()
     for part in text.split(",") if text.strip() else ():

@@ -63,10 +63,10 @@ class UnitCollector(Generic[D]):
         # An engine keeps to its way for as long as it runs, and the answer is costly.
         self._cgroups = self._cgroups or engine.read_cgroups()
         yield gauge(f"{prefix}_running", self._running, container.state == "running")
-        yield gauge(f"{prefix}_paused", f"Whether an operator holds the {noun}.", seen.paused)
+        yield gauge(f"{prefix}_paused", f"Whether an operator has paused the {noun}.", seen.paused)
         yield counter(
             f"{prefix}_restarts",
-            f"How often the engine started the {noun} again by itself.",
+            f"How often the engine restarted the {noun} by itself.",
             container.restarts,
         )
         if (seconds := read_cpu_seconds(container.pid, self._cgroups.version)) is not None:
@@ -74,7 +74,7 @@ class UnitCollector(Generic[D]):
         if container.pid:
             yield gauge(
                 f"{prefix}_cpu_policy_in_force",
-                f"Whether the kernel treats the {noun} as cpu-policy and the limits say.",
+                f"Whether the kernel enforces cpu-policy and the limits on the {noun}.",
                 self._is_in_force(container, self._cgroups),
                 policy=self.policy.value,
             )

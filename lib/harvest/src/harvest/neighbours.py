@@ -5,7 +5,7 @@ units of each.
 
 They agree without talking, since each reads the same from the machine: whose container its
 engine has, and which units still live here. Juju runs one hook at a time on a machine, so two
-don't look at once. Where both found nobody all the same, the next hook sees both, and one unit
+don't look at once. If both found nobody anyway, the next hook sees both, and one unit
 gives way.
 """
 

@@ -65,7 +65,7 @@ class Parent:
         return self._name if self._is_slice else f"/{self._name}"
 
     def ensure(self, policy: Policy) -> None:
-        """Make the group and give it a policy's weight; change only what differs.
+        """Ensure that the group exists and has a policy's weight.
 
         Containers that run in it stay as they are and feel it at once.
 
@@ -134,7 +134,7 @@ class Parent:
         self._ensure_io()
 
     def _ensure_io(self) -> None:
-        """Let others' reads and writes go first, where the kernel has such a scheduler."""
+        """Give others' disk access priority, if the kernel has such a scheduler."""
         version = self.cgroups.version
         if root := cgroups.find_hierarchy("io" if version == 2 else "blkio", version):
             cgroups.ensure_group(root / self._name)

@@ -94,7 +94,7 @@ def reconcile(
     Args:
         workload: what the charm runs.
         desired: what the unit wants.
-        resume: let a container go on that an operator holds; otherwise it is left alone.
+        resume: whether to continue a container that an operator has paused.
     """
     unit = desired.unit
     problem, held = "", False
@@ -130,7 +130,7 @@ def reconcile(
 
 
 def pause(unit: Unit) -> None:
-    """Let a unit's program save its work and end, until it is resumed.
+    """Stop a unit's program, which saves its work, until it is resumed.
 
     Neither a hook nor the engine nor a reboot starts it again, also if its container is removed.
 

@@ -96,7 +96,7 @@ class Trial:
         return there.exit_code
 
     def wait(self, left: float) -> None:
-        """Let a moment pass, of as many seconds as are left at most."""
+        """Wait a moment, for as many seconds as are left at most."""
         time.sleep(max(min(_POLL, left), 0))
 
     def is_due(self) -> bool:

@@ -149,7 +149,7 @@ class Report(Generic[D]):
     text: str
     details: D
     version: str = ""
-    paused: str = "the action resume goes on"
+    paused: str = "run the action resume to continue"
     busy: bool = True
     waiting: str = ""
     unsaved: str = ""

@@ -320,7 +320,9 @@ def test_an_archive_of_anything_but_one_image_is_refused(
     host: Host, tmp_path: Path, manifest: Any
 ) -> None:
     file = write_archive(tmp_path / "image.tar", manifest)
-    with pytest.raises(ImageError, match=r"^resource digits-image: .*attach what docker save"):
+    with pytest.raises(
+        ImageError, match=r"^resource digits-image: .*attach a file that docker save"
+    ):
         ensure_image(host.engine, replace(SOURCES, archive=file), lambda _: None)
     assert host.did == []
 

@@ -57,7 +57,7 @@ def write(file: Path, value: str | int) -> None:
 
 
 def ensure_group(group: Path) -> None:
-    """Make a group where there is none. Raises OSError."""
+    """Ensure that a group exists. Raises OSError."""
     group.mkdir(exist_ok=True)
 
 

@@ -82,7 +82,7 @@ class Agent:
             self._report(who, "", None)
 
     def observe_machines(self) -> None:
-        """Take down which machines run, and in which boot; nothing is remembered of that."""
+        """Read which machines run, and in which boot; none of that is stored."""
         for machine in self.model.machines.values():
             machine.boot = self.instance(machine).boot_id()
 
@@ -226,7 +226,7 @@ class Agent:
 
     @contextmanager
     def _room_for_boot(self, instance: Instance) -> Generator[None]:
-        """Let a machine boot if the kernel has what it needs beside those that boot now.
+        """Reserve what the kernel must have for one more machine to boot.
 
         Raises: LocalModelError if it has not.
         """

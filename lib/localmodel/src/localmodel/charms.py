@@ -149,7 +149,7 @@ def read_meta(paths: Paths, sha256: str) -> Meta:
 
 
 def unpack_charm(paths: Paths, sha256: str, folder: Path, url: str) -> None:
-    """Make a unit's charm folder hold this charm's files.
+    """Unpack a charm's files into a unit's charm folder.
 
     Files of the charm that was there before are taken away; files that the unit made are kept.
     Safe to repeat after an interruption: the digest is written last.

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class LocalModelError(Exception):
-    """Something the user can put right; its text is one line that says what and how."""
+    """Something that the user can fix; its text is one line that says what and how."""

@@ -31,7 +31,7 @@ def main() -> int:
 
 
 def load_verbs() -> None:
-    """Let the verbs register themselves."""
+    """Import the modules whose verbs register themselves."""
     for module in VERBS:
         import_module(f"localmodel.cli.{module}")
 

@@ -43,7 +43,7 @@ def add_unit(model: Model, app: Application, machine: str, principal: str | None
 
 
 def enter_scope(model: Model, relation: Relation, unit: Unit) -> None:
-    """Let the other side see a unit, with the settings that Juju itself puts in its bag."""
+    """Show a unit to the other side, with the settings that Juju itself puts in its bag."""
     if unit.name in relation.scope:
         return
     relation.scope.append(unit.name)

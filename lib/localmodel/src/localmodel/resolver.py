@@ -90,7 +90,7 @@ def parse_span(span: str) -> float:
 
 
 def record_hook(model: Model, unit: Unit, hook: Hook, meta: Meta, now: float) -> None:
-    """Take down what a unit now knows, after the hook has succeeded or was given up."""
+    """Record what a unit now knows, after the hook has succeeded or was given up."""
     local = unit.local
     unit.pending, unit.failures, unit.retry_at = None, 0, 0.0
     match hook.kind:

@@ -58,6 +58,6 @@ def add_revision(
 
 
 def schedule_rotation(secret: Secret, now: float) -> None:
-    """Let a secret's next rotation be due after its period; never for one that has none."""
+    """Set when a secret's next rotation is due; never for one without a period."""
     period = ROTATIONS.get(secret.rotate)
     secret.rotates_at = now + period if period else None

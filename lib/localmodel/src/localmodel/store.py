@@ -227,7 +227,7 @@ def hold_lock(paths: Paths, *, wait: bool = True) -> Generator[bool]:
 
 @contextmanager
 def naming(path: Path) -> Generator[None]:
-    """Let an OSError name the file that is written here; those of write(2) name none."""
+    """Add the name of the written file to an OSError; those of write(2) have none."""
     try:
         yield
     except OSError as error:

@@ -55,7 +55,7 @@ UNITS = {
 }
 # What may differ, and why.
 DIFFERS = {
-    # The files' times, and the control group of the agent, which is no service here.
+    # The files' times, and the control group of the agent, which is not a service here.
     "id/cwd",
     # Juju's own manual; ours is shorter.
     "config-get --help",
@@ -259,7 +259,7 @@ def test_a_model_has_the_status_that_it_had_on_a_controller(
         juju.deploy(apache2, "web2")
         juju.deploy(mprime)
         juju.deploy(mprime, "search2")
-        # The first unit is gone, and the charm of the second and third was built anew.
+        # The first unit is gone, and the charm of the second and third was rebuilt.
         for app in ("apache2", "tiny"):
             juju.integrate(app, "mprime")
         juju.remove_relation("apache2", "mprime")

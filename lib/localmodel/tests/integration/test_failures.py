@@ -58,7 +58,7 @@ def fragile(juju: jubilant.Juju, charms: Path) -> str:
 
 @pytest.fixture
 def failing(juju: jubilant.Juju, fragile: str) -> Iterator[str]:
-    """The first unit fails from now on; in the end it is mended."""
+    """The first unit fails from now on; in the end it is repaired."""
     touch(juju, "fail")
     yield fragile
     as_root(juju, "0", "rm -f /var/lib/probe/fail")

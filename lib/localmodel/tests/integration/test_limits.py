@@ -157,4 +157,4 @@ def test_a_full_disk_is_told_with_the_file_that_did_not_fit(
     large = probe.pack(charms, "large", files={"data": "x" * 2_000_000})
     says = full("1m", "deploy", str(large))
     assert says.startswith(f"ERROR {probe.home()}/charms/")
-    assert says.endswith(".charm: No space left on device: repair that, and run the command again")
+    assert says.endswith(".charm: No space left on device: fix that, and run the command again")

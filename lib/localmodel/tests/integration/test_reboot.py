@@ -78,7 +78,7 @@ def test_a_machine_that_reboots_itself_starts_its_units_once(
     juju: jubilant.Juju, unit: str, before: str
 ) -> None:
     ran = len(journal(juju))
-    # The connection breaks, sooner or later.
+    # The connection breaks at some point.
     command("juju", "ssh", "-m", str(juju.model), "0", "sudo systemctl reboot", check=False)
 
     def is_back() -> bool:

@@ -25,7 +25,7 @@ class Result(NamedTuple):
 
 
 class CommandLine:
-    """Calls commands; each opens the store anew, as a process of its own does."""
+    """Calls commands; each opens the store again, as a process of its own does."""
 
     def __init__(
         self, paths: Paths, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

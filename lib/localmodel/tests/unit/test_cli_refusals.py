@@ -300,11 +300,11 @@ def test_what_the_host_refuses_is_told_in_one_line(
     home = tmp_path / "home"
     monkeypatch.setenv("LOCALMODEL_HOME", str(home))
     (home / "state.db").mkdir(parents=True)
-    told = f"{home}/state.db: unable to open database file: repair that"
+    told = f"{home}/state.db: unable to open database file: fix that"
     assert told in cli.refusal("status")
     shutil.rmtree(home)
     home.touch()
-    assert f"{home}: File exists: repair that" in cli.refusal("status")
+    assert f"{home}: File exists: fix that" in cli.refusal("status")
 
 
 def test_an_application_whose_sockets_would_have_no_path_is_refused_by_name(

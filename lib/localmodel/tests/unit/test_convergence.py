@@ -168,7 +168,7 @@ def check_history(model: Model, history: list[tuple[str, str]]) -> None:
     for unit, event in history:
         events = lives.setdefault(unit, [])
         events.append(event)
-        # A number is given out again only after its application was removed and deployed anew.
+        # A number is given out again only after its application was removed and deployed again.
         if event in (GONE, "remove"):
             check_life(unit, lives.pop(unit))
     for unit, events in lives.items():

@@ -138,7 +138,7 @@ def read_authority() -> str:
 def _is_current() -> bool:
     """Return whether the service runs and was started after its files were last written.
 
-    The system tells, so a hook that was killed before it restarted the service is made good.
+    Read from the system, so that a hook repairs what a killed one left without a restart.
     """
     if not is_running():
         return False

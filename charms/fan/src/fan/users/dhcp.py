@@ -18,7 +18,7 @@ def check(_: System, wanted: Plan) -> None:
 
 
 def ensure(system: System, wanted: Plan, made: bool, _report: Callable[[str], None]) -> None:
-    """Serve DHCP, or no more, as the options say. Raises fannet.FannetError."""
+    """Ensure that DHCP is served or not, as the options say. Raises fannet.FannetError."""
     if wanted.config.dhcp:
         system.ensure_dhcp(wanted.fan, wanted.mtu, wanted.parts.reserve, again=made)
     else:
@@ -26,7 +26,7 @@ def ensure(system: System, wanted: Plan, made: bool, _report: Callable[[str], No
 
 
 def give_back(system: System, overlay: IPv4Network) -> None:
-    """Serve DHCP no more. Raises fannet.KernelError."""
+    """Stop serving DHCP. Raises fannet.KernelError."""
     system.remove_dhcp(fannet.name_bridge(overlay))
 
 

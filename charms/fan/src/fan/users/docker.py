@@ -38,7 +38,7 @@ def check(system: System, wanted: Plan) -> None:
 
 
 def ensure(system: System, wanted: Plan, _: bool, report: Callable[[str], None]) -> None:
-    """Let Docker's containers get onto the fan the way that the options say.
+    """Ensure that Docker's containers get onto the fan as the options say.
 
     Raises:
         DockerHostError: the engine refused, or containers are in the way.

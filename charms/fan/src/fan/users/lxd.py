@@ -16,7 +16,7 @@ def check(system: System, wanted: Plan) -> None:
 
 
 def ensure(system: System, wanted: Plan, _made: bool, _report: Callable[[str], None]) -> None:
-    """Let LXD's bridge be the fan's, if the options say so, and no other one. Raises LxdError."""
+    """Ensure that LXD's bridge is the fan's if the options say so. Raises LxdError."""
     name = wanted.config.lxd_network if wanted.config.lxd else ""
     give_back(system, wanted.fan.overlay, but=name)
     if name:

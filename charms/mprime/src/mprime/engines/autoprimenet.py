@@ -40,7 +40,7 @@ def explain(primenet: PrimeNet) -> str:
     if preference is None or preference in _PREFERENCES:
         return ""
     allowed = ", ".join(map(str, _PREFERENCES))
-    return f"option work-preference: {preference} is no work for mlucas; give one of: {allowed}"
+    return f"option work-preference: mlucas does not do {preference}; give one of: {allowed}"
 
 
 def is_current(work: WorkDirectory, settings: Settings) -> bool:

@@ -207,7 +207,7 @@ class Adapter(Protocol):
     def add_work(self, work: WorkDirectory, settings: Settings, *, running: bool) -> None:
         """List what is neither done nor listed; nothing that is listed or begun is touched.
 
-        The program may run. If it overwrites the list at that moment, the next call mends that.
+        The program may run. If it overwrites the list at that moment, the next call adds it again.
         """
         ...
 

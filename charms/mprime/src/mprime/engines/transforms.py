@@ -6,7 +6,7 @@ exponents beyond those that GIMPS hands out.
 
 The radices are the fastest that passed its own self-test, residues included, with the build
 without vector instructions that Debian calls mlucas-generic-c; below 40K they were also compared
-with residues that Python's arithmetic gave. That is no idle care: 32, 16, 32 gives wrong residues
+with residues that Python's arithmetic gave. This is needed: 32, 16, 32 gives wrong residues
 without any warning.
 """
 
@@ -17,7 +17,7 @@ import math
 from mprime.assignments import Kind
 
 # 9K, 11K, 13K, 15K and 30K prove too inaccurate at once. The program sees it, and moves on to the
-# next length; without these lines it would not begin. That is no way out below 8K, where only 6K
+# next length; without these lines it would not begin. That does not help below 8K, where only 6K
 # works. A PRP test takes a first number of 16 or more: up to 80K, what is faster went first.
 _RADICES = """
     6,16,32 8,16,32 9,16,32 10,32,16 11,16,32 6,8,8,16 13,16,32 14,16,32 15,16,32 8,8,8,16
@@ -49,7 +49,7 @@ def make_table() -> str:
     for radices in (tuple(map(int, word.split(","))) for word in _RADICES.split()):
         length = math.prod(radices) // 512  # K, of real numbers where radices are of complex ones
         padded = "".join(f"{radix:3d}" for radix in (*radices, *(0,) * (10 - len(radices))))
-        # Length and radices count. The times must rise with the length, lest the program take
+        # Length and radices count. The times must rise with the length, or the program would take
         # a longer transform for a faster one; it wants the errors to be there, no more.
         lines.append(
             f"{length:10d}  msec/iter = {0.02 * length:7.2f}"

@@ -44,7 +44,7 @@ struct packet {
 	__u16 protocol;
 };
 
-/* The UDP ports of all fans of this host, also of those on other tunnels. */
+/* The UDP ports of all fans of this machine, also of those on other tunnels. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC); /* no program adds to it */
@@ -191,7 +191,7 @@ static __always_inline enum drop check_received(const struct fan *fan, const str
 	return PASS;
 }
 
-/* Whether a packet of this host may go out: PASS, or the reason why not. */
+/* Whether a packet of this machine may go out: PASS, or the reason why not. */
 static __always_inline enum drop check_sent(const struct fan *fan, const struct packet *packet)
 {
 	if (!is_in_slice(fan, packet->source))

@@ -83,7 +83,7 @@ static __always_inline int is_remote(const struct mac *mac, __u64 now)
 }
 
 /*
- * Remembers that an address is a container's of this host. One that another host uses stays that
+ * Remembers that an address is a container's of this machine. One that another host uses stays that
  * one's: or a container could silence another host's.
  */
 static __always_inline void note_local(const struct fan *fan, __u32 device, const __u8 *address)

@@ -12,7 +12,7 @@
 /* Marks packets for the packet filter; rules.py tells what for. */
 #define CHECKED 0xfa000000
 
-#define FANS 16 /* on one tunnel; the first place stands for packets that are no fan's */
+#define FANS 16 /* on one tunnel; the first place is for packets of no fan */
 
 /* One fan's numbers, from mapping.py; addresses in host byte order. Zeros are no fan. */
 struct fan {

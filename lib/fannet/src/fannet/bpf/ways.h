@@ -91,7 +91,7 @@ struct {
 } veths SEC(".maps");
 
 /*
- * Remembers which device a container's packets come from. Packets that this host itself sends or
+ * Remembers which device a container's packets come from. Packets that this machine itself sends or
  * routes come from the bridge, by its addresses, and the answers go through it.
  */
 static __always_inline void note_path(const struct fan *fan, __u32 device,

@@ -1,4 +1,4 @@
-"""Finds out what is wrong with a fan, on this host and on the way to others, and what to do."""
+"""Finds out what is wrong with a fan, on this machine and on the way to others, and what to do."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FanReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What was found about all fans of this host, and what belongs to none of them."""
+    """What was found about all fans of this machine, and what belongs to none of them."""
 
     fans: tuple[FanReport, ...]
     findings: tuple[Finding, ...]
@@ -44,7 +44,7 @@ class Report:
 
 
 def check_all(peers: Sequence[str] = ()) -> Report:
-    """Check the fans of this host, and the way to some others.
+    """Check the fans of this machine, and the way to some others.
 
     Args:
         peers: underlay addresses, overlay addresses or host names.
@@ -54,7 +54,7 @@ def check_all(peers: Sequence[str] = ()) -> Report:
     """
     states = datapath.read()
     if not states:
-        return Report((), (problem("no fan is up on this host", "fanctl up OVERLAY UNDERLAY"),))
+        return Report((), (problem("no fan is up on this machine", "fanctl up OVERLAY UNDERLAY"),))
     strangers: list[Finding] = []
     ways: list[list[Way]] = [[] for _ in states]
     for peer in peers:
@@ -110,9 +110,9 @@ def _explain_stranger(
     for state in states:
         fan = state.fan
         if any(a == fan.host or a in fan.slice for a in addresses):
-            return problem(f"{peer} is this host itself", "name another host")
+            return problem(f"{peer} is this machine itself", "name another host")
     fans = ", ".join(f"{state.fan.bridge} ({state.fan.mapping})" for state in states)
     return problem(
-        f"{peer} is in no fan of this host; there are: {fans}",
+        f"{peer} is in no fan of this machine; there are: {fans}",
         "to include it, take an underlay with a shorter prefix, the same on all hosts",
     )

@@ -17,24 +17,25 @@ ADVICE = {
         "the sender is outside of this fan's underlay, has this host's own address, or its "
         "address was changed by NAT on the way",
         "give all hosts the same underlay prefix, each host an address of its own, "
-        "and take NAT out of the way",
+        "and remove NAT between them",
     ),
     "rx_source": (
-        "the sender computes its slice otherwise, or someone forges addresses",
+        "the sender computes its slice differently, or someone forges addresses",
         "compare overlay and underlay prefixes in fanctl show on both hosts; "
         "restart containers that kept addresses of an older slice",
     ),
     "rx_destination": (
-        "the sender computes this host's slice otherwise",
+        "the sender computes this host's slice differently",
         "compare overlay and underlay prefixes in fanctl show on both hosts",
     ),
     "rx_forged": (
-        "they come by a device that does not lead back to the sender, or someone forges addresses",
+        "they arrive by a device that does not lead back to the sender, or someone forges "
+        "addresses",
         "see by which: tcpdump -ni any host PEER; of two devices on the underlay's network, only "
         "the one with the fan's address may answer for it: sysctl net.ipv4.conf.all.arp_ignore=1",
     ),
     "rx_fragment": (
-        "packets are larger than the way between the hosts takes, and come in pieces",
+        "packets are larger than the path between the hosts allows, and are fragmented",
         "set a smaller mtu on all hosts: fanctl up ... mtu N",
     ),
 }

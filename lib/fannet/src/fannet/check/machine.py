@@ -1,4 +1,4 @@
-"""What is wrong with a fan as far as this host can tell alone."""
+"""What is wrong with a fan as far as this machine can tell alone."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _IPTABLES = Path("/usr/sbin/iptables")
 
 
 def check_machine(state: FanState) -> tuple[Finding, ...]:
-    """Return what is wrong with a fan as far as this host can tell alone; takes a second."""
+    """Return what is wrong with a fan as far as this machine can tell alone; takes a second."""
     fan = state.fan
     repair = f"{format_command(fan, read_dhcp(fan.bridge))} repairs it"
     found = [problem(text, repair) for text in (*state.problems, *find_dhcp_problems(fan.bridge))]
     if _FORWARDING.read_text().strip() == "0" and (fan.masquerade or fan.encapsulation == "ipip"):
         found.append(
             problem(
-                "this host forwards no packets (net.ipv4.ip_forward is 0), so containers do not "
-                "reach what is outside of their bridge",
+                "this machine forwards no packets (net.ipv4.ip_forward is 0), so containers do "
+                "not reach what is outside of their bridge",
                 "sysctl -w net.ipv4.ip_forward=1, and look for what in /etc/sysctl.d turns it off",
             )
         )
@@ -38,7 +38,7 @@ def check_machine(state: FanState) -> tuple[Finding, ...]:
     if state.device is None:
         found.append(
             problem(
-                f"no device of this host has the address {fan.host} any more",
+                f"no device of this machine has the address {fan.host} any more",
                 "fanctl up with the address that it has now; the slice moves with it",
             )
         )
@@ -66,10 +66,10 @@ def _check_filter(bridge: str) -> list[Finding]:
     rules = (allowed, f"-i {bridge} -j ACCEPT")
     if "-P FORWARD DROP" not in done.stdout or any(rule in done.stdout for rule in rules):
         return []
-    text = f"iptables drop what they do not know, also what is bridged: nothing in {bridge} "
-    text += "but containers of Docker's reaches another host"
+    text = f"iptables drops packets that no rule allows, bridged ones too: in {bridge}, only "
+    text += "Docker's containers reach other hosts"
     chain = "DOCKER-USER" if "-N DOCKER-USER" in done.stdout else "FORWARD"
-    then = f"iptables -I {chain} {allowed}, or lay a network of Docker's over {bridge}"
+    then = f"iptables -I {chain} {allowed}, or create a Docker network over {bridge}"
     return [Finding("warning", text, then)]
 
 
@@ -110,24 +110,24 @@ def _check_plugged(state: FanState, links: Mapping[str, Link]) -> list[Finding]:
             found.append(
                 problem(
                     f"{link.name} in {state.fan.bridge} sends packets of up to {link.mtu} bytes, "
-                    f"and the fan takes {state.mtu}: larger ones are lost in silence",
+                    f"and the fan takes {state.mtu}: larger ones are silently lost",
                     then,
                 )
             )
         elif link.mtu < state.mtu:
             text = f"{link.name} in {state.fan.bridge} takes packets of up to {link.mtu} bytes, "
-            text += f"and the fan {state.mtu}: larger ones for it are lost in silence"
+            text += f"and the fan {state.mtu}: larger ones for it are silently lost"
             found.append(Finding("warning", text, then))
     return found
 
 
 def _check_overlaps(fan: Fan, machine: Machine) -> list[Finding]:
-    """A route or an address of this host's own takes its part of the overlay away."""
+    """A route or an address of this machine's own takes its part of the overlay away."""
     return [
         Finding(
             "warning",
-            f"this host reaches {overlap}, which is in the overlay {fan.overlay}, so it does not "
-            "reach containers with these addresses",
+            f"this machine reaches {overlap}, which is in the overlay {fan.overlay}, so it does "
+            "not reach containers with these addresses",
             "take an overlay that is used for nothing else, on all hosts",
         )
         for overlap in machine.find_overlaps(fan.overlay, {fan.bridge, name_tunnel(fan)})

@@ -56,7 +56,7 @@ def check_peer(state: FanState, way: Way) -> PeerReport:
     with open_machine() as opened:
         is_there = opened.find(tunnel) is not None
     if state.device is None or not is_there:
-        return PeerReport(*way, False, None, None, ())  # why is told of this host
+        return PeerReport(*way, False, None, None, ())  # why is told of this machine
     protocol = _PROTOCOLS[fan.encapsulation]
     theirs = fan.mapping.slice_of(way.host)
     with (
@@ -93,7 +93,7 @@ def _explain_silence(
     if source is None:
         return (
             problem(
-                f"this host has no route to {host}",
+                f"this machine has no route to {host}",
                 f"ip route get {host} must lead to {state.device}",
             ),
         )
@@ -101,7 +101,7 @@ def _explain_silence(
         return (
             problem(
                 f"packets to {host} leave with the address {source} instead of {fan.host}, "
-                "so the peer takes them for another host's",
+                "so the peer attributes them to another host",
                 f"set the route's source: ip route ... src {fan.host}",
             ),
         )
@@ -109,7 +109,7 @@ def _explain_silence(
     if knocked == "blocked":
         return (
             problem(
-                f"this host's own firewall drops {name} on the way out",
+                f"this machine's own firewall drops {name} on the way out",
                 f"allow it: iptables -I OUTPUT -p udp --dport {port} -d {host} -j ACCEPT",
             ),
         )
@@ -117,18 +117,18 @@ def _explain_silence(
     if drops:
         return tuple(
             problem(
-                f"{host} answers, and this host drops it: {explain(reason, count)}",
+                f"{host} answers, and this machine drops it: {explain(reason, count)}",
                 ADVICE[reason][1],
             )
             for reason, count in drops.items()
         )
-    # Once they are inside, this host let them in. A peer sends of its own accord, too.
+    # Once they are inside, this machine let them in. A peer also sends without being asked.
     inside_count, arrived = inside.count(), outside.count(port)
     if arrived and not inside_count:
         return (
             problem(
                 f"{arrived} packets came from {host} to {name} of {state.device}, and none "
-                "reached the fan: this host's firewall drops them",
+                "reached the fan: this machine's firewall drops them",
                 f"allow them: iptables -I INPUT -p udp --dport {port} -s {fan.mapping.underlay} "
                 "-j ACCEPT",
             ),
@@ -136,7 +136,7 @@ def _explain_silence(
     if inside_count and probes.ask_arp(fan.bridge, fan.gateway.ip, way.target):
         return (
             problem(
-                f"{way.target} answers ARP through the fan, and no ping",
+                f"{way.target} answers ARP through the fan, but not ping",
                 f"the fan works; allow ICMP where {way.target} is",
             ),
         )
@@ -156,10 +156,10 @@ def _explain_silence(
         )
     return (
         problem(
-            f"{host} answers on the underlay, and nothing in return on its {name}: a firewall "
-            "there or on the way drops it, or its fan has another overlay, prefix, VNI or port",
-            f"allow {name} between the hosts; then compare fanctl show --verbose on both, and see "
-            f"what fanctl check {fan.host} tells on {host}",
+            f"{host} answers on the underlay, but not on its {name}: a firewall there or on the "
+            "way drops it, or its fan has another overlay, prefix, VNI or port",
+            f"allow {name} between the hosts; then compare fanctl show --verbose on both, and "
+            f"run fanctl check {fan.host} on {host}",
         ),
     )
 

@@ -40,5 +40,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def print_error(text: object) -> None:
-    """Tell what went wrong, in one line."""
+    """Print what went wrong, in one line."""
     print(f"fanctl: {text}", file=sys.stderr)

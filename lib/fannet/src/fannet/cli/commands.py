@@ -37,14 +37,14 @@ def read_up(arguments: argparse.Namespace) -> None:
     if not arguments.all:
         arguments.entry = parse_entry(words)
     elif words:
-        raise FanError(f"-a takes all from {FANFILE}, and no other words beside it")
+        raise FanError(f"-a takes all fans from {FANFILE}; give no other words with it")
 
 
 def _join_words(arguments: argparse.Namespace) -> list[str]:
     """Write the options as the words of 2015. Raises: FanError."""
     words = [*(w for w in (arguments.overlay, arguments.underlay) if w), *arguments.words]
     if arguments.underlay and not arguments.overlay:
-        raise FanError("an underlay alone names no fan; give -o OVERLAY")
+        raise FanError("an underlay alone does not name a fan; give -o OVERLAY")
     if arguments.overlay and arguments.words and arguments.words[0] not in FLAGS:
         raise FanError(f"{arguments.words[0]!r} is not a flag, and -o names the overlay")
     for name, flag in FLAGS.items():
@@ -143,7 +143,7 @@ def run_down(arguments: argparse.Namespace) -> int:
             _check_underlay(underlay, states[overlay])
         wanted = [overlay]
         if overlay not in states:
-            print_error(f"no fan {overlay} is up on this host; nothing to take down but leftovers")
+            print_error(f"no fan {overlay} is up on this machine; only leftovers are removed")
     done: list[Done] = []
     for overlay in wanted:
         try:
@@ -177,7 +177,7 @@ def _check_underlay(text: str, state: FanState) -> None:
     if not same:
         raise FanError(
             f"the fan {state.fan.overlay} is over {underlay} on {state.device}, not {text}; "
-            "leave out the underlay to take it down all the same"
+            "leave out the underlay to take it down anyway"
         )
 
 
@@ -273,9 +273,9 @@ def _print_done(fan: Done) -> None:
     if fan.change.overlaps:
         elsewhere = ", ".join(fan.change.overlaps)
         print_error(
-            f"warning: this host reaches {elsewhere}, which is in the overlay {fan.overlay}, so "
-            "it does not reach containers with these addresses; take an overlay that is used for "
-            "nothing else"
+            f"warning: this machine reaches {elsewhere}, which is in the overlay {fan.overlay}, "
+            "so it does not reach containers with these addresses; take an overlay that is used "
+            "for nothing else"
         )
     if fan.change.moved:
         old, new = fan.change.moved

@@ -16,13 +16,13 @@ each host owns the slice of the overlay network that its underlay address comput
 
 usage: fanctl COMMAND [ARGUMENT]...
 
-  up      make this host part of a fan, or repair it
-  down    take a fan of this host away
-  show    list the fans of this host
+  up      make this machine part of a fan, or repair it
+  down    remove a fan from this machine
+  show    list the fans of this machine
   check   find out what is wrong, here and on the way to other hosts
   config  list the fans that {FANFILE} asks for
-  boot    bring up those fans whenever this host boots
-  help    this text; fanctl COMMAND --help tells more of each; fanctl --version
+  boot    bring up those fans whenever this machine boots
+  help    this text; fanctl COMMAND --help explains each; fanctl --version
 
 Two hosts, 172.30.0.28 and 172.30.0.27, on one fan; the same on both:
 
@@ -33,8 +33,8 @@ Two hosts, 172.30.0.28 and 172.30.0.27, on one fan; the same on both:
 The first now owns 250.0.28.0/24, and its bridge fan-250 has the address 250.0.28.1. What is
 plugged into the bridge reaches the second's 250.0.27.0/24.
 
-Exit codes: 0 all is done or well; 1 something failed or is wrong, and standard error says what;
-2 the command line is wrong, and nothing was done; 3 up -a did all but lines that are wrong.
+Exit codes: 0 success; 1 something failed or is wrong, see standard error; 2 the command line is
+wrong and nothing was done; 3 up -a did everything except the lines that are wrong.
 """
 
 UNDERLAYS = """\
@@ -42,11 +42,11 @@ OVERLAY is a network that is used for nothing else, such as 250.0.0.0/8.
 UNDERLAY is the network that hosts reach each other on, as one of
   DEVICE/PREFIX   eth0/16         the address that the device has
   ADDRESS/PREFIX  172.30.0.28/16  this address
-  NETWORK/PREFIX  172.30.0.0/16   the address that this host has in it
+  NETWORK/PREFIX  172.30.0.0/16   the address that this machine has in it
 The prefixes are the same on all hosts; the underlay's may be shorter than the device's own."""
 
 UP = f"""\
-Make this host part of a fan, or repair what is not as it should be.
+Make this machine part of a fan, or repair what is not as it should be.
 
 {UNDERLAYS}"""
 
@@ -58,11 +58,11 @@ examples:
   fanctl up 250.0.0.0/8 eth0/16 into lxdbr0      LXD's own bridge is the fan's
   fanctl up -a                                   all in {FANFILE}
 
-It prints what it changed, a line each; nothing, where all was as it should be. After a change of
-the underlay address it names the devices whose containers must be restarted."""
+It prints one line for each change, and nothing if everything was as it should be. After a change
+of the underlay address it names the devices whose containers must be restarted."""
 
 DOWN = f"""\
-Take away what `fanctl up` made. An overlay suffices; an underlay, if given, must be the fan's.
+Remove what `fanctl up` made. The overlay is enough; an underlay, if given, must be the fan's.
 
 {UNDERLAYS}"""
 
@@ -71,10 +71,10 @@ examples:
   fanctl down 250.0.0.0/8
   fanctl down -u eth0/16 -o 250.0.0.0/8
   fanctl down -a     those in {FANFILE}
-  fanctl down -e     every fan of this host"""
+  fanctl down -e     every fan of this machine"""
 
 CHECK = """\
-Find out what is wrong with the fans of this host and, for each PEER, with the way to that host,
+Find out what is wrong with the fans of this machine and, for each PEER, with the way to that host,
 and say what to do next. A peer is named by its underlay address, an address in its slice, or its
 host name; it is pinged through the fan, small and at full size."""
 
@@ -85,8 +85,8 @@ examples:
   fanctl check 250.0.27.3 otherhost"""
 
 CONFIG = f"""\
-List the fans that {FANFILE} asks for, with the slice that each gives this host, and
-tell what is wrong, by line. It changes nothing. The file has one fan a line; # starts a comment:
+List the fans that {FANFILE} asks for, with the slice that each gives this machine, and
+the errors by line. It changes nothing. The file has one fan a line; # starts a comment:
 
   250.0.0.0/8  eth0/16  dhcp host-reserve 5
   251.0.0.0/8  eth1/16  off
@@ -95,9 +95,9 @@ Flags are those of `fanctl up`, and {", ".join(SWITCHES)}.
 `fanctl up -a` leaves out what is off."""
 
 BOOT = f"""\
-Bring up the fans of {FANFILE} whenever this host boots. `enable` writes and enables a
+Bring up the fans of {FANFILE} whenever this machine boots. `enable` writes and enables a
 systemd unit, fanctl.service, which comes before container engines and waits for the underlay's
-address; `disable` removes it; `status` tells which of the two it is."""
+address; `disable` removes it; `status` prints whether it is enabled."""
 
 
 class UsageError(FannetError):
@@ -168,7 +168,7 @@ def _make_verbs() -> dict[str, Parser]:
         )
         verb.set_defaults(run=run, read=read)
         verb.add_argument(
-            "--format", choices=("text", "json"), default="text", help="how to print it (text)"
+            "--format", choices=("text", "json"), default="text", help="output format (text)"
         )
         return verb
 
@@ -185,23 +185,23 @@ def _make_verbs() -> dict[str, Parser]:
         type=_read_seconds,
         default=0,
         metavar="SECONDS",
-        help="wait so long for an underlay address that is not there yet (0)",
+        help="how long to wait for an underlay address that is not there yet (0)",
     )
     up.add_argument(
         "--force",
         action="store_true",
-        help="let a change of the bridge cut off what is plugged into the old one",
+        help="change the bridge even if that cuts off what is plugged into the old one",
     )
     _add_words(up, "")
 
     down = add("down", commands.run_down, DOWN, DOWN_EXAMPLES, commands.read_down)
     down.add_argument("words", nargs="*", metavar="OVERLAY [UNDERLAY]")
     down.add_argument("-a", "--all", action="store_true", help=f"those in {FANFILE}")
-    down.add_argument("-e", "--everything", action="store_true", help="every fan of this host")
+    down.add_argument("-e", "--everything", action="store_true", help="every fan of this machine")
     # The original takes the same words here, so that one line serves both; they mean nothing.
     _add_words(down, argparse.SUPPRESS)
 
-    show = add("show", commands.run_show, "List the fans of this host.")
+    show = add("show", commands.run_show, "List the fans of this machine.")
     show.add_argument(
         "-v", "--verbose", action="store_true", help="with slices, devices, and what was dropped"
     )

@@ -114,7 +114,7 @@ def print_report(report: Report) -> None:
         state = fan.state
         over = state.device or "no device"
         print(f"{state.fan.bridge} {state.fan.slice} of {state.fan.overlay} over {over}")
-        _print_findings(fan.findings, "this host is as it should be")
+        _print_findings(fan.findings, "this machine is as it should be")
         for peer in fan.peers:
             _print_peer(peer, state)
     _print_findings(report.findings, "")

@@ -28,8 +28,8 @@ from localmodel.tasks import JUJU_EXEC, Operation, Task
 ACTION_WAIT = 60.0
 COMMAND_WAIT = 300.0
 
-WAIT = arg("--wait", help="how long it may take, such as 30s, 5m, 1h")
-BACKGROUND = flag("--background", help="tell only the number under which to look it up")
+WAIT = arg("--wait", help="how long to wait, such as 30s, 5m, 1h")
+BACKGROUND = flag("--background", help="do not wait; print the operation's number")
 UNIT = re.compile(r"^[a-z][a-z0-9-]*/(\d+|leader)$")
 ACTION = re.compile(r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$")
 
@@ -40,7 +40,7 @@ ACTION = re.compile(r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$")
     form("plain", "json", "yaml"),
     arg("words", nargs="+", metavar="UNIT... ACTION [KEY=VALUE...]", help="APP/leader is a unit"),
     arg("--params", dest="file", help="a YAML file with parameters"),
-    flag("--string-args", help="take values as text, not as YAML"),
+    flag("--string-args", help="read values as text, not as YAML"),
     WAIT,
     BACKGROUND,
     *PLAIN,
@@ -113,9 +113,9 @@ def _run_action(agent: Agent, unit: Unit, task: Task, wait: float | None) -> Non
     "exec",
     MODEL,
     form("plain", "json", "yaml"),
-    arg("-u", "--unit", action="append", help="units, with commas between them"),
+    arg("-u", "--unit", action="append", help="units, separated by commas"),
     arg("-a", "--application", "--app", action="append", help="all units of applications"),
-    arg("--machine", action="append", help="machines, with commas between them"),
+    arg("--machine", action="append", help="machines, separated by commas"),
     flag("--all", help="all machines"),
     WAIT,
     BACKGROUND,

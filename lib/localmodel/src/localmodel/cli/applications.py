@@ -36,11 +36,11 @@ RESOURCE = arg("--resource", action="append", default=[], metavar="NAME=FILE")
     arg("application", nargs="?", help="another name for the application"),
     arg("-n", "--num-units", type=int, help="how many units"),
     arg("--to", action="append", help="machines to place the units on"),
-    arg("--overlay", action="append", default=[], help="a bundle to lay over the bundle"),
+    arg("--overlay", action="append", default=[], help="an overlay bundle"),
     CONFIG,
     RESOURCE,
     flag("--trust"),
-    flag("--dry-run", help="tell only what would be done"),
+    flag("--dry-run", help="only print what would be done"),
     ignored("--force"),
     ignored("--base", value=True),
     ignored("--bind", value=True),
@@ -157,7 +157,7 @@ def _read_files(values: dict[str, str]) -> dict[str, str]:
     CONFIG,
     RESOURCE,
     flag("--trust"),
-    flag("--force-units", help="upgrade units whose hook has failed, too"),
+    flag("--force-units", help="also upgrade units whose hook has failed"),
     ignored("--force"),
     ignored("--force-base"),
     ignored("--base", value=True),
@@ -197,16 +197,14 @@ def refresh(args: argparse.Namespace) -> None:
     MODEL,
     arg("applications", nargs="+"),
     flag("--no-prompt", help="do not ask"),
-    flag("--force", help="leave out the charms' last hooks"),
+    flag("--force", help="do not run the charms' last hooks"),
     ignored("--destroy-storage"),
     ignored("--no-wait"),
 )
 def remove_application(args: argparse.Namespace) -> None:
-    """Take applications away with their units."""
+    """Remove applications with their units."""
     names = ", ".join(args.applications)
-    confirm(
-        f"This removes {names} and what they have on their machines.", asked=not args.no_prompt
-    )
+    confirm(f"This removes {names} and their data on the machines.", asked=not args.no_prompt)
     with changing(args.model) as agent:
         for name in args.applications:
             applications.remove_application(agent.store, agent.model, name, force=args.force)
@@ -217,7 +215,7 @@ def remove_application(args: argparse.Namespace) -> None:
     MODEL,
     arg("application"),
     arg("settings", nargs="*", metavar="KEY[=VALUE]"),
-    arg("--reset", action="append", help="keys to give their default again"),
+    arg("--reset", action="append", help="keys to reset to their default"),
     arg("--file", help="a YAML file with settings"),
     form("yaml", "json"),
 )
@@ -253,21 +251,21 @@ def config(args: argparse.Namespace) -> None:
     ignored("--to-cidrs", value=True),
 )
 def expose(args: argparse.Namespace) -> None:
-    """Mark an application's ports as open to all; here nothing keeps anybody from them."""
+    """Mark an application's ports as open to all; the local model has no firewall."""
     with changing(args.model) as agent:
         agent.model.app(args.application).exposed = True
 
 
 @juju.command("unexpose", MODEL, arg("application"), ignored("--endpoints", value=True))
 def unexpose(args: argparse.Namespace) -> None:
-    """Take back what expose has marked."""
+    """Undo expose."""
     with changing(args.model) as agent:
         agent.model.app(args.application).exposed = False
 
 
 @juju.command("trust", MODEL, arg("application"), flag("--remove"), ignored("--scope", value=True))
 def trust(args: argparse.Namespace) -> None:
-    """Let an application have the cloud's credentials, or no longer."""
+    """Give an application access to the cloud's credentials, or withdraw it."""
     with changing(args.model) as agent:
         agent.model.app(args.application).trust = not args.remove
 

@@ -31,7 +31,7 @@ MODEL = arg("-m", "--model", help="the model to work on")
 
 
 def form(*choices: str) -> Argument:
-    return arg("--format", choices=choices, default=choices[0], help="how to print it")
+    return arg("--format", choices=choices, default=choices[0], help="output format")
 
 
 def parse_settings(words: Sequence[str]) -> dict[str, str]:
@@ -55,7 +55,7 @@ LONGEST_SPAN = 100 * 365 * 86400.0
 
 
 def read_span(option: str, text: str) -> float:
-    """Read a span such as `30s` or `1m30s`; more than a hundred years are a hundred.
+    """Return the seconds of a span such as `30s` or `1m30s`, a hundred years at most.
 
     Raises: LocalModelError that names the option.
     """

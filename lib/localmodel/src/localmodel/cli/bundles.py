@@ -15,7 +15,7 @@ from localmodel.errors import LocalModelError
 from localmodel.operations import bundles, exports
 from localmodel.store import write_atomically
 
-OVERLAY = arg("--overlay", action="append", default=[], help="a bundle to lay over the bundle")
+OVERLAY = arg("--overlay", action="append", default=[], help="an overlay bundle")
 
 
 def deploy_bundle(args: argparse.Namespace) -> None:
@@ -31,7 +31,7 @@ def deploy_bundle(args: argparse.Namespace) -> None:
             raise LocalModelError(f"{option} can't be given for a bundle: use an overlay")
     bundle = bundles.read_bundle(Path(args.charm), [Path(o) for o in args.overlay])
     if bundle.name:
-        print_note("WARNING a bundle has no field name: it is ignored; take it out")
+        print_note("WARNING a bundle has no field name: it is ignored; remove it")
     if args.dry_run:
         with reading(args.model) as (store, model):
             done = bundles.deploy_bundle(store, model, bundle, find_charm_folder())
@@ -75,7 +75,7 @@ def export_bundle(args: argparse.Namespace) -> None:
     ignored("--channel", value=True),
 )
 def diff_bundle(args: argparse.Namespace) -> None:
-    """Tell what of a model is not as a bundle says."""
+    """Show how a model differs from a bundle."""
     bundle = bundles.read_bundle(Path(args.bundle), [Path(o) for o in args.overlay])
     with reading(args.model) as (store, model):
         found = exports.diff_bundle(store, model, bundle)

@@ -56,7 +56,7 @@ def _choose_underlay(store: Store, text: str) -> None:
     "down", flag("--purge", help="and remove all models, machines, files and settings")
 )
 def down(args: argparse.Namespace) -> None:
-    """Shut all machines down and take the network away; models stay."""
+    """Shut down all machines and remove the network; models stay."""
     store = open_store()
     paths = store.paths
     with hold_lock(paths):
@@ -90,13 +90,13 @@ def reboot(args: argparse.Namespace) -> None:
 
 @localmodel.command("tick", MODEL)
 def tick(args: argparse.Namespace) -> None:
-    """Fire update-status on every unit, instead of waiting for its time."""
+    """Run update-status on every unit now."""
     with changing(args.model) as agent:
         _fire_update_status(agent)
 
 
 def _fire_update_status(agent: Agent) -> None:
-    """Let update-status be due for every started unit."""
+    """Make update-status due for every started unit."""
     for unit in agent.model.units.values():
         if unit.local.started:
             unit.local.updated -= read_update_interval(agent.model)

@@ -18,12 +18,17 @@ TAIL_PERIOD = 0.5
 @juju.command(
     "debug-log",
     MODEL,
-    arg("-n", "--limit", type=int, default=0, help="at most so many of the last lines"),
+    arg("-n", "--limit", type=int, default=0, help="how many of the last lines at most"),
     arg("-i", "--include", action="append", default=[], help="only this unit, such as unit-a-0"),
     arg(
-        "-l", "--level", default="DEBUG", type=str.upper, choices=LOG_LEVELS, help="this and worse"
+        "-l",
+        "--level",
+        default="DEBUG",
+        type=str.upper,
+        choices=LOG_LEVELS,
+        help="this level and higher",
     ),
-    flag("--tail", help="go on with new lines"),
+    flag("--tail", help="continue with new lines"),
     ignored("--replay"),
     ignored("--no-tail"),
     ignored("--color"),

@@ -42,13 +42,13 @@ def add_machine(args: argparse.Namespace) -> None:
     "remove-machine",
     MODEL,
     arg("machines", nargs="+"),
-    flag("--force", help="with the units on it, without their last hooks"),
+    flag("--force", help="also remove the units on it, without their last hooks"),
     ignored("--no-prompt"),
     ignored("--keep-instance"),
     ignored("--no-wait"),
 )
 def remove_machine(args: argparse.Namespace) -> None:
-    """Take machines away."""
+    """Remove machines."""
     with changing(args.model) as agent:
         for number in args.machines:
             machines.remove_machine(agent.model, number, force=args.force)

@@ -57,7 +57,7 @@ def version(args: argparse.Namespace) -> None:
     arg("name"),
     arg("cloud", nargs="?", help=argparse.SUPPRESS),
     arg("--config", action="append", default=[], metavar="KEY=VALUE"),
-    flag("--no-switch", help="keep the present model selected"),
+    flag("--no-switch", help="do not switch to the new model"),
     ignored("-c", "--controller", value=True),
     ignored("--credential", value=True),
 )
@@ -80,9 +80,11 @@ def add_model(args: argparse.Namespace) -> None:
     print_note(f"Added '{args.name}' model on localhost for user 'admin'")
 
 
-@juju.command("switch", arg("name", nargs="?", help="a model; without one, tell which it is"))
+@juju.command(
+    "switch", arg("name", nargs="?", help="a model; without one, print the selected one")
+)
 def switch(args: argparse.Namespace) -> None:
-    """Select the model that commands work on, or tell it."""
+    """Select the model that commands work on, or print it."""
     store = open_store()
     name = choose_model(store, args.name)
     if args.name is None:
@@ -99,7 +101,7 @@ def switch(args: argparse.Namespace) -> None:
 
 @juju.command("controllers", form("tabular", "json", "yaml"), aliases=("list-controllers",))
 def controllers(args: argparse.Namespace) -> None:
-    """List controllers: there is this one."""
+    """List controllers; there is only this one."""
     store = open_store()
     current = store.setting("model")
     found = store.models()
@@ -148,14 +150,14 @@ def models(args: argparse.Namespace) -> None:
     "destroy-model",
     arg("name"),
     flag("--no-prompt", "-y", help="do not ask"),
-    flag("--force", help="leave out the charms' last hooks"),
+    flag("--force", help="do not run the charms' last hooks"),
     ignored("--destroy-storage"),
     ignored("--release-storage"),
     ignored("--no-wait"),
     ignored("-t", "--timeout", value=True),
 )
 def destroy_model(args: argparse.Namespace) -> None:
-    """Take a model away with all its machines."""
+    """Remove a model with all its machines."""
     store = open_store()
     store.load(choose_model(store, args.name))
     confirm(f'This removes model "{args.name}" and its machines.', asked=not args.no_prompt)
@@ -171,7 +173,7 @@ def destroy_model(args: argparse.Namespace) -> None:
     if left.machines or left.units:
         stuck = ", ".join(u.name for u in left.units.values() if u.failures) or "its units"
         raise LocalModelError(
-            f'model "{model.name}" is not gone yet: {stuck} failed a hook; repair it and run'
+            f'model "{model.name}" still exists: a hook of {stuck} failed; repair it and run'
             " juju resolved UNIT, or give --force"
         )
     with hold_lock(store.paths):
@@ -183,7 +185,7 @@ def destroy_model(args: argparse.Namespace) -> None:
 
 @juju.command("show-model", arg("name", nargs="?"), form("yaml", "json"))
 def show_model(args: argparse.Namespace) -> None:
-    """Show what there is to know of a model."""
+    """Show a model's details."""
     store = open_store()
     print_document(make_model_document(store.load(choose_model(store, args.name))), args.format)
 

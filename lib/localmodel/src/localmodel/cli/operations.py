@@ -55,7 +55,7 @@ def print_plainly(tasks: Sequence[Task]) -> None:
     "actions",
     MODEL,
     arg("application"),
-    arg("--format", choices=("tabular", "json", "yaml"), help="how to print it"),
+    arg("--format", choices=("tabular", "json", "yaml"), help="output format"),
     flag("--schema", help="the whole schema of each"),
     aliases=("list-actions",),
 )
@@ -152,8 +152,8 @@ def show_operation(args: argparse.Namespace) -> None:
     arg("--machines", action="append", help="only on these machines"),
     arg("--actions", action="append", help="only these actions"),
     arg("--status", action="append", help="only with these statuses"),
-    arg("--limit", type=int, default=50, help="at most so many"),
-    arg("--offset", type=int, default=0, help="without so many at first"),
+    arg("--limit", type=int, default=50, help="how many at most"),
+    arg("--offset", type=int, default=0, help="how many to skip at the beginning"),
     *PLAIN,
     aliases=("list-operations",),
 )

@@ -102,7 +102,7 @@ class Registry:
                 "",
                 *lines,
                 "",
-                f"{self.program} COMMAND --help tells more of each.\n",
+                f"{self.program} COMMAND --help explains each.\n",
             ]
         )
 

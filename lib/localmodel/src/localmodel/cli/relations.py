@@ -35,6 +35,6 @@ def integrate(args: argparse.Namespace) -> None:
     ignored("--force"),
 )
 def remove_relation(args: argparse.Namespace) -> None:
-    """Untie two applications."""
+    """Remove the relation between two applications."""
     with changing(args.model) as agent:
         relations.remove_relation(agent.model, args.one, args.other)

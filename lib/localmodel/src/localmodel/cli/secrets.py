@@ -23,7 +23,7 @@ CONTENT = (
 
 @juju.command("add-secret", MODEL, arg("name"), *CONTENT)
 def add_secret(args: argparse.Namespace) -> None:
-    """Keep a secret in the model; prints its URI."""
+    """Add a secret to the model, and print its URI."""
     content = secrets.read_content(args.content, args.file)
     with changing(args.model) as agent:
         print(secrets.add_secret(agent.model, args.name, content, args.info).uri)
@@ -38,7 +38,7 @@ def add_secret(args: argparse.Namespace) -> None:
     ignored("--auto-prune"),
 )
 def update_secret(args: argparse.Namespace) -> None:
-    """Give a secret a new revision; who tracks it is told."""
+    """Add a revision to a secret; applications that track it are notified."""
     given = args.content or args.file
     content = secrets.read_content(args.content, args.file) if given else {}
     if not given and not args.name and not args.info:
@@ -49,14 +49,14 @@ def update_secret(args: argparse.Namespace) -> None:
 
 @juju.command("grant-secret", MODEL, SECRET, arg("applications", metavar="APP[,APP…]"))
 def grant_secret(args: argparse.Namespace) -> None:
-    """Let applications read a secret."""
+    """Give applications access to a secret."""
     with changing(args.model) as agent:
         secrets.grant_secret(agent.model, args.secret, split_values([args.applications]))
 
 
 @juju.command("revoke-secret", MODEL, SECRET, arg("applications", metavar="APP[,APP…]"))
 def revoke_secret(args: argparse.Namespace) -> None:
-    """Let applications no longer read a secret."""
+    """Withdraw applications' access to a secret."""
     with changing(args.model) as agent:
         secrets.revoke_secret(agent.model, args.secret, split_values([args.applications]))
 

@@ -94,11 +94,11 @@ def guarded(main: Callable[[], int]) -> int:
         return 1
     except (OSError, sqlite3.OperationalError) as error:
         # Such as a full disk. What was done so far is stored.
-        print(f"ERROR {_explain(error)}: repair that, and run the command again", file=sys.stderr)
+        print(f"ERROR {_explain(error)}: fix that, and run the command again", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(
-            "ERROR interrupted: hooks that run go on, and the next command carries on",
+            "ERROR interrupted: running hooks continue, and so does the next command",
             file=sys.stderr,
         )
         return INTERRUPTED

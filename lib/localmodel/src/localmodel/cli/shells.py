@@ -52,7 +52,7 @@ def ssh(args: argparse.Namespace) -> int:
 @juju.command(
     "scp",
     MODEL,
-    flag("-r", dest="recursive", help="folders too"),
+    flag("-r", dest="recursive", help="also copy folders"),
     ignored("-C"),
     ignored("-p"),
     ignored("-q"),

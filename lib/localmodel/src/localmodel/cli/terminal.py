@@ -27,7 +27,7 @@ def confirm(question: str, *, asked: bool) -> None:
 
 
 def print_note(text: str) -> None:
-    """Tell the user something that is not the command's output."""
+    """Print something that is not the command's output, on standard error."""
     print(text, file=sys.stderr)
 
 

@@ -34,14 +34,14 @@ def add_unit(args: argparse.Namespace) -> None:
     "remove-unit",
     MODEL,
     arg("names", nargs="+", metavar="UNIT|APP"),
-    arg("--num-units", type=int, help="with an application: how many of its units"),
+    arg("--num-units", type=int, help="with an application: how many units to remove"),
     flag("--no-prompt", help="do not ask"),
-    flag("--force", help="leave out the charms' last hooks"),
+    flag("--force", help="do not run the charms' last hooks"),
     ignored("--destroy-storage"),
     ignored("--no-wait"),
 )
 def remove_unit(args: argparse.Namespace) -> None:
-    """Take units away."""
+    """Remove units."""
     confirm(f"This removes {', '.join(args.names)}.", asked=not args.no_prompt)
     with changing(args.model) as agent:
         names = args.names
@@ -57,11 +57,11 @@ def remove_unit(args: argparse.Namespace) -> None:
     "resolved",
     MODEL,
     arg("units", nargs="+"),
-    flag("--no-retry", help="count the failed hook as done"),
+    flag("--no-retry", help="mark the failed hook as done"),
     aliases=("resolve",),
 )
 def resolved(args: argparse.Namespace) -> None:
-    """Let units go on after a failed hook: run it again at once."""
+    """Resolve a failed hook: run it again at once."""
     with changing(args.model) as agent:
         for unit in args.units:
             applications.resolve(agent.store, agent.model, unit, retry=not args.no_retry)

@@ -27,7 +27,7 @@ def list_hierarchies() -> list[Path]:
             if not Path(folder, "cgroup.procs").exists():
                 raise LocalModelError(
                     f"the control groups of {folder} are hidden by what was mounted over them:"
-                    " findmnt /sys and findmnt /sys/fs/cgroup list it, and umount takes it away"
+                    " findmnt /sys and findmnt /sys/fs/cgroup list it, and umount removes it"
                 )
             found.append(Path(folder))
     return found

@@ -26,7 +26,7 @@ LIMITS = {
 
 
 def require_instances(machines: int) -> None:
-    """Make sure that so many machines can boot.
+    """Check that so many machines can boot.
 
     Raises: LocalModelError that says how many instances are used, and what to set.
     """

@@ -163,14 +163,14 @@ class Instance:
         if not wait_until(lambda: self.boot_id() not in (before, None), BOOT_TIMEOUT):
             raise LocalModelError(f"machine {self.name} did not reboot; see {self.console}")
         if not self._wait_booted():
-            raise LocalModelError(f"machine {self.name} hangs at its boot; see {self.console}")
+            raise LocalModelError(f"machine {self.name} hangs during its boot; see {self.console}")
 
     def destroy(self) -> None:
-        """Take it away with its disk."""
+        """Remove it with its disk."""
         self.stop()
         remove_tree(self.sockets)
         for part in ("propagate", "unix-export"):
-            # nspawn leaves these behind where /run is no tmpfs.
+            # nspawn leaves these behind where /run is not a tmpfs.
             remove_tree(Path("/run/systemd/nspawn") / part / self.name)
         remove_tree(self.folder)
 
@@ -272,7 +272,7 @@ class Instance:
         if not Path("/run/systemd/system").is_dir():
             raise LocalModelError(
                 "process 1 of this host is not systemd, and with control groups of version 2"
-                " machines need that: use a host, or a virtual machine, that boots systemd"
+                " machines need that: use a host or a virtual machine that boots with systemd"
             )
         # It exists already where the machine is just between two boots.
         if not processes.succeeds(SYSTEMCTL, "start", self._service):

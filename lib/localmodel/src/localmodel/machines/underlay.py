@@ -98,7 +98,7 @@ def ensure_underlay(network: ipaddress.IPv4Network) -> None:
 
 
 def remove_underlay() -> None:
-    """Take the namespace and everything in it away."""
+    """Remove the namespace and everything in it."""
     processes.kill(_find_slirp())
     if NETNS.exists():
         run(IP, "netns", "delete", NAMESPACE)
@@ -138,7 +138,9 @@ def _start_slirp() -> None:
         )
         os.close(told)
         if answer.read(1) != b"1":
-            raise LocalModelError("slirp4netns did not start: the machines have no way out")
+            raise LocalModelError(
+                "slirp4netns did not start: the machines have no internet access"
+            )
 
 
 def _find_slirp() -> list[int]:

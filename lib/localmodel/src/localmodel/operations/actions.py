@@ -63,7 +63,7 @@ def read_params(words: Sequence[str], file: str | None, *, as_text: bool) -> dic
         *parents, last = key.split(".")
         level = params
         for parent in parents:
-            # What is no mapping gives way to one, as in Juju.
+            # What is not a mapping is replaced by one, as in Juju.
             if not isinstance(level.get(parent), dict):
                 level[parent] = {}
             level = level[parent]

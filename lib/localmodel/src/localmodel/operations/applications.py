@@ -124,7 +124,7 @@ def add_units(
 
 
 def remove_units(store: Store, model: Model, names: Sequence[str], *, force: bool) -> None:
-    """Let units die; with `force` without their last hooks."""
+    """Mark units as dying; with `force` they go without their last hooks."""
     units = [model.unit(name) for name in names]
     for unit in units:
         if unit.principal:
@@ -144,7 +144,7 @@ def choose_units(model: Model, app: Application, count: int) -> list[str]:
 
 
 def remove_application(store: Store, model: Model, name: str, *, force: bool) -> None:
-    """Let an application die with its units and relations."""
+    """Mark an application, its units and relations as dying."""
     app = model.app(name)
     app.life = "dying"
     for unit in model.units_of(name):
@@ -296,7 +296,7 @@ def attach_resource(store: Store, model: Model, app: Application, name: str, fil
 
 
 def resolve(store: Store, model: Model, name: str, *, retry: bool) -> None:
-    """Let a unit go on after a failed hook: run it again now, or count it as done."""
+    """Resolve a unit's failed hook: run it again now, or mark it as done."""
     unit = model.unit(name)
     if unit.pending is None or not unit.failures:
         raise LocalModelError(f'unit "{name}" is not in an error state')

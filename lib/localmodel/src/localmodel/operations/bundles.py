@@ -102,7 +102,7 @@ def read_bundle(path: Path, overlays: Sequence[Path]) -> Bundle:
 
 
 def deploy_bundle(store: Store, model: Model, bundle: Bundle, charm_folder: Path) -> list[str]:
-    """Bring a model to what a bundle says; what is there already stays.
+    """Change a model to match a bundle; applications that exist already stay.
 
     Returns: what was done, a line each.
     """

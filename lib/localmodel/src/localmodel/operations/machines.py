@@ -49,7 +49,7 @@ def place_unit(store: Store, model: Model, directive: str | None) -> Machine:
 
 
 def remove_machine(model: Model, number: str, *, force: bool) -> None:
-    """Let a machine die. With units on it that takes `force`, and they go without their hooks."""
+    """Mark a machine as dying; with units on it only if forced, and without their hooks."""
     machine = model.machine(number)
     units = [u for u in model.units.values() if u.machine == number]
     if units and not force:

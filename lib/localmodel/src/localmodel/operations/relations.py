@@ -40,7 +40,7 @@ def is_integrated(store: Store, model: Model, one: str, other: str) -> bool:
 
 
 def remove_relation(model: Model, one: str, other: str) -> None:
-    """Let the relation between two applications die; its units are told."""
+    """Mark the relation between two applications as dying; its units are notified."""
     fitting = _list_fitting(model, one, other)
     if not fitting:
         for side in (one, other):

@@ -78,7 +78,7 @@ def test_it_is_paused_resumed_and_removed_as_every_such_charm(
 ) -> None:
     status()
     context.run(context.on.action("pause"), STATE)
-    assert status() == testing.MaintenanceStatus("paused; the action resume goes on")
+    assert status() == testing.MaintenanceStatus("paused; run the action resume to continue")
     context.run(context.on.action("resume"), STATE)
     assert context.action_results == {"message": "at 0"}
     context.run(context.on.stop(), STATE)

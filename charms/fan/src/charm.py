@@ -21,9 +21,8 @@ from fan.system import System
 from hostkit import agents
 
 logger = logging.getLogger(__name__)
-# Each line that reaches Juju's log costs a process, and these say nothing new.
-for client in ("docker", "urllib3"):
-    logging.getLogger(client).setLevel(logging.WARNING)
+# Each line costs a process, and what ops says at this level, which hook begins, Juju says itself.
+logging.disable(logging.DEBUG)
 
 HOSTS = "hosts"
 # What reading a fan takes: netlink and nft, BPF maps and programs, ping and ARP.

@@ -58,6 +58,8 @@ def read_claim(unit: str) -> Claim | None:
 
 def write_claim(claim: Claim) -> None:
     """Keep a claim, for this machine's other units and for the next boot. Raises OSError."""
+    if read_claim(claim.unit) == claim:
+        return
     answer = {
         "overlay": str(claim.overlay),
         "config": claim.config and claim.config.model_dump(mode="json", exclude=OWN),

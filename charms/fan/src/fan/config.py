@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from enum import Enum
 from ipaddress import IPv4Network
 from typing import Any, get_args
 
+# To look for plugins it would read what each installed package says of itself.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+# isort: split
 import pydantic
 
 import fannet

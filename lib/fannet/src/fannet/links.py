@@ -161,7 +161,7 @@ class Links:
 def disable_ipv6(name: str) -> None:
     """Keep IPv6 off a device; a kernel without IPv6 has it off anyway."""
     switch = _IPV6 / name / "disable_ipv6"
-    if switch.exists():
+    if switch.exists() and switch.read_text().strip() != "1":
         switch.write_text("1")
 
 

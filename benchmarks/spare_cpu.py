@@ -1,4 +1,4 @@
-"""What the search costs its principal, what it gets of the machine, and what a hook takes.
+"""What the search costs its principal, and what it gets of the machine.
 
 apache2 has one core, which the search wants, too: the worst that can happen to both. The load
 comes from another machine over the private network, and from another core.
@@ -91,8 +91,10 @@ class Ground:
 
     def set_up(self) -> None:
         """Install the probes, make the searches, and give everything its core."""
-        self._install(0, "strace", ("searches.py", "hook.py"))
-        self._install(1, "wrk", ("paced.py",))
+        self._copy(0, "searches.py")
+        self._copy(1, "paced.py")
+        install = "apt-get install -q -y --no-install-recommends wrk"
+        sudo(self.juju, f"{install} || (apt-get update -q && {install})", machine=1)
         # The charm chose it; apache2 is to want the same.
         self.core = int(self.probe(0, "searches.py", "start"))
         others = os.sched_getaffinity(0) - {self.core}
@@ -101,12 +103,9 @@ class Ground:
         self.load_core = min(others)
         sudo(self.juju, PIN % self.core, machine=0)
 
-    def _install(self, machine: int, package: str, probes: tuple[str, ...]) -> None:
-        install = f"apt-get install -q -y --no-install-recommends {package}"
-        sudo(self.juju, f"{install} || (apt-get update -q && {install})", machine=machine)
+    def _copy(self, machine: int, probe: str) -> None:
         self.juju.ssh(machine, f"mkdir -p {FOLDER}")
-        for probe in probes:
-            self.juju.scp(PROBES / probe, f"{machine}:{FOLDER}/{probe}")
+        self.juju.scp(PROBES / probe, f"{machine}:{FOLDER}/{probe}")
 
     def probe(self, machine: int, name: str, *words: object) -> str:
         """Run a probe as root and return what it printed."""
@@ -174,14 +173,6 @@ class Ground:
             time.sleep(SETTLE)
             yield watching
 
-    def run_hook(self, what: str) -> Any:
-        """Run the charm's update-status under probes/hook.py."""
-        words = ("/usr/bin/python3", f"{FOLDER}/hook.py", what)
-        with naming(f"the probe hook.py {what}"):
-            said = self.juju.exec(*words, unit="mprime/0").stdout
-        # Its first line is the probe's; nothing follows it.
-        return json.loads(said.splitlines()[-1])
-
 
 def measure(rounds: int, report: Report) -> Outcome:
     """Measure in a local model of its own; about twenty minutes with five rounds."""
@@ -199,19 +190,13 @@ def measure_on(ground: Ground, rounds: int, report: Report) -> Outcome:
     ground.switch(ALONE)
     rate = PACED_PART * ground.saturate(SATURATED)
     details: dict[str, Any] = {"circumstances": describe(ground, rate)}
-    found = details | {"rounds": [], "harvests": [], "hooks": [], "hook-changes": None}
+    found = details | {"rounds": [], "harvests": []}
     failure = ""
     try:
         for sample in measure_rounds(ground, rate, rounds, report):
             found["rounds"].append(sample)
         for harvest in measure_harvest(ground, rounds, report):
             found["harvests"].append(harvest)
-        ground.switch(CHARM)
-        ground.run_hook("time")  # the first after a while reads its files from the disk
-        for number in range(rounds):
-            found["hooks"].append(ground.run_hook("time"))
-            end_round(report, "a hook that has nothing to change", number, rounds)
-        found["hook-changes"] = ground.run_hook("changes")
     except MeasureError as error:
         failure = str(error)
     return Outcome(judge(found), found, make_panels(found["rounds"]), failure)
@@ -277,9 +262,7 @@ def judge(found: dict[str, Any]) -> tuple[Figure, ...]:
     """Return the figures of all that was measured, which may be only a part."""
     load = judge_load(found["rounds"]) if found["rounds"] else ()
     harvest = judge_harvest(found["harvests"]) if found["harvests"] else ()
-    hook = judge_hook(found["hooks"]) if found["hooks"] else ()
-    changes = found["hook-changes"]
-    return load + harvest + hook + (judge_changes(changes) if changes is not None else ())
+    return load + harvest
 
 
 def judge_load(samples: list[dict[str, dict[str, float]]]) -> tuple[Figure, ...]:
@@ -332,27 +315,6 @@ def judge_harvest(harvests: list[dict[str, dict[str, float]]]) -> tuple[Figure, 
         ),
         Figure("CPU time, machine idle", "of bare", compare("cpu"), at_least=0.9),
         Figure("iterations/s, machine idle", "of bare", compare("iterations"), at_least=0.9),
-    )
-
-
-def judge_hook(hooks: list[dict[str, float]]) -> tuple[Figure, ...]:
-    """Return what a hook takes that has nothing to change."""
-    return (
-        Figure("hook, nothing to change", "s", tuple(h["seconds"] for h in hooks), at_most=1.0),
-        Figure("its memory", "MB", tuple(h["bytes"] / 1e6 for h in hooks), at_most=80.0),
-    )
-
-
-def judge_changes(changes: list[str]) -> tuple[Figure, ...]:
-    """Return what a hook changes that has nothing to change."""
-    return (
-        Figure(
-            "what it changes",
-            "things",
-            (float(len(changes)),),
-            at_most=0.0,
-            consequence=", ".join(changes[:5]),
-        ),
     )
 
 

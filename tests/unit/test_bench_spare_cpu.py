@@ -1,13 +1,10 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +15,7 @@ from hypothesis import strategies as st
 
 from benchmarks import spare_cpu
 from benchmarks.figures import MeasureError
-from benchmarks.probes import hook, paced
+from benchmarks.probes import paced
 
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nPage"
 LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nPage"
@@ -115,48 +112,6 @@ def test_percentiles_are_those_of_all_turns_together() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        '7 openat(AT_FDCWD</charm>, "/etc/x", O_WRONLY|O_CREAT, 0644) = 3</etc/x>',
-        '7 rename("/charm/x", "/etc/x") = 0',
-        '7 mkdirat(AT_FDCWD</charm>, "/etc/x", 0777) = 0',
-        "7 fchown(4</etc/x>, 0, 0) = 0",
-        '7 openat(3</etc>, "x", O_RDWR) = 4</etc/x>',
-    ],
-)
-def test_a_write_outside_of_the_charm_is_found(line: str) -> None:
-    assert hook.find_writes(line, "/charm") == ["/etc/x"]
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        '7 openat(AT_FDCWD</charm>, "/etc/x", O_RDONLY|O_CLOEXEC) = 3</etc/x>',
-        '7 openat(AT_FDCWD</charm>, "state.db", O_RDWR) = 3</charm/state.db>',
-        '7 unlink("state.db-journal") = 0',
-        '7 openat(AT_FDCWD</charm>, "/dev/null", O_RDWR) = 3</dev/null>',
-        "7 +++ exited with 0 +++",
-    ],
-)
-def test_reading_and_the_charms_own_files_are_no_changes(line: str) -> None:
-    assert hook.find_writes(line, "/charm") == []
-
-
-def test_memory_is_that_of_all_processes_of_a_hook() -> None:
-    # The shell waits for its child, so both are there when the child has answered.
-    words = ["/bin/sh", "-c", "echo; cat; true"]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as shell:
-        assert shell.stdin is not None
-        assert shell.stdout is not None
-        shell.stdin.write(b"x")
-        shell.stdin.flush()
-        assert shell.stdout.read(2) == b"\nx"
-        own = int((Path("/proc") / str(shell.pid) / "statm").read_text().split()[1])
-        assert hook.sum_memory(shell.pid) > own * os.sysconf("SC_PAGE_SIZE")
-        shell.stdin.close()
-
-
 WRK = "  17767 requests in 1.00s, 7.79MB read\nRequests/sec:  17767.19\nTransfer/sec:   7.09MB\n"
 
 
@@ -227,12 +182,6 @@ def test_a_machine_that_others_work_on_is_told() -> None:
     assert ["others work on this machine" in text for text in harvest(0.6, 0.6)] == [True]
 
 
-def test_a_change_made_by_a_hook_is_named() -> None:
-    (changes,) = spare_cpu.judge_changes(["/etc/docker/x"])
-    assert not changes.is_met
-    assert "/etc/docker/x" in changes.explain_miss()
-
-
 class Machines:
     """Answers as machines with a ground of the benchmark do, until a probe fails."""
 
@@ -262,9 +211,8 @@ class Machines:
         self.cli(*words)
 
     def exec(self, *words: object, **_: object) -> Any:
-        answer = json.dumps({"seconds": 0.4, "bytes": 5e7}) if "time" in words else "[]"
         self.cli(*words)
-        return SimpleNamespace(stdout=answer)
+        return SimpleNamespace(stdout="")
 
 
 @pytest.mark.parametrize("probes", [120, 356, 100_000])
@@ -281,7 +229,7 @@ def test_what_was_measured_before_a_probe_failed_is_kept(
         assert outcome.failure.endswith(": the search bare is gone")
         assert 0 < len(rounds) <= 5
         assert len(outcome.figures[0].values) == len(rounds)
-        assert "what it changes" not in names
+        assert len(outcome.details["harvests"]) < 5
     else:
         assert len(rounds) == 5
-        assert names[-1] == "what it changes"
+        assert names[-1] == "iterations/s, machine idle"

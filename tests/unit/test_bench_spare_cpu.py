@@ -135,13 +135,18 @@ def test_a_load_that_failed_is_no_measurement(said: str) -> None:
         spare_cpu.read_wrk(said)
 
 
-def round_of(charm: float, unlimited: float) -> dict[str, dict[str, float]]:
+def round_of(
+    charm: float, unlimited: float, both: float = 1000.0, part: float = 0.5
+) -> dict[str, dict[str, float]]:
     """A round: requests/s of each setting, of which alone has 1000; latency is its inverse."""
-    rates = {"alone": 1000.0, "mprime-0": charm, "shares": unlimited, "unlimited": unlimited}
-    return {
+    rates = {"alone": 1000.0, "mprime-0": charm, "both": both}
+    rates |= {"shares": unlimited, "unlimited": unlimited}
+    found = {
         name: {"requests": rate, "p99": 1 / rate, "saturated-cpu": 0.1, "paced-cpu": 0.8}
         for name, rate in rates.items()
     }
+    found["both"]["part"] = part
+    return found
 
 
 def missed(*rounds: dict[str, dict[str, float]]) -> list[str]:
@@ -154,6 +159,15 @@ def test_a_search_that_costs_nothing_beside_a_control_that_does_passes() -> None
 
 def test_a_search_that_costs_throughput_and_latency_is_told() -> None:
     assert missed(round_of(700, 500)) == ["requests/s with mprime", "p99 with mprime"]
+
+
+def test_two_searches_must_disturb_no_more_than_one_and_share_evenly() -> None:
+    assert missed(round_of(980, 500, both=700)) == [
+        "requests/s with two searches",
+        "p99 with two searches",
+    ]
+    for part in (0.3, 0.7):
+        assert missed(round_of(980, 500, part=part)) == ["mprime beside spare"]
 
 
 def test_a_benchmark_whose_control_does_no_harm_says_that_it_can_not_tell() -> None:
@@ -198,7 +212,9 @@ class Machines:
             return "  900 requests in 1.00s\nRequests/sec:    900.0\n"
         if "docker info" in str(words):
             return "{}"
-        return json.dumps({"cpu": 0.5, "iterations": 100.0}) if "watch" in words else "0"
+        if "watch" in words:
+            return json.dumps({"cpu": 0.5, "iterations": 100.0, "part": 0.5})
+        return "0"
 
     def status(self) -> Any:
         machine = SimpleNamespace(ip_addresses=["172.30.0.2"])

@@ -12,6 +12,8 @@ WELL = {
     "mprime_running": "1x60",
     "mprime_paused": "0x60",
     "mprime_out_of_work": "0x60",
+    "mprime_has_work": "1x60",
+    "mprime_refused": "0x60",
     "mprime_cpu_policy_in_force": "1x60",
     "mprime_restarts_total": "0x60",
     "mprime_saves_work": "1x60",
@@ -48,6 +50,7 @@ CASES: dict[str, tuple[Mapping[str, str], set[str]]] = {
         set(),
     ),
     "it ended with work left": ({"mprime_running": "1x30 0x29"}, {"MprimeNotRunning"}),
+    "it does not do what its options ask for": ({"mprime_refused": "0x60"}, {"MprimeRefused"}),
     "it can't save its work": ({"mprime_saves_work": "0x60"}, {"MprimeSavesNothing"}),
     "it ended a moment ago": ({"mprime_running": "1x50 0x9"}, set()),
     "the engine is down": (
@@ -55,7 +58,12 @@ CASES: dict[str, tuple[Mapping[str, str], set[str]]] = {
         {"MprimeNotRunning"},
     ),
     "its work is done": (
-        {"mprime_running": "0x60", "mprime_out_of_work": "1x60", "mprime_exponent": NONE},
+        {
+            "mprime_running": "0x60",
+            "mprime_out_of_work": "1x60",
+            "mprime_has_work": "0x60",
+            "mprime_exponent": NONE,
+        },
         {"MprimeOutOfWork"},
     ),
     "its disk fills": (

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from prometheus_client.core import Metric
 
 from golden_ratio.computation import Computation
-from golden_ratio.workload import GOLDEN_RATIO
+from golden_ratio.workload import GOLDEN_RATIO, WRONG
 from harvest import exporter
 from harvest.metrics import gauge
 from harvest.reconcile import Seen
@@ -18,6 +18,9 @@ def describe_digits(seen: Seen[Computation]) -> Iterator[Metric]:
     verified = seen.report.details.verified
     yield gauge("golden_ratio_digits", "Decimals that are wanted.", seen.report.details.wanted)
     yield gauge("golden_ratio_verified", "Whether they are there, verified.", bool(verified))
+    container = seen.container
+    wrong = container.state != "running" and container.exit_code == WRONG
+    yield gauge("golden_ratio_wrong", "Whether its last run found a wrong digit.", wrong)
     if verified and verified.speed:
         yield gauge("golden_ratio_digits_per_second", "How fast they came.", verified.speed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,8 @@ from golden_host import GOLDEN, Host
 from ops import testing
 
 from dockerhost import Image, Mount
-from golden_ratio.workload import GOLDEN_RATIO
+from golden_ratio.workload import GOLDEN_RATIO, WRONG
+from harvest.alerts import make_rules
 from harvest.metrics import UnitCollector
 from harvest.policy import Policy
 from harvest.removal import give_back
@@ -261,6 +263,20 @@ def test_it_has_the_metrics_of_every_such_charm_and_its_own(finished: Host, hook
     assert (found["golden_ratio_digits"], found["golden_ratio_verified"]) == (2000, 0)
     assert "golden_ratio_digits_per_second" not in found
     assert found["golden_ratio_checkpoint_age_seconds"] >= 0
+    finished.fail(WRONG)
+    assert collect()["golden_ratio_wrong"] == 1
+
+
+def test_every_metric_that_its_alerts_look_at_is_served(finished: Host, hook: Hook) -> None:
+    hook("config_changed", digits=2000)
+    (finished.directory / "step").write_text("")
+    describe = load_module(CHARM, "exporter").describe_digits
+    collector = UnitCollector(GOLDEN_RATIO, "golden-ratio/0", Policy.IDLE, describe)
+    served = {each.name for metric in collector.collect() for each in metric.samples}
+    (own,) = (CHARM / "src" / "prometheus_alert_rules").glob("*.rules")
+    served.add("golden_ratio_cpu_seconds_total")  # of a group that is the kernel's
+    for text in (make_rules(GOLDEN_RATIO), own.read_text()):
+        assert set(re.findall(r"golden_ratio_\w+", text)) <= served
 
 
 def test_every_option_has_the_default_that_is_checked(charm_type: type[ops.CharmBase]) -> None:

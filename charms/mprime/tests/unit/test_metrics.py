@@ -86,6 +86,8 @@ def test_a_search_that_runs_shows_where_it_is_and_what_it_takes(
         "mprime_primes_found_total": 1,
         "mprime_probable_primes_found_total": 0,
         "mprime_saves_work": 1,
+        "mprime_has_work": 1,
+        "mprime_refused": 0,
         'mprime_task_info{"task": "test"}': 1,
         "mprime_composites_found_total": 0,
         "mprime_out_of_work": 0,

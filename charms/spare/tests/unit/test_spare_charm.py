@@ -394,3 +394,4 @@ def test_it_has_the_metrics_of_every_such_charm(
     assert found["spare_running"] == 1
     assert found["spare_cpu_policy_in_force"] == 1
     assert found["spare_restarts_total"] == 0
+    assert (found["spare_has_work"], found["spare_refused"]) == (1, 0)

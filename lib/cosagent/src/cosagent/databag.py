@@ -40,19 +40,22 @@ class ProviderUnitData(pydantic.BaseModel):
     log_slots: list[str] = []
 
 
-def make_databag(topology: JujuTopology, port: int | None, charm: Path) -> dict[str, str]:
+def make_databag(
+    topology: JujuTopology, port: int | None, charm: Path, rules: str = ""
+) -> dict[str, str]:
     """Return what stands in the unit's databag; the same for the same arguments and files.
 
     Args:
         topology: where the unit is: its model, application and charm.
         port: where its metrics are on the loopback address; None while there are none.
         charm: the charm's directory.
+        rules: alert rules beside those of the charm's own files, written as those are.
 
     Raises:
         OSError: a file of the charm can't be read.
     """
     data = ProviderUnitData(
-        metrics_alert_rules=_read_rules(topology, charm / RULES),
+        metrics_alert_rules=_read_rules(topology, charm / RULES, rules),
         dashboards=[
             _read_dashboard(topology, charm, file)
             for file in sorted((charm / DASHBOARDS).glob("*.json"))
@@ -71,11 +74,12 @@ def _make_job(topology: JujuTopology, port: int) -> dict[str, Any]:
     }
 
 
-def _read_rules(topology: JujuTopology, folder: Path) -> dict[str, Any]:
+def _read_rules(topology: JujuTopology, folder: Path, others: str) -> dict[str, Any]:
     rules = Rules("promql", topology)
-    for file in sorted(folder.glob("*.rules")):
+    files = [file.read_text() for file in sorted(folder.glob("*.rules"))]
+    for written in [*files, *filter(None, [others])]:
         # cosl drops the mark where its binary is not at hand, and the rule would hold for all.
-        text = file.read_text().replace(_TOPOLOGY, topology.alert_expression_str)
+        text = written.replace(_TOPOLOGY, topology.alert_expression_str)
         rules.add(yaml.safe_load(text), group_name_prefix=topology.identifier)
     return rules.as_dict()
 

@@ -22,16 +22,24 @@ class MetricsSharing(ops.Object):
     Args:
         charm: whose src/exporter.py serves them.
         rights: what that needs; see `Service`.
+        write_rules: returns alert rules, as Prometheus has them in a file, that the charm has
+            beside those in its own folder. May raise OSError.
 
     Attributes:
         status: why the metrics are not served; None if they are, or are not to be.
     """
 
-    def __init__(self, charm: ops.CharmBase, rights: Sequence[str]):
+    def __init__(
+        self,
+        charm: ops.CharmBase,
+        rights: Sequence[str],
+        write_rules: Callable[[], str] = lambda: "",
+    ):
         super().__init__(charm, "metrics-sharing")
         self.status: ops.StatusBase | None = None
         self._charm = charm
         self._rights = rights
+        self._write_rules = write_rules
         self.framework.observe(charm.on[ENDPOINT].relation_broken, self._on_broken)
 
     def share(
@@ -69,7 +77,10 @@ class MetricsSharing(ops.Object):
 
             topology = databag.JujuTopology.from_charm(charm)
             told = relation.data[unit]
-            shared = databag.make_databag(topology, port if works else None, charm.charm_dir)
+            rules = self._write_rules()
+            shared = databag.make_databag(
+                topology, port if works else None, charm.charm_dir, rules
+            )
             for key, value in shared.items():
                 if told.get(key) != value:
                     told[key] = value

@@ -65,6 +65,15 @@ def test_a_rule_holds_for_this_application_alone(charm: Path) -> None:
     assert rule["labels"]["juju_charm"] == "fan"
 
 
+def test_rules_that_a_charm_writes_stand_beside_those_of_its_files(charm: Path) -> None:
+    others = RULE.replace("FanDown", "FanLost").replace("name: fan", "name: others")
+    groups = json.loads(make_databag(TOPOLOGY, None, charm, others)[KEY])["metrics_alert_rules"][
+        "groups"
+    ]
+    assert [rule["alert"] for group in groups for rule in group["rules"]] == ["FanDown", "FanLost"]
+    assert "%%" not in json.dumps(groups)
+
+
 def test_a_dashboard_has_a_uid_of_its_own(charm: Path) -> None:
     (packed,) = read(charm)["dashboards"]
     dashboard = json.loads(LZMABase64.decompress(packed))

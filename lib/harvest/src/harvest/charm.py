@@ -21,6 +21,7 @@ import ops
 from cosagent.sharing import ENDPOINT, MetricsSharing
 from dockerhost import DockerHostError, Proxies
 from harvest import parameters, reconcile, removal, tasks, texts
+from harvest.alerts import make_rules
 from harvest.image import name_resource
 from harvest.options import C, OptionsError, parse_options
 from harvest.policy import NotInForceError
@@ -47,7 +48,7 @@ class HarvestCharm(ops.CharmBase, Generic[C, D]):
     def __init__(self, framework: ops.Framework):
         super().__init__(framework)
         self._status: ops.StatusBase | None = None
-        self._metrics = MetricsSharing(self, _RIGHTS)
+        self._metrics = MetricsSharing(self, _RIGHTS, lambda: make_rules(self.workload))
         principal, collector = self.on["juju-info"], self.on[ENDPOINT]
         framework.observe(self.on.install, self._on_change)
         framework.observe(self.on.config_changed, self._on_change)

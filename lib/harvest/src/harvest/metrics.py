@@ -39,7 +39,7 @@ class UnitCollector(Generic[D]):
         self.policy = policy
         self._workload = workload
         self._describe = describe
-        self._prefix = workload.name.replace("-", "_")
+        self._prefix = workload.prefix
         self._cgroups: Cgroups | None = None
 
     def collect(self) -> Iterator[Metric]:
@@ -78,6 +78,12 @@ class UnitCollector(Generic[D]):
                 self._is_in_force(container, self._cgroups),
                 policy=self.policy.value,
             )
+        yield gauge(f"{prefix}_has_work", "Whether it has work left.", seen.report.busy)
+        yield gauge(
+            f"{prefix}_refused",
+            "Whether its program does not do what the options ask for.",
+            bool(seen.report.refused),
+        )
         yield gauge(
             f"{prefix}_disk_free_bytes", "What is left of the disk with its work.", seen.space
         )

@@ -180,6 +180,11 @@ class Workload(Generic[C, D]):
     apart: bool = False
     stage: str = ""
 
+    @property
+    def prefix(self) -> str:
+        """What the names of its metrics begin with."""
+        return self.name.replace("-", "_")
+
     def choose_recipes(self, work: WorkDirectory) -> Sequence[str]:
         """Return the folders in the charm's `images` to build an image from where the operator
         names none: the first that can be built here is. Empty: the operator has to name one.

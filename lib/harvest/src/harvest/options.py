@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -12,8 +13,10 @@ import pydantic
 import dockerhost
 from harvest.limits import parse_cpuset, parse_size
 from harvest.policy import Policy
+from hostkit.text import make_printable
 
 _PORTS = (1024, 65535)  # those that are not reserved
+_SHOWN = 40  # characters of what was given
 _NETWORK = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,63})?")
 
 
@@ -133,6 +136,17 @@ def parse_options(model: type[C], options: Mapping[str, Any]) -> C:
             option = str(fault["loc"][0]).replace("_", "-")
             faults.append(f"option {option}: {fault['msg'].removeprefix('Value error, ')}")
         raise OptionsError("; ".join(faults)) from None
+
+
+def split_command(text: str) -> tuple[str, ...]:
+    """Return words as a POSIX shell splits them; nothing is expanded. Raises ValueError."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise ValueError(
+            f"{make_printable(text, _SHOWN)!r} can't be split into words: {str(error).lower()}; "
+            "close each quote, or put a backslash before it"
+        ) from error
 
 
 def _attribute(option: str) -> str:

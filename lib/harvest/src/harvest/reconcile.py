@@ -121,11 +121,11 @@ def reconcile(
         elif there and there.state != "exited":
             engine.hold(unit.id)  # the action was killed before it did
     except (DockerHostError, NotInForceError, OSError) as error:
-        problem = _explain(error)
+        problem = explain(error)
     try:
         return Observed(problem, held=held, seen=observe(workload, unit))
     except (DockerHostError, OSError) as error:
-        return Observed(problem or _explain(error))
+        return Observed(problem or explain(error))
 
 
 def pause(unit: Unit) -> None:
@@ -389,7 +389,8 @@ def _choose_words(log: Sequence[str], failure: Pattern[str]) -> str:
     return (failures or lines or [""])[-1][:120]
 
 
-def _explain(error: DockerHostError | NotInForceError | OSError) -> str:
+def explain(error: DockerHostError | NotInForceError | OSError) -> str:
+    """Return why something failed, in one line."""
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error)
     return str(error)

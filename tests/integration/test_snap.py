@@ -98,10 +98,11 @@ def test_the_container_is_the_charms_at_the_top_with_the_weight_of_its_policy(
     assert host["OomScoreAdj"] == 1000
     assert [(m["Source"], m["Destination"]) for m in found["Mounts"]] == [(WORK, "/work")]
     assert host["CpuShares"] == 2
-    group = sh(machine, f"grep :cpu, /proc/{found['State']['Pid']}/cgroup").strip()
-    assert group.endswith(f":/{found['Id']}")
-    weight = sh(machine, f"cat /sys/fs/cgroup/cpu/{found['Id']}/cpu.shares").strip()
-    assert weight == "2"
+    name = rf"\( -name {found['Id']} -o -name docker-{found['Id']}.scope \)"
+    groups = sh(machine, f"find /sys/fs/cgroup/cpu /sys/fs/cgroup -maxdepth 1 {name} 2>&1 || true")
+    weights = r"\( -name cpu.shares -o -name cpu.weight \)"
+    weight = sh(machine, f"find {groups.split()[0]} {weights} -exec cat {{}} +").strip()
+    assert weight == ("2" if "/cpu/" in groups else "1")
 
 
 def test_the_status_and_the_log_say_what_of_the_policy_is_out_of_reach(

@@ -42,24 +42,24 @@ InaccessiblePaths=/sys/fs/cgroup /etc/docker /var/lib/juju
 """
 
 
-def read(file: Path) -> dict[str, object]:
+def read(file: Path) -> dict[str, Any]:
     return json.loads(file.read_text()) if file.exists() else {}
 
 
-def write(file: Path, options: dict[str, object]) -> None:
+def write(file: Path, options: dict[str, Any]) -> None:
     draft = file.with_suffix(".new")
     draft.write_text(json.dumps(options))
     draft.replace(file)
 
 
-def put(options: dict[str, object], words: list[str]) -> None:
+def put(options: dict[str, Any], words: list[str]) -> None:
     """Set KEY=VALUE: keys with dots are nested, and a value that is JSON is that."""
     for word in words:
         key, _, text = word.partition("=")
         *path, last = key.split(".")
         at = options
         for part in path:
-            at = at.setdefault(part, {})  # type: ignore[assignment]
+            at = at.setdefault(part, {})
         try:
             at[last] = json.loads(text)
         except ValueError:
@@ -173,9 +173,9 @@ def snap(words: list[str]) -> int:
     elif verb == "set":
         return set_options(rest[1:])
     elif verb == "get":
-        at: object = read(OPTIONS)
+        at: Any = read(OPTIONS)
         for part in rest[1].split("."):
-            at = at[part]  # type: ignore[index]
+            at = at[part]
         print(json.dumps(at) if isinstance(at, dict) else at)
     elif verb in ("start", "stop"):
         subprocess.run(["/usr/bin/systemctl", verb, SERVICE], check=True)

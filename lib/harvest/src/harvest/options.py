@@ -16,6 +16,12 @@ from harvest.policy import Policy
 from hostkit.text import make_printable
 
 _PORTS = (1024, 65535)  # those that are not reserved
+# By pydantic's name for a text that is not: what it should be. Juju checks these kinds itself.
+_KINDS = {
+    "bool_parsing": "true or false",
+    "int_parsing": "a whole number",
+    "float_parsing": "a number",
+}
 _SHOWN = 40  # characters of what was given
 _NETWORK = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,63})?")
 
@@ -132,10 +138,17 @@ def parse_options(model: type[C], options: Mapping[str, Any]) -> C:
         return model.model_validate({_attribute(name): v for name, v in options.items()})
     except pydantic.ValidationError as error:
         faults: list[str] = []
-        for fault in error.errors(include_url=False, include_input=False):
+        for fault in error.errors(include_url=False):
             option = str(fault["loc"][0]).replace("_", "-")
-            faults.append(f"option {option}: {fault['msg'].removeprefix('Value error, ')}")
+            faults.append(f"option {option}: {_explain(fault)}")
         raise OptionsError("; ".join(faults)) from None
+
+
+def _explain(fault: Mapping[str, object]) -> str:
+    """Return what is wrong. What was given is shown where that can be no secret."""
+    if kind := _KINDS.get(str(fault["type"])):
+        return f"{make_printable(str(fault['input']), _SHOWN)!r} is not {kind}"
+    return str(fault["msg"]).removeprefix("Value error, ")
 
 
 def split_command(text: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from dockerhost import Image
 from harvest.options import OptionsError, parse_options
 from harvest.snap import SnapUnit
 from harvest.workload import Desired, Share
+from mprime import config
 from mprime.engines import Results, Search
 from mprime.search import SEARCH as CHARMS
 from mprime_snap import SEARCH, Config, list_progress, list_results
@@ -20,9 +21,10 @@ MLUCAS = Image("sha256:1", {"mersenne.engine": "mlucas"})
 SHARE = Share((0, 1), 2)
 
 
-def make_desired(tmp_path: Path, **options: str) -> Desired[Config]:
+def make_desired(tmp_path: Path, **options: str) -> Desired[config.Config]:
     unit = SnapUnit("mprime", "mprime", tmp_path)
-    return Desired(unit, parse_options(Config, options), tmp_path, confined=True)
+    parsed: config.Config = parse_options(Config, options)
+    return Desired(unit, parsed, tmp_path, confined=True)
 
 
 def test_the_container_is_specified_by_the_charms_own_code(tmp_path: Path) -> None:

@@ -100,7 +100,9 @@ def test_the_container_is_the_charms_at_the_top_with_the_weight_of_its_policy(
     assert [(m["Source"], m["Destination"]) for m in found["Mounts"]] == [(WORK, "/work")]
     assert host["CpuShares"] == 2
     name = rf"\( -name {found['Id']} -o -name docker-{found['Id']}.scope \)"
-    groups = sh(machine, f"find /sys/fs/cgroup/cpu /sys/fs/cgroup -maxdepth 1 {name} 2>&1 || true")
+    groups = sh(
+        machine, f"find /sys/fs/cgroup/cpu /sys/fs/cgroup -maxdepth 1 {name} 2>/dev/null || true"
+    )
     weights = r"\( -name cpu.shares -o -name cpu.weight \)"
     weight = sh(machine, f"find {groups.split()[0]} {weights} -exec cat {{}} +").strip()
     assert weight == ("2" if "/cpu/" in groups else "1")
@@ -116,10 +118,9 @@ def test_the_status_and_the_log_say_what_of_the_policy_is_out_of_reach(
 
 def test_a_policy_is_followed_without_a_restart(machine: jubilant.Juju) -> None:
     before = inspect(machine)
-    snap(machine, "set", "mprime", "cpu-policy=share", "cpus=0.5")
+    snap(machine, "set", "mprime", "cpu-policy=share")
     wait(machine, lambda: inspect(machine)["HostConfig"]["CpuShares"] == 1024)
     after = inspect(machine)
-    assert after["HostConfig"]["CpuQuota"] == 50_000
     assert (after["Id"], after["State"]["StartedAt"]) == (
         before["Id"],
         before["State"]["StartedAt"],

@@ -112,7 +112,7 @@ def test_the_status_and_the_log_say_what_of_the_policy_is_out_of_reach(
     machine: jubilant.Juju,
 ) -> None:
     told = read_status(machine, "cpu-policy")
-    assert told.startswith("idle, but for what confinement keeps out of reach: weight 2 of 1024")
+    assert told.startswith("idle; not in force under confinement: the kernel's idle class")
     assert told in sh(machine, f"journalctl --unit {SERVICE}")
 
 

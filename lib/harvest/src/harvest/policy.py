@@ -201,11 +201,11 @@ class Top:
         """The kernel can't be asked."""
 
 
-# What of each policy a container has not that runs at the `Top`, and why.
+# By policy, what a container at the `Top` lacks, and one under a `Parent` has.
 LEFT_OUT = {
-    Policy.IDLE: "weight 2 of 1024 in place of the kernel's idle class, ordinary disk priority",
-    Policy.SHARE: "ordinary disk priority",
-    Policy.DEDICATED: "ordinary disk priority",
+    Policy.IDLE: "the kernel's idle class (weight 2 of 1024 instead), lowest disk priority",
+    Policy.SHARE: "lowest disk priority",
+    Policy.DEDICATED: "lowest disk priority",
 }
 
 

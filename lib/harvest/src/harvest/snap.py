@@ -248,7 +248,7 @@ def _read_value(name: str, value: Any) -> str:
 
 def _describe_policy(config: Options) -> str:
     policy = config.cpu_policy
-    return f"{policy.value}, but for what confinement keeps out of reach: {LEFT_OUT[policy]}"
+    return f"{policy.value}; not in force under confinement: {LEFT_OUT[policy]}"
 
 
 def _is_connected() -> bool:

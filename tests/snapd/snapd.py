@@ -117,7 +117,11 @@ def set_options(words: list[str]) -> int:
             file=sys.stderr,
         )
         return 1
-    STAGED.replace(OPTIONS)
+    # What the daemon has told meanwhile stays: snapd changes the keys that were given alone.
+    STAGED.unlink()
+    options = read(OPTIONS)
+    put(options, words)
+    write(OPTIONS, options)
     if QUEUE.exists():
         restart()
     return 0

@@ -1,4 +1,4 @@
-"""Packs the charms of this repository into `dist/`, each for the system of this machine.
+"""Packs the charms and snaps of this repository into `dist/`, for the system of this machine.
 
 Charmcraft runs on a copy of a charm's files, because it writes beside its sources, and because
 the copy gets what the repository does not hold: this machine's platform, wheels of the libraries
@@ -28,6 +28,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from tools import snaps
+from tools.building import BuildError, PackError, run_tool
 from tools.locks import hold_lock
 from tools.pins import UnpinnedError, read_pins, strip_lock
 
@@ -40,20 +42,8 @@ STEPS = ("copying", "locking", "building", "packed")
 BUILT = {"__pycache__", ".venv", ".tox", ".cache", "dist", "build", "parts", "prime", "stage"}
 
 
-class PackError(Exception):
-    """A charm could not be packed; the text says which, why, and what to do."""
-
-
 class UnknownCharmError(PackError):
     """A name that is not a charm of this repository."""
-
-
-class BuildError(PackError):
-    """A program that builds a charm failed; `output` holds what it said."""
-
-    def __init__(self, message: str, output: str):
-        super().__init__(message)
-        self.output = output
 
 
 def find_charms() -> dict[str, Path]:
@@ -62,10 +52,18 @@ def find_charms() -> dict[str, Path]:
     return {file.parent.name: file.parent for file in sorted(files)}
 
 
-def find_inputs(charm: Path) -> list[Path]:
-    """Return the files that make up a charm: its own, its libraries', its parts' sources."""
-    folders = [charm, *find_libraries(charm), *_find_sources(charm)]
+def find_snaps() -> dict[str, Path]:
+    """Return the folder of every snap in the repository, by its path there: snaps/mprime."""
+    files = sorted(ROOT.glob(f"snaps/*/{snaps.METADATA}"))
+    return {str(file.parents[1].relative_to(ROOT)): file.parents[1] for file in files}
+
+
+def find_inputs(project: Path) -> list[Path]:
+    """Return the files that make up a charm or a snap: its own, its libraries', its parts'."""
+    folders = [project, *find_libraries(project), *_find_sources(project)]
     files = {file for folder in folders for file in _list_files(folder)}
+    if icon := _read_metadata(project).get("icon"):
+        files.add((project / icon).resolve())
     return sorted(files | {ROOT / "LICENSE"})
 
 
@@ -84,27 +82,32 @@ def find_libraries(project: Path) -> Iterator[Path]:
             yield from find_libraries(library)
 
 
-def _find_sources(charm: Path) -> Iterator[Path]:
-    """Yield the folders outside of a charm that its parts take files from.
+def _find_sources(project: Path) -> Iterator[Path]:
+    """Yield the folders that a charm's or a snap's parts take files from.
 
-    A part that builds a charm with its libraries has the whole repository as its source; there
-    the libraries alone matter.
+    A part that builds one with its libraries has the whole repository as its source; there the
+    libraries alone matter.
     """
-    for part in _read_metadata(charm).get("parts", {}).values():
-        source = (charm / str(part.get("source", "."))).resolve()
+    for part in _read_metadata(project).get("parts", {}).values():
+        source = (project / str(part.get("source", "."))).resolve()
         if source != ROOT and ROOT in source.parents and source.is_dir():
             yield source
 
 
-def _read_metadata(charm: Path) -> dict[str, Any]:
-    file = charm / "charmcraft.yaml"
+def _read_metadata(project: Path) -> dict[str, Any]:
+    file = project / (snaps.METADATA if _is_snap(project) else "charmcraft.yaml")
+    name = f"{project.name}/{file.relative_to(project)}"
     try:
         metadata = yaml.safe_load(file.read_text())
     except yaml.YAMLError as error:
-        raise PackError(f"{charm.name}/charmcraft.yaml is not valid YAML: {error}") from error
+        raise PackError(f"{name} is not valid YAML: {error}") from error
     if not isinstance(metadata, dict):
-        raise PackError(f"{charm.name}/charmcraft.yaml must contain keys and values")
+        raise PackError(f"{name} must contain keys and values")
     return metadata
+
+
+def _is_snap(project: Path) -> bool:
+    return (project / snaps.METADATA).exists()
 
 
 def _list_files(folder: Path) -> list[Path]:
@@ -126,7 +129,8 @@ def digest_inputs(files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for part in (host_platform(), platform.python_version(), PINS.read_text()):
         digest.update(part.encode() + b"\0")
-    digest.update(Path(__file__).read_bytes())
+    for tool in (__file__, snaps.__file__):
+        digest.update(Path(tool).read_bytes())
     for file in files:
         content = hashlib.sha256(file.read_bytes()).hexdigest()
         digest.update(f"{file.relative_to(ROOT)}\0{file.stat().st_mode:o}\0{content}\0".encode())
@@ -141,25 +145,26 @@ def host_platform() -> str:
 
 
 def pack(names: Iterable[str] = (), progress: Progress | None = None) -> dict[str, Path]:
-    """Pack the named charms, or all; return each one's `.charm` file.
+    """Pack the named charms and snaps, or all charms; return each one's file.
 
-    A charm is packed only when something that goes into it has changed. Two are packed at a
+    One is packed only when something that goes into it has changed. Two are packed at a
     time on two processors.
 
     Raises:
-        UnknownCharmError: a name is not a charm of this repository.
-        BuildError: charmcraft or uv failed.
-        PackError: a charm's own files are wrong.
+        UnknownCharmError: a name is not a charm or a snap of this repository.
+        BuildError: charmcraft, snap or uv failed.
+        PackError: its own files are wrong.
     """
     charms = find_charms()
+    projects = charms | find_snaps()
     chosen = list(dict.fromkeys(names)) or list(charms)
-    unknown = [name for name in chosen if name not in charms]
+    unknown = [name for name in chosen if name not in projects]
     if unknown:
         raise UnknownCharmError(
-            f"no charm is called {', '.join(unknown)}; there are: {', '.join(charms) or 'none'}"
+            f"no charm is called {', '.join(unknown)}; there are: {', '.join(projects) or 'none'}"
         )
     with hold_lock(WORK / "lock"), ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        packing = {name: pool.submit(_pack_one, charms[name], progress) for name in chosen}
+        packing = {name: pool.submit(_pack_one, name, projects[name], progress) for name in chosen}
     return {name: future.result() for name, future in packing.items()}
 
 
@@ -185,16 +190,16 @@ def find_packed(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _pack_one(charm: Path, progress: Progress | None) -> Path:
-    name = charm.name
+def _pack_one(name: str, source: Path, progress: Progress | None) -> Path:
     task = progress.add_task(f"{name}: looking", total=len(STEPS)) if progress else None
 
     def show(step: str) -> None:
         if progress and task is not None:
             progress.update(task, description=f"{name}: {step}", advance=1)
 
-    files = find_inputs(charm)
-    packed, stamp = DIST / f"{name}.charm", WORK / f"{name}.stamp"
+    files = find_inputs(source)
+    kind, slug = "snap" if _is_snap(source) else "charm", name.replace("/", "-")
+    packed, stamp = DIST / f"{source.name}.{kind}", WORK / f"{slug}.stamp"
     wanted = digest_inputs(files)
     # The stamp names the result too, so that it vouches for no other file.
     if packed.exists() and stamp.exists() and stamp.read_text() == _make_stamp(wanted, packed):
@@ -203,30 +208,39 @@ def _pack_one(charm: Path, progress: Progress | None) -> Path:
         return packed
 
     show(STEPS[0])
-    build = WORK / name
+    build = WORK / slug
     shutil.rmtree(build, ignore_errors=True)
     for file in files:
         copy = build / file.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, copy)
-    project = build / charm.relative_to(ROOT)
-    environment = _build_environment(WORK / f"{name}.home")
-    libraries = [build / each.relative_to(ROOT) for each in dict.fromkeys(find_libraries(charm))]
-    _fit_to_host(project, {each: _build_wheel(each, environment, name) for each in libraries})
+    project = build / source.relative_to(ROOT)
+    environment = _build_environment(WORK / f"{slug}.home")
+    libraries = [build / each.relative_to(ROOT) for each in dict.fromkeys(find_libraries(source))]
+    wheels = {each: _build_wheel(each, environment, name) for each in libraries}
+    if kind == "snap":
+        _pin_project(project, wheels)
+    else:
+        _fit_to_host(project, wheels)
 
     show(STEPS[1])
     tools = Path(sys.executable).parent
-    _run([str(tools / "uv"), "lock", "--no-progress"], project, environment, name)
+    run_tool([str(tools / "uv"), "lock", "--no-progress"], project, environment, name)
     lock = project / "uv.lock"
     try:
         lock.write_text(strip_lock(lock.read_text(), read_pins(PINS)))
     except UnpinnedError as error:
         raise PackError(f"packing {name} failed: {error}") from error
     show(STEPS[2])
-    _run([str(tools / "charmcraft"), "pack", "--destructive-mode"], project, environment, name)
-    made = list(project.glob("*.charm"))
+    if kind == "snap":
+        snaps.make(project, build / "tree", environment, name)
+    else:
+        run_tool(
+            [str(tools / "charmcraft"), "pack", "--destructive-mode"], project, environment, name
+        )
+    made = list(project.glob(f"*.{kind}"))
     if len(made) != 1:
-        raise PackError(f"charmcraft made {len(made)} files of {name}, but should make one")
+        raise PackError(f"{len(made)} files were made of {name}, but one was expected")
 
     DIST.mkdir(exist_ok=True)
     made[0].replace(packed)
@@ -239,24 +253,28 @@ def _pack_one(charm: Path, progress: Progress | None) -> Path:
 def _build_wheel(library: Path, environment: dict[str, str], name: str) -> Path:
     """Build the copy of a library, with the hatchling of our own environment."""
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
-    _run([*command, "--directory", str(library)], library, environment, name)
+    run_tool([*command, "--directory", str(library)], library, environment, name)
     (wheel,) = library.glob("*.whl")
     return wheel
 
 
 def _fit_to_host(project: Path, wheels: Mapping[Path, Path]) -> None:
-    """Give the copy of a charm this machine's platform, pinned versions, and built libraries.
-
-    Args:
-        project: the copy.
-        wheels: what was built of each library, by the folder of its copy.
-    """
+    """Give the copy of a charm this machine's platform, and pin it as `_pin_project` does."""
     metadata = _read_metadata(project)
     metadata["platforms"] = {host_platform(): None}
     for part in metadata.get("parts", {}).values():
         part.pop("build-snaps", None)  # uv comes from our environment; no snap enters the host
     (project / "charmcraft.yaml").write_text(yaml.safe_dump(metadata, sort_keys=False))
+    _pin_project(project, wheels)
 
+
+def _pin_project(project: Path, wheels: Mapping[Path, Path]) -> None:
+    """Give a copy pinned versions, and built libraries.
+
+    Args:
+        project: the copy.
+        wheels: what was built of each library, by the folder of its copy.
+    """
     project_file = project / "pyproject.toml"
     text = project_file.read_text()
     sources = tomli.loads(text).get("tool", {}).get("uv", {}).get("sources", {})
@@ -299,34 +317,18 @@ def _build_environment(home: Path) -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith(foreign)} | ours
 
 
-def _run(command: list[str], folder: Path, environment: dict[str, str], name: str) -> None:
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    if done.returncode:
-        program = Path(command[0]).name
-        raise BuildError(
-            f"packing {name} failed: {program} exited {done.returncode}; see {folder}",
-            done.stdout,
-        )
-
-
 def _make_stamp(inputs: str, packed: Path) -> str:
     return f"{inputs} {hashlib.sha256(packed.read_bytes()).hexdigest()}"
 
 
 def main() -> int:
     """Run `./run pack`; return the exit status."""
-    parser = argparse.ArgumentParser(prog="run pack", description="Pack charms into dist/.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="a charm; all when none is named")
-    names = parser.parse_args().names
+    parser = argparse.ArgumentParser(
+        prog="run pack", description="Pack charms and snaps into dist/."
+    )
+    told = "a charm, or a snap such as snaps/mprime; all when none is named"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=told)
+    names = parser.parse_args().names or [*find_charms(), *find_snaps()]
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     try:

@@ -65,3 +65,14 @@ def test_a_file_put_in_a_packed_charms_place_is_packed_over(
     file.write_bytes(b"not a charm")
     pack.pack(["apache2"])
     assert zipfile.is_zipfile(file)
+
+
+def test_a_snap_has_the_same_bytes_wherever_and_whenever_it_is_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[bytes] = []
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        monkeypatch.setattr(pack, "DIST", folder / "dist")
+        monkeypatch.setattr(pack, "WORK", folder / "work")
+        made.append(pack.pack(["snaps/mprime"])["snaps/mprime"].read_bytes())
+    assert made[0] == made[1]

@@ -11,8 +11,8 @@ import pytest
 import tomli
 
 ROOT = Path(__file__).parents[2]
-PROJECTS = sorted([*ROOT.glob("lib/*"), *ROOT.glob("charms/*"), *ROOT.glob("tests/charms/*")])
-PROJECTS = [project for project in PROJECTS if (project / "pyproject.toml").exists()]
+KINDS = ("lib", "charms", "snaps", "tests/charms")
+PROJECTS = sorted(file.parent for kind in KINDS for file in ROOT.glob(f"{kind}/*/pyproject.toml"))
 BUILT = [*PROJECTS, ROOT / "tools" / "charmhelpers"]
 OURS = {project.name for project in ROOT.glob("lib/*")}
 
@@ -47,7 +47,8 @@ def find_imports(project: Path) -> set[str]:
                 found |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 found.add(node.module.split(".")[0])
-    own = {part.stem for part in (project / "src").iterdir()}
+    # A snap takes the package of the charm whose name it has.
+    own = {part.stem for part in (project / "src").iterdir()} | {project.name}
     return found - own - set(sys.stdlib_module_names)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import posixpath
 import re
-import shlex
 from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo
 
-from harvest.options import Options
+from harvest.options import Options, split_command
 from harvest.workdir import OWNER
 from hostkit.text import make_printable
 
@@ -22,17 +21,6 @@ _USER = re.compile(r"([0-9]{1,10})(?::([0-9]{1,10}))?", re.ASCII)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _KERNEL = ("/dev/", "/proc/", "/sys/")  # what a container has there is the kernel's own
 _PATH, _SHOWN = 200, 40  # characters, at most: of a path, and of what was given
-
-
-def split_command(text: str) -> tuple[str, ...]:
-    """Return words as a POSIX shell splits them; nothing is expanded. Raises ValueError."""
-    try:
-        return tuple(shlex.split(text))
-    except ValueError as error:
-        raise ValueError(
-            f"{_show(text)} can't be split into words: {str(error).lower()}; "
-            "close each quote, or put a backslash before it"
-        ) from error
 
 
 def parse_environment(text: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 SPEC_LABEL = "dockerhost.spec"
 # What the engine changes in a container that runs.
-_LIVE = ("memory", "cpus", "restart")
+_LIVE = ("memory", "cpus", "cpu_shares", "restart")
 _CPU_PERIOD = 100_000  # microseconds; what a CPU quota is counted in
 
 
@@ -51,6 +51,7 @@ class ContainerSpec:
         stop_signal: what lets it end; empty leaves the image's own.
         stop_timeout: seconds between the stop signal and the kill.
         cpus: how many processors' time it may use, at most; 0 is unlimited.
+        cpu_shares: its weight among its siblings, 2 to 262144; 0 leaves the engine's own, 1024.
         cpuset: the processors that it may use, such as 0-1,3; empty for all.
         cgroup_parent: None leaves the engine's own.
         tmpfs: options by mount point, such as {"/tmp": "size=16m"}.
@@ -73,6 +74,7 @@ class ContainerSpec:
     pids_limit: int = 64
     oom_score_adj: int = 0
     cpus: float = 0
+    cpu_shares: int = 0
     cpuset: str = ""
     cgroup_parent: str | None = None
     restart: str = "no"
@@ -103,6 +105,7 @@ class ContainerSpec:
             "memswap_limit": self.memory or None,
             "cpu_period": _CPU_PERIOD,
             "cpu_quota": self.cpu_quota or -1,
+            "cpu_shares": self.cpu_shares or None,
             "restart_policy": {"Name": self.restart},
         }
 
@@ -129,6 +132,7 @@ class ContainerSpec:
             "oom_score_adj": self.oom_score_adj,
             "cpu_period": _CPU_PERIOD if self.cpus else None,
             "cpu_quota": self.cpu_quota or None,
+            "cpu_shares": self.cpu_shares or None,
             "cpuset_cpus": self.cpuset or None,
             "cgroup_parent": self.cgroup_parent,
             "restart_policy": {"Name": self.restart},
@@ -150,6 +154,7 @@ class Container:
         pid: of its first process, on the host; 0 while it does not run.
         memory: bytes that it may use; 0 is unlimited.
         cpu_quota: microseconds of processor time in each 100 ms; 0 is unlimited.
+        cpu_shares: its weight among its siblings; 0 is the engine's own, 1024.
         restart: the engine's restart policy.
         mounts: the directories of the host that are in it.
     """
@@ -166,6 +171,7 @@ class Container:
     pid: int = 0
     memory: int = 0
     cpu_quota: int = 0
+    cpu_shares: int = 0
     restart: str = "no"
     mounts: tuple[Mount, ...] = ()
 
@@ -197,6 +203,7 @@ def read_container(answer: Mapping[str, Any]) -> Container:
         pid=state.get("Pid", 0),
         memory=limits.get("Memory", 0),
         cpu_quota=max(limits.get("CpuQuota", 0), 0),
+        cpu_shares=limits.get("CpuShares", 0),
         # The engine's own word for none used to be an empty one.
         restart=policy.get("Name") or "no",
         mounts=tuple(

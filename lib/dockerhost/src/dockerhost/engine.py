@@ -224,8 +224,7 @@ class Engine:
         there = self.inspect(spec.name)
         same = there is not None and there.spec_digest == spec.digest
         updated = False
-        live = (spec.memory, spec.cpu_quota, spec.restart)
-        if there and same and (there.memory, there.cpu_quota, there.restart) != live:
+        if there and same and not _has_limits(there, spec):
             same = updated = self._update(there, spec)
         if there and same and there.state in _RUNNING:
             return Change.UPDATED if updated else Change.UNCHANGED
@@ -244,8 +243,8 @@ class Engine:
 
     def _update(self, there: Container, spec: ContainerSpec) -> bool:
         """Change a container's limits; return whether the engine could."""
-        if there.memory and not spec.memory:
-            return False  # it can't lift this one
+        if (there.memory and not spec.memory) or (there.cpu_shares and not spec.cpu_shares):
+            return False  # it can't lift these
         try:
             with translating(ContainerError):
                 self._api.update_container(there.id, **spec.live_options())
@@ -367,3 +366,9 @@ class Engine:
         with translating(ContainerError):
             raw = self._api.logs(name, stdout=True, stderr=True, tail=lines)
         return raw[-_LOG:].decode(errors="replace").splitlines()[-lines:]
+
+
+def _has_limits(there: Container, spec: ContainerSpec) -> bool:
+    """Return whether a container has what can change in a specification while it runs."""
+    wanted = (spec.memory, spec.cpu_quota, spec.cpu_shares, spec.restart)
+    return (there.memory, there.cpu_quota, there.cpu_shares, there.restart) == wanted

@@ -93,6 +93,7 @@ class Api:
             "HostConfig": {
                 "Memory": options["host_config"]["mem_limit"] or 0,
                 "CpuQuota": options["host_config"]["cpu_quota"] or 0,
+                "CpuShares": options["host_config"]["cpu_shares"] or 0,
                 "RestartPolicy": options["host_config"]["restart_policy"],
             },
             "State": {"Status": "created"},
@@ -103,6 +104,7 @@ class Api:
         limits = self.inspect_container(name)["HostConfig"]
         limits["Memory"] = options.get("mem_limit") or limits["Memory"]
         limits["CpuQuota"] = options.get("cpu_quota") or limits["CpuQuota"]
+        limits["CpuShares"] = options.get("cpu_shares") or limits["CpuShares"]
         limits["RestartPolicy"] = options["restart_policy"]
 
     def info(self) -> dict[str, Any]:

@@ -24,6 +24,7 @@ OTHER: dict[str, Any] = {
     "command": ("-cpu", "1"),
     "environment": {"A": "1"},
     "cpus": 0.5,
+    "cpu_shares": 2,
     "cpuset": "0-1",
     "cgroup_parent": "/idle",
     "restart": "always",
@@ -35,7 +36,7 @@ OTHER: dict[str, Any] = {
 }
 
 
-LIVE = {"memory", "cpus", "restart"}
+LIVE = {"memory", "cpus", "cpu_shares", "restart"}
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(ContainerSpec)])

@@ -181,7 +181,8 @@ def test_a_frozen_container_is_let_save_its_work_before_it_ends(api: Api) -> Non
 
 
 def test_a_container_of_others_is_never_touched(api: Api) -> None:
-    nothing = {"mem_limit": None, "cpu_quota": None, "restart_policy": {"Name": ""}}
+    limits = {"mem_limit": None, "cpu_quota": None, "cpu_shares": None}
+    nothing = {**limits, "restart_policy": {"Name": ""}}
     api.create_container("sha256:9", name="search", labels={}, host_config=nothing)
     with pytest.raises(ContainerError, match="not made here"):
         Engine().ensure(SPEC)

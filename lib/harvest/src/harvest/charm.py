@@ -107,7 +107,7 @@ class HarvestCharm(ops.CharmBase, Generic[C, D]):
             self._status = ops.BlockedStatus(str(error))
             return
         observed = reconcile.reconcile(self.workload, desired, resume=resume)
-        self._status = _choose_status(self.workload, observed)
+        self._status = ops.StatusBase.from_name(*texts.choose_status(self.workload, observed))
         if seen := observed.seen:
             self.unit.set_workload_version(f"{seen.report.program} {seen.report.version}".strip())
         config = desired.config
@@ -230,28 +230,3 @@ def _read_proxies() -> Proxies:
     """Return the model's proxies, as Juju tells them."""
     names = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
     return Proxies(*(os.environ.get(f"JUJU_CHARM_{name}", "") for name in names))
-
-
-def _choose_status(
-    workload: Workload[Any, Any], observed: reconcile.Observed[Any]
-) -> ops.StatusBase:
-    seen, noun = observed.seen, workload.noun
-    if observed.problem:
-        return ops.BlockedStatus(observed.problem)
-    if observed.worker:
-        return ops.ActiveStatus(f"standby: {observed.worker} works on this machine")
-    if seen is None and observed.held:
-        return ops.MaintenanceStatus("paused; the action resume continues in a new container")
-    if seen is None:
-        return ops.WaitingStatus(f"the {noun}'s container is gone; the next hook makes a new one")
-    report, state = seen.report, seen.container.state
-    if seen.paused:
-        return ops.MaintenanceStatus(texts.describe_pause(seen))
-    if report.unsaved:
-        return ops.BlockedStatus(f"{report.program} can't save its work: {report.unsaved}")
-    if report.refused:
-        return ops.BlockedStatus(report.refused)
-    if report.busy and state != "running":
-        said = report.waiting or f"{report.program} is {state}: {seen.last_words}"
-        return ops.WaitingStatus(said)
-    return ops.ActiveStatus(texts.describe(seen))

@@ -51,6 +51,7 @@ class Source:
         require_digest: whether a reference must have a digest. An archive needs none, as the
             operator gives the file itself, nor does a build, whose recipe the charm carries.
         proxies: what to fetch through.
+        confined: as for `Desired`: the engine keeps its own proxies, and fetches without a login.
         stage: a label of the Dockerfiles' first stages, which the engine keeps without a name;
             empty if they have none.
     """
@@ -65,11 +66,26 @@ class Source:
     require_digest: bool = False
     proxies: Proxies = field(default_factory=Proxies)
     stage: str = ""
+    confined: bool = False
 
     @property
     def resource(self) -> str:
         """What the charm calls the resource that may hold the archive."""
         return name_resource(self.unit.charm)
+
+    @property
+    def ways(self) -> str:
+        """How an operator gives an image."""
+        return "the option image" + ("" if self.confined else f" or the resource {self.resource}")
+
+    @property
+    def way_in(self) -> str:
+        """What lets a registry hand out an image that it has refused."""
+        if self.confined:
+            return "docker pull it, with a login, and it is taken as it is here"
+        if self.credentials:
+            return "check user name and password in the secret of the option registry-credentials"
+        return "give user name and password with the option registry-credentials"
 
     @property
     def has_archive(self) -> bool:
@@ -196,18 +212,16 @@ def _fetch(
     report: Callable[[str], None],
     credentials: Credentials | None = None,
 ) -> Image:
-    without_proxies = ensure_proxies(engine, source.proxies, report)
+    without_proxies = ""
+    if not source.confined:
+        without_proxies = ensure_proxies(engine, source.proxies, report)
     report(f"pulling {reference}")
     try:
         image = engine.pull(reference, credentials, _report_layers(reference, report))
     except ImageError as error:
         reasons = [str(error), without_proxies]
         if isinstance(error, UnauthorizedError):
-            reasons.append(
-                "check user name and password in the secret of the option registry-credentials"
-                if credentials
-                else "give user name and password with the option registry-credentials"
-            )
+            reasons.append(source.way_in)
         raise ImageError(f"image {reference}: {'; '.join(filter(None, reasons))}") from error
     _add_mark(engine, source.unit, image, reference)
     return image
@@ -215,9 +229,7 @@ def _fetch(
 
 def _build(engine: Engine, source: Source, report: Callable[[str], None]) -> Image:
     if not source.recipes:
-        raise ImageError(
-            f"there is no image; give one with the option image or the resource {source.resource}"
-        )
+        raise ImageError(f"there is no image; give one with {source.ways}")
     tags = {
         kind: f"{_name_built(source.unit.charm)}-{kind}:{_hash_tree(source.context / kind)}"
         for kind in source.recipes
@@ -229,8 +241,7 @@ def _build(engine: Engine, source: Source, report: Callable[[str], None]) -> Ima
         return _build_first(engine, source, tags, report)
     except ImageError as error:
         raise ImageError(
-            f"no image can be built here: {error}; "
-            f"give a ready one with the option image or the resource {source.resource}"
+            f"no image can be built here: {error}; give a ready one with {source.ways}"
         ) from error
 
 

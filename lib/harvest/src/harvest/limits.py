@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 
 from hostkit import cgroups
 
@@ -64,10 +65,11 @@ def read_cores(version: int) -> frozenset[int]:
     Raises:
         OSError: the machine's groups can't be read.
     """
-    if root := cgroups.find_hierarchy("cpuset", version):
-        file = root / ("cpuset.cpus.effective" if version == 2 else "cpuset.cpus")
-        if cores := parse_cpuset(cgroups.read(file)):
-            return cores
+    with suppress(PermissionError):  # the confinement of a snap allows no look at the groups
+        if root := cgroups.find_hierarchy("cpuset", version):
+            file = root / ("cpuset.cpus.effective" if version == 2 else "cpuset.cpus")
+            if cores := parse_cpuset(cgroups.read(file)):
+                return cores
     return frozenset(os.sched_getaffinity(0))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -18,8 +19,16 @@ import dockerhost
 from harvest.limits import parse_cpuset, parse_size
 from harvest.policy import Policy
 from hostkit.sources import PackageSource, parse_sources
+from hostkit.text import make_printable
 
 _PORTS = (1024, 65535)  # those that are not reserved
+# By pydantic's name for a text that is not: what it should be. Juju checks these kinds itself.
+_KINDS = {
+    "bool_parsing": "true or false",
+    "int_parsing": "a whole number",
+    "float_parsing": "a number",
+}
+_SHOWN = 40  # characters of what was given
 _NETWORK = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,63})?")
 
 
@@ -149,12 +158,30 @@ def parse_options(model: type[C], options: Mapping[str, Any]) -> C:
         return model.model_validate({_attribute(name): v for name, v in options.items()})
     except pydantic.ValidationError as error:
         faults: list[str] = []
-        for fault in error.errors(include_url=False, include_input=False):
-            text = fault["msg"].removeprefix("Value error, ")
+        for fault in error.errors(include_url=False):
+            text = _explain(fault)
             attribute = str(fault["loc"][0]) if fault["loc"] else ""  # else the text names it
             option = names.get(attribute, attribute.replace("_", "-"))
             faults.append(f"option {option}: {text}" if option else text)
         raise OptionsError("; ".join(faults)) from None
+
+
+def _explain(fault: Mapping[str, object]) -> str:
+    """Return what is wrong. What was given is shown where that can be no secret."""
+    if kind := _KINDS.get(str(fault["type"])):
+        return f"{make_printable(str(fault['input']), _SHOWN)!r} is not {kind}"
+    return str(fault["msg"]).removeprefix("Value error, ")
+
+
+def split_command(text: str) -> tuple[str, ...]:
+    """Return words as a POSIX shell splits them; nothing is expanded. Raises ValueError."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise ValueError(
+            f"{make_printable(text, _SHOWN)!r} can't be split into words: {str(error).lower()}; "
+            "close each quote, or put a backslash before it"
+        ) from error
 
 
 def _attribute(option: str) -> str:

@@ -64,6 +64,10 @@ class Parent:
         """What the engine takes as a container's cgroup parent."""
         return self._name if self._is_slice else f"/{self._name}"
 
+    def choose_shares(self, policy: Policy) -> int:
+        """Return the container's own weight under this group: the engine's, as it is alone."""
+        return 0
+
     def ensure(self, policy: Policy) -> None:
         """Ensure that the group exists and has a policy's weight.
 
@@ -166,6 +170,43 @@ class Parent:
         if policy is Policy.IDLE and _knows_idle():
             return "CPUWeight=idle\nIOWeight=1"
         return f"CPUWeight={weights[policy]}\nIOWeight=1"
+
+
+@dataclass(frozen=True)
+class Top:
+    """The top of the machine's groups, for a container that the engine alone can be asked for.
+
+    There it is beside the group of all services, as a `Parent` is, and its own weight counts. What
+    the engine has no word for is left out: see `LEFT_OUT`.
+
+    Attributes:
+        cgroups: how the machine's engine makes control groups.
+    """
+
+    cgroups: Cgroups
+
+    @property
+    def reference(self) -> str:
+        """What the engine takes as a container's cgroup parent."""
+        return "-.slice" if self.cgroups.driver == "systemd" else "/"
+
+    def choose_shares(self, policy: Policy) -> int:
+        """Return the container's weight, in the engine's unit: 1024 is a service's."""
+        return _WEIGHTS[1][1][policy]
+
+    def ensure(self, policy: Policy) -> None:
+        """There is nothing to make."""
+
+    def verify(self, policy: Policy, pid: int, spec: ContainerSpec) -> None:
+        """The kernel can't be asked."""
+
+
+# By policy, what a container at the `Top` lacks, and one under a `Parent` has.
+LEFT_OUT = {
+    Policy.IDLE: "the kernel's idle class (weight 2 of 1024 instead), lowest disk priority",
+    Policy.SHARE: "lowest disk priority",
+    Policy.DEDICATED: "lowest disk priority",
+}
 
 
 _SLICE = """\

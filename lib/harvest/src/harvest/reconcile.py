@@ -6,7 +6,7 @@ import math
 import os
 import posixpath
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from re import Pattern
 from typing import Any, Generic
 
@@ -23,7 +23,7 @@ from dockerhost import (
 from harvest.image import Source, ensure_image, remove_images
 from harvest.limits import explain_excess, format_cpuset, read_cores
 from harvest.neighbours import find_worker
-from harvest.policy import NotInForceError, Parent, remove_parent
+from harvest.policy import NotInForceError, Parent, Top, remove_parent
 from harvest.unit import Unit
 from harvest.untrusted import read_log
 from harvest.workdir import WorkDirectory
@@ -43,7 +43,7 @@ class Plan:
     """How a unit's program runs: its job, in which container, under which group."""
 
     job: Job
-    parent: Parent
+    parent: Parent | Top
     spec: ContainerSpec
 
 
@@ -99,10 +99,11 @@ def reconcile(
     unit = desired.unit
     problem, held = "", False
     try:
-        # First: an engine that is missing is to come from them.
-        apt.ensure_sources(unit.name, desired.config.sources, desired.report)
-        dockerhost.ensure_engine(desired.report)
-        dockerhost.ensure_proxies_private()
+        if not desired.confined:
+            # First: an engine that is missing is to come from them.
+            apt.ensure_sources(unit.name, desired.config.sources, desired.report)
+            dockerhost.ensure_engine(desired.report)
+            dockerhost.ensure_proxies_private()
         engine = Engine()
         if worker := find_worker(engine, unit, apart=workload.apart):
             _stop_working(unit, engine)
@@ -122,11 +123,11 @@ def reconcile(
         elif there and there.state != "exited":
             engine.hold(unit.id)  # the action was killed before it did
     except (DockerHostError, NotInForceError, OSError) as error:
-        problem = _explain(error)
+        problem = explain(error)
     try:
         return Observed(problem, held=held, seen=observe(workload, unit))
     except (DockerHostError, OSError) as error:
-        return Observed(problem or _explain(error))
+        return Observed(problem or explain(error))
 
 
 def pause(unit: Unit) -> None:
@@ -182,9 +183,7 @@ def remove(workload: Workload[Any, Any], unit: Unit, *, work: bool = False) -> N
     apt.remove_sources(unit.name)  # first, as it needs no engine
     engine = Engine()
     _stop_working(unit, engine)
-    remove_images(engine, unit)
-    if workload.stage:
-        engine.prune_images(workload.stage)
+    remove_all_images(workload, unit, engine)
     dockerhost.remove_proxies()
     unit.hold.unlink(missing_ok=True)
     if work:
@@ -192,6 +191,24 @@ def remove(workload: Workload[Any, Any], unit: Unit, *, work: bool = False) -> N
             unit.find_file(kind).unlink(missing_ok=True)
         unit.work.remove()
     orphans.remove_watch(unit.name)
+
+
+def remove_containers(unit: Unit, engine: Engine) -> None:
+    """Stop and remove a unit's container, and what a trial left; the work is kept.
+
+    Raises:
+        DockerHostError: the engine refused, or does not answer.
+        OSError: a trial's directory can't be removed.
+    """
+    unit.remove_container(engine, unit.id)
+    unit.end_trial(engine)
+
+
+def remove_all_images(workload: Workload[Any, Any], unit: Unit, engine: Engine) -> None:
+    """Remove the images that were brought for a unit. Raises DockerHostError."""
+    remove_images(engine, unit)
+    if workload.stage:
+        engine.prune_images(workload.stage)
 
 
 def make_plan(
@@ -207,13 +224,15 @@ def make_plan(
     kind = engine.read_cgroups()
     job = workload.make_job(desired, image, _find_share(desired, kind.version))
     parent = Parent(desired.unit.name, kind)
+    if desired.confined:
+        # Confined, root can give files to nobody, and can't read those of others.
+        job, parent = replace(job, user=(0, 0)), Top(kind)
     return Plan(job, parent, _make_spec(desired, image, job, parent))
 
 
 def _stop_working(unit: Unit, engine: Engine) -> None:
     # First what costs most if it stays.
-    unit.remove_container(engine, unit.id)
-    unit.end_trial(engine)
+    remove_containers(unit, engine)
     remove_parent(unit.name)
     _ensure_registry_cas(unit.id, {})
 
@@ -221,14 +240,16 @@ def _stop_working(unit: Unit, engine: Engine) -> None:
 def _ensure_container(workload: Workload[C, D], desired: Desired[C], engine: Engine) -> str:
     """Bring the container about; return what is wrong with it nevertheless."""
     unit, config, kind = desired.unit, desired.config, engine.read_cgroups()
-    orphans.ensure_watch(unit.name, desired.charm, ["--work"] if config.remove_work else [])
+    if not desired.confined:
+        orphans.ensure_watch(unit.name, desired.charm, ["--work"] if config.remove_work else [])
     excess = explain_excess(config.cpus, config.memory_limit, config.cpuset, kind.version)
     if excess:
         return excess
-    trusted: dict[str, str] = {}
-    if config.image and config.registry_ca:
-        trusted[dockerhost.parse_reference(config.image).registry] = config.registry_ca
-    _ensure_registry_cas(unit.id, trusted)
+    if not desired.confined:
+        trusted: dict[str, str] = {}
+        if config.image and config.registry_ca:
+            trusted[dockerhost.parse_reference(config.image).registry] = config.registry_ca
+        _ensure_registry_cas(unit.id, trusted)
 
     source = _choose_source(workload, desired)
     image = ensure_image(engine, source, desired.report)
@@ -305,6 +326,7 @@ def _choose_source(workload: Workload[C, Any], desired: Desired[C]) -> Source:
         require_digest=config.require_digest,
         proxies=desired.proxies,
         stage=workload.stage,
+        confined=desired.confined,
     )
 
 
@@ -319,7 +341,9 @@ def _find_share(desired: Desired[Any], version: int) -> Share:
     return Share(tuple(cores), threads)
 
 
-def _make_spec(desired: Desired[Any], image: Image, job: Job, parent: Parent) -> ContainerSpec:
+def _make_spec(
+    desired: Desired[Any], image: Image, job: Job, parent: Parent | Top
+) -> ContainerSpec:
     """Return a unit's container: no privileges, one writable directory, and no network but what
     the job needs, or one that the operator names.
     """
@@ -336,6 +360,7 @@ def _make_spec(desired: Desired[Any], image: Image, job: Job, parent: Parent) ->
         pids_limit=job.pids,
         oom_score_adj=1000,  # if the machine runs out of memory, this goes first
         cpus=config.cpus,
+        cpu_shares=parent.choose_shares(config.cpu_policy),
         # Programs lay out their threads when they start: another set takes another container.
         cpuset=format_cpuset(config.cpuset),
         cgroup_parent=parent.reference,
@@ -367,7 +392,8 @@ def _choose_words(log: Sequence[str], failure: Pattern[str]) -> str:
     return (failures or lines or [""])[-1][:120]
 
 
-def _explain(error: DockerHostError | NotInForceError | OSError) -> str:
+def explain(error: DockerHostError | NotInForceError | OSError) -> str:
+    """Return why something failed, in one line."""
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error)
     return str(error)

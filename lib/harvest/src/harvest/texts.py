@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from harvest.reconcile import Seen
+from harvest.reconcile import Observed, Seen
+from harvest.workload import Workload
 
 _SCARCE = 10**9  # bytes that are left on a disk
 _GREATEST_RESULT = 100_000  # bytes; Linux takes arguments of less than 128 KiB (execve(2))
@@ -21,6 +22,29 @@ def describe(seen: Seen[Any]) -> str:
 def describe_pause(seen: Seen[Any]) -> str:
     """Return what an operator who paused the work should know, in one line."""
     return f"paused; {seen.report.paused}"
+
+
+def choose_status(workload: Workload[Any, Any], observed: Observed[Any]) -> tuple[str, str]:
+    """Return the status of a unit, by Juju's name for it, and what it says."""
+    seen, noun = observed.seen, workload.noun
+    if observed.problem:
+        return "blocked", observed.problem
+    if observed.worker:
+        return "active", f"standby: {observed.worker} works on this machine"
+    if seen is None and observed.held:
+        return "maintenance", "paused; the action resume continues in a new container"
+    if seen is None:
+        return "waiting", f"the {noun}'s container is gone; the next hook makes a new one"
+    report, state = seen.report, seen.container.state
+    if seen.paused:
+        return "maintenance", describe_pause(seen)
+    if report.unsaved:
+        return "blocked", f"{report.program} can't save its work: {report.unsaved}"
+    if report.refused:
+        return "blocked", report.refused
+    if report.busy and state != "running":
+        return "waiting", report.waiting or f"{report.program} is {state}: {seen.last_words}"
+    return "active", describe(seen)
 
 
 def describe_seconds(seconds: float) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from dockerhost import Container, Engine
 from harvest.workdir import WorkDirectory
 
 ROOT = Path("/var/lib")
-_UNIT = re.compile(r"[a-z][a-z0-9-]*/[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Unit:
 
     charm: str
     name: str
+    # What names look like: labels, which anybody can write, become folders' names.
+    _pattern: ClassVar[re.Pattern[str]] = re.compile(r"[a-z][a-z0-9-]*/[0-9]{1,18}")
 
     @property
     def application(self) -> str:
@@ -90,7 +92,7 @@ class Unit:
         return (
             container.spec_digest is not None
             and container.labels.get(self.label) == self.name
-            and bool(_UNIT.fullmatch(self.name))
+            and bool(self._pattern.fullmatch(self.name))
             and container.name in (self.id, self.trial)
             and str(self.folder / container.name) in {each.source for each in container.mounts}
         )

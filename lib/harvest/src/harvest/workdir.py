@@ -215,5 +215,8 @@ def _is_read_only(path: Path) -> bool:
     """
     status = path.stat()
     device = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
-    mounts = (line.split() for line in _MOUNTS.read_text().splitlines())
+    try:
+        mounts = [line.split() for line in _MOUNTS.read_text().splitlines()]
+    except PermissionError:  # the confinement of a snap does not allow it
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
     return any(fields[2] == device and "ro" in fields[-1].split(",") for fields in mounts)

@@ -35,6 +35,8 @@ class Desired(Generic[C]):
         no_archive: why Juju handed out none; empty if it did.
         proxies: what to fetch an image through.
         report: called with a short text before each step that takes time.
+        confined: whether the engine's socket and the unit's own folder are all that is in reach of
+            the machine, as from a snap. See `harvest.snap`.
     """
 
     unit: Unit
@@ -44,6 +46,7 @@ class Desired(Generic[C]):
     no_archive: str = ""
     proxies: Proxies = field(default_factory=Proxies)
     report: Callable[[str], None] = field(default=lambda _: None, compare=False)
+    confined: bool = False
 
 
 @dataclass(frozen=True)

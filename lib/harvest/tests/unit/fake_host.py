@@ -211,10 +211,10 @@ class Host:
     def ensure(self, spec: ContainerSpec) -> Change:
         there = self.containers.get(spec.name)
         same = there is not None and there.spec_digest == spec.digest
-        limits = (spec.memory, spec.cpu_quota)
+        limits = (spec.memory, spec.cpu_quota, spec.cpu_shares)
         change = Change.STARTED if same else Change.REPLACED if there else Change.CREATED
         if there and same and there.state in ("running", "restarting"):
-            if (there.memory, there.cpu_quota) == limits:
+            if (there.memory, there.cpu_quota, there.cpu_shares) == limits:
                 return Change.UNCHANGED
             change = Change.UPDATED
         self.did.append(change.value)
@@ -235,6 +235,7 @@ class Host:
             pid=7,
             memory=spec.memory,
             cpu_quota=spec.cpu_quota,
+            cpu_shares=spec.cpu_shares,
             restart=spec.restart,
             mounts=spec.mounts,
         )

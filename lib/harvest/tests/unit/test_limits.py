@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,3 +73,13 @@ def test_what_the_machine_has_not_is_told_option_by_option(kernel: Kernel) -> No
 def test_what_the_machine_has_is_no_excess(kernel: Kernel) -> None:
     assert limits.explain_excess(4, 24 * 2**30, frozenset({0, 3}), 1) == ""
     assert limits.explain_excess(0, 0, frozenset(), 1) == ""
+
+
+def test_where_the_groups_are_out_of_reach_the_processs_own_cores_count(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deny(file: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr("hostkit.cgroups.read", deny)
+    assert limits.read_cores(1) == frozenset(os.sched_getaffinity(0))

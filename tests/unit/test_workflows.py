@@ -21,8 +21,9 @@ def load(workflow: str) -> dict[Any, Any]:
     return yaml.safe_load((ROOT / ".github" / "workflows" / f"{workflow}.yaml").read_text())
 
 
-def test_every_charm_can_be_promoted() -> None:
+def test_every_charm_can_be_released_and_promoted() -> None:
     # To YAML 1.1, `on` is a boolean.
+    assert load("release")[True]["push"]["tags"] == [f"{charm}/v*" for charm in CHARMS]
     assert load("promote")[True]["workflow_dispatch"]["inputs"]["charm"]["options"] == CHARMS
 
 

@@ -34,7 +34,7 @@ from tools.stage import (
 )
 
 BUNDLE = ROOT / "bundles" / "prime-time.yaml"
-OVERLAY = ROOT / "bundles" / "local.yaml"
+OVERLAY = ROOT / "bundles" / "prime-time-local.yaml"
 MODEL = "demo"
 # In a model of its own: the demo's has just the one machine.
 REGISTRY_MODEL = "registry"
@@ -138,7 +138,7 @@ def deploy(published: dict[str, str]) -> None:
     """Deploy the bundle with its overlays on one machine."""
     renew_model(MODEL)
     print_step(
-        "Deploy apache2 with mprime attached: bundles/prime-time.yaml with bundles/local.yaml"
+        "Deploy apache2 with mprime attached: bundles/prime-time.yaml with its local overlay"
     )
     options = {"image": published["image"], "registry-ca": published["ca"]}
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as overlay:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import jubilant
 import pytest
+import yaml
 
 from tools.instance import Published, sudo
 
@@ -18,6 +20,13 @@ REAL = os.environ.get("JUJU_REAL") == "1"
 needs_our_network = pytest.mark.skipif(
     REAL, reason="changes addresses of the local model's network"
 )
+
+
+def read_base(charm: Path) -> str:
+    """Return the base that a charm was packed on, such as `ubuntu@24.04/stable`."""
+    with zipfile.ZipFile(charm) as archive:
+        (base,) = yaml.safe_load(archive.read("manifest.yaml"))["bases"]
+    return f"{base['name']}@{base['channel']}/stable"
 
 
 def deploy_search(

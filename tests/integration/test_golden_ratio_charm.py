@@ -10,7 +10,7 @@ import jubilant
 import pytest
 import yaml
 
-from tests.integration.steps import list_subordinates, reboot_machine, run_hook
+from tests.integration.steps import list_subordinates, read_base, reboot_machine, run_hook
 from tests.integration.test_golden_ratio import MILLIONTH, find_decimals
 from tools.image import build_image, find_archive
 from tools.instance import sudo
@@ -90,13 +90,15 @@ def test_a_million_digits_are_computed_verified_and_shown(golden: jubilant.Juju)
 
 
 def test_the_bundle_with_its_overlay_deploys(
-    golden: jubilant.Juju, juju: jubilant.Juju, tmp_path: Path
+    golden: jubilant.Juju, juju: jubilant.Juju, charms: dict[str, Path], tmp_path: Path
 ) -> None:
     options = tmp_path / "options.yaml"
     # Where the first test has had it built.
     image = {"golden-ratio-image": str(find_archive("golden-ratio"))}
     change = {"options": {"digits": FEW}, "resources": image}
-    options.write_text(yaml.safe_dump({"applications": {"golden-ratio": change}}))
+    base = read_base(charms["golden-ratio"])
+    overlay = {"default-base": base, "applications": {"golden-ratio": change}}
+    options.write_text(yaml.safe_dump(overlay))
     bundles = ROOT / "bundles"
     overlays = [bundles / "golden-ratio-local.yaml", options]
     juju.deploy(bundles / "golden-ratio.yaml", overlays=overlays)

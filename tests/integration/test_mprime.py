@@ -12,6 +12,7 @@ from tests.integration.steps import (
     deploy_search,
     inspect_container,
     list_subordinates,
+    read_base,
     read_search_status,
     run_hook,
 )
@@ -41,11 +42,12 @@ def test_the_bundle_with_its_overlay_deploys_and_the_search_finds_a_prime(
     options = tmp_path / "options.yaml"
     (tmp_path / "ca.pem").write_text(published.authority)
     options.write_text(
+        f"default-base: {read_base(charms['mprime'])}\n"
         "applications:\n  mprime:\n    options:\n"
         f"      image: {published.tag_image}\n      registry-ca: include-file://ca.pem\n"
     )
     bundle = ROOT / "bundles" / "prime-time.yaml"
-    juju.deploy(bundle, overlays=[ROOT / "bundles" / "local.yaml", options])
+    juju.deploy(bundle, overlays=[ROOT / "bundles" / "prime-time-local.yaml", options])
     juju.wait(lambda status: "mprime/0" in list_subordinates(status), successes=1)
     juju.wait(jubilant.all_active, successes=1)
     page = sudo(juju, "curl", "-fsS", "http://localhost/", machine=0).stdout

@@ -59,30 +59,29 @@ class FanCharm(ops.CharmBase):
         self._status: ops.StatusBase | None = None
         self._metrics = MetricsSharing(self, _RIGHTS)
         principal, others, collector = (self.on[name] for name in ("juju-info", HOSTS, ENDPOINT))
-        for event in (
-            self.on.install,
-            self.on.config_changed,
-            self.on.start,
-            self.on.upgrade_charm,
-            principal.relation_created,
-            principal.relation_joined,
-            principal.relation_changed,
-            others.relation_created,
-            others.relation_joined,
-            others.relation_changed,
-            others.relation_departed,
-            collector.relation_created,
-            collector.relation_joined,
-            collector.relation_changed,
-        ):
-            framework.observe(event, self._on_change)
+        framework.observe(self.on.install, self._on_change)
+        framework.observe(self.on.config_changed, self._on_change)
+        framework.observe(self.on.start, self._on_change)
+        framework.observe(self.on.upgrade_charm, self._on_change)
+        framework.observe(principal.relation_created, self._on_change)
+        framework.observe(principal.relation_joined, self._on_change)
+        framework.observe(principal.relation_changed, self._on_change)
+        framework.observe(others.relation_created, self._on_change)
+        framework.observe(others.relation_joined, self._on_change)
+        framework.observe(others.relation_changed, self._on_change)
+        framework.observe(others.relation_departed, self._on_change)
+        framework.observe(collector.relation_created, self._on_change)
+        framework.observe(collector.relation_joined, self._on_change)
+        framework.observe(collector.relation_changed, self._on_change)
         framework.observe(self.on.update_status, self._on_update_status)
         framework.observe(principal.relation_broken, self._on_principal_broken)
         framework.observe(self.on.stop, self._on_stop)
         framework.observe(self.on.collect_unit_status, self._on_collect_status)
-        for action in ("show", "verify", "measure", "listen", "drops"):
-            handler = getattr(self, f"_on_{action}")
-            framework.observe(self.on[action].action, handler)
+        framework.observe(self.on["show"].action, self._on_show)
+        framework.observe(self.on["verify"].action, self._on_verify)
+        framework.observe(self.on["measure"].action, self._on_measure)
+        framework.observe(self.on["listen"].action, self._on_listen)
+        framework.observe(self.on["drops"].action, self._on_drops)
 
     def _on_change(self, event: ops.EventBase) -> None:
         # One that goes is still in the relation while its departure is told.
@@ -103,6 +102,7 @@ class FanCharm(ops.CharmBase):
         observed = machine.reconcile(
             self.system, machine.Desired(self.unit.name, config, self.charm_dir, self._show_step)
         )
+        self.unit.set_workload_version(f"fannet {fannet.__version__}")
         fan = observed.fan.fan if observed.fan else None
         if fan:
             self._publish_fan(fan)

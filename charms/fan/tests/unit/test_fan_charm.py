@@ -8,6 +8,7 @@ import ops
 import pytest
 from ops import testing
 
+import fannet
 from charms.fan.tests.unit.conftest import PRINCIPAL
 from charms.fan.tests.unit.fake_host import Host
 
@@ -49,6 +50,10 @@ def test_every_event_of_a_relation_brings_the_fan_up(
     over = principal if relation == "juju-info" else peers
     context.run(getattr(context.on, event)(over), state)
     assert "up fan-250 250.0.28.0/24" in host.did
+
+
+def test_the_version_of_what_makes_the_fan_is_shown(host: Host, run: Run) -> None:
+    assert run().workload_version == f"fannet {fannet.__version__}"
 
 
 @pytest.mark.parametrize("event", EVENTS)

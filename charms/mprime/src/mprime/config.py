@@ -17,7 +17,7 @@ class Config(Options):
 
     primenet_user: str = ""
     computer_name: str = ""
-    work_preference: int | None = None
+    work_preference: int = 0
     disk_limit: int = 0
     worktodo: tuple[Assignment, ...] = ()
     checkpoint_minutes: float = 5

@@ -103,6 +103,14 @@ def test_work_that_mlucas_does_not_do_for_primenet_is_refused_by_number(
     )
 
 
+def test_a_work_preference_of_0_leaves_the_choice_to_primenet(host: Host, run: Run) -> None:
+    host.registry[IMAGE] = WITH_CLIENT
+    run(**OPTIONS, **{"work-preference": 101})
+    status = run(**OPTIONS, **{"work-preference": 0}).unit_status
+    assert isinstance(status, testing.ActiveStatus)
+    assert "WorkPreference" not in (host.directory / "prime.ini").read_text()
+
+
 def test_autoprimenet_is_out_of_reach_from_the_first_round_that_fails_to_one_that_does_not() -> (
     None
 ):

@@ -40,6 +40,7 @@ __all__ = [
     "MappingError",
     "Underlay",
     "UnderlayError",
+    "__version__",
     "down",
     "find_mtu",
     "find_underlay",

@@ -37,7 +37,7 @@ _ENDED = re.compile(r"^AutoPrimeNet ended with \d{1,3}$")  # of the image's entr
 def explain(primenet: PrimeNet) -> str:
     """Return why it can't do what the settings ask for; empty if it can."""
     preference = primenet.work_preference
-    if preference is None or preference in _PREFERENCES:
+    if preference in (0, *_PREFERENCES):
         return ""
     allowed = ", ".join(map(str, _PREFERENCES))
     return f"option work-preference: mlucas does not do {preference}; give one of: {allowed}"
@@ -85,7 +85,7 @@ def _choose_keys(primenet: PrimeNet, memory: int) -> dict[str, str | None]:
     return {
         "username": primenet.user,
         "ComputerID": primenet.computer,
-        "WorkPreference": None if preference is None else str(preference),
+        "WorkPreference": str(preference) if preference else None,
         "workfile": "worktodo.ini",
         "resultsfile": "results.txt",
         "mlucas": "True",

@@ -28,7 +28,7 @@ class PrimeNet:
     Attributes:
         user: an account's name there.
         computer: what the server calls this machine.
-        work_preference: the kind of work to ask for, by its number there; None leaves it to the
+        work_preference: the kind of work to ask for, by its number there; 0 leaves it to the
             server.
         proxy: the URL of an HTTP proxy on the way; empty if there is none.
         client: the program in the image that talks to the server beside the search program, as
@@ -37,7 +37,7 @@ class PrimeNet:
 
     user: str
     computer: str
-    work_preference: int | None = None
+    work_preference: int = 0
     proxy: str = field(default="", repr=False)  # it may hold a password
     client: str = ""
 

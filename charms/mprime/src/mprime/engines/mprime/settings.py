@@ -81,7 +81,9 @@ def choose_settings(settings: Settings, reports: int) -> ini.Wanted:
             "UsePrimenet": str(int(primenet is not None)),
             "V5UserID": primenet.user if primenet else None,
             "ComputerID": primenet.computer if primenet else None,
-            "WorkPreference": _format_number(primenet.work_preference) if primenet else None,
+            "WorkPreference": _format_number(primenet.work_preference or None)
+            if primenet
+            else None,
             # It waits for 70 minutes by itself.
             "NetworkRetryTime2": str(_RETRY) if primenet else None,
             # It counts cores by itself, and does not see the container's share of them.

@@ -1,0 +1,15 @@
+# A subordinate: it has no units of its own, and comes with an integration.
+resource "juju_application" "mprime" {
+  name       = var.app_name
+  model_uuid = var.model_uuid
+
+  charm {
+    name     = "mprime"
+    base     = var.base
+    channel  = var.channel
+    revision = var.revision
+  }
+
+  config    = var.config
+  resources = var.resources
+}

@@ -8,7 +8,6 @@ are built by what `run` has installed, and all else is a wheel that `requirement
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -24,9 +23,7 @@ from typing import Any
 import tomli
 import yaml
 from craft_platforms import DebianArchitecture
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.text import Text
+from rich.progress import Progress
 
 from tools.locks import hold_lock
 from tools.pins import UnpinnedError, read_pins, strip_lock
@@ -65,7 +62,7 @@ def find_charms() -> dict[str, Path]:
 def find_inputs(charm: Path) -> list[Path]:
     """Return the files that make up a charm: its own, its libraries', its parts' sources."""
     folders = [charm, *find_libraries(charm), *_find_sources(charm)]
-    files = {file for folder in folders for file in _list_files(folder)}
+    files = {file for folder in folders for file in list_files(folder)}
     return sorted(files | {ROOT / "LICENSE"})
 
 
@@ -107,7 +104,7 @@ def _read_metadata(charm: Path) -> dict[str, Any]:
     return metadata
 
 
-def _list_files(folder: Path) -> list[Path]:
+def list_files(folder: Path) -> list[Path]:
     """Return the files below a folder, without ignored ones and without its tests."""
     # safe.directory: under sudo the checkout belongs to somebody else.
     git = ["/usr/bin/git", "-C", str(folder), "-c", f"safe.directory={ROOT}"]
@@ -210,20 +207,20 @@ def _pack_one(charm: Path, progress: Progress | None) -> Path:
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, copy)
     project = build / charm.relative_to(ROOT)
-    environment = _build_environment(WORK / f"{name}.home")
+    environment = build_environment(WORK / f"{name}.home")
     libraries = [build / each.relative_to(ROOT) for each in dict.fromkeys(find_libraries(charm))]
-    _fit_to_host(project, {each: _build_wheel(each, environment, name) for each in libraries})
+    _fit_to_host(project, {each: build_wheel(each, environment, name) for each in libraries})
 
     show(STEPS[1])
     tools = Path(sys.executable).parent
-    _run([str(tools / "uv"), "lock", "--no-progress"], project, environment, name)
+    run_tool([str(tools / "uv"), "lock", "--no-progress"], project, environment, name)
     lock = project / "uv.lock"
     try:
         lock.write_text(strip_lock(lock.read_text(), read_pins(PINS)))
     except UnpinnedError as error:
         raise PackError(f"packing {name} failed: {error}") from error
     show(STEPS[2])
-    _run([str(tools / "charmcraft"), "pack", "--destructive-mode"], project, environment, name)
+    run_tool([str(tools / "charmcraft"), "pack", "--destructive-mode"], project, environment, name)
     made = list(project.glob("*.charm"))
     if len(made) != 1:
         raise PackError(f"charmcraft made {len(made)} files of {name}, and should make one")
@@ -236,10 +233,19 @@ def _pack_one(charm: Path, progress: Progress | None) -> Path:
     return packed
 
 
-def _build_wheel(library: Path, environment: dict[str, str], name: str) -> Path:
-    """Build the copy of a library, with the hatchling of our own environment."""
+def build_wheel(library: Path, environment: dict[str, str], name: str) -> Path:
+    """Build the copy of a library, with the hatchling of our own environment; return the wheel.
+
+    Args:
+        library: the copy's folder.
+        environment: see `build_environment`.
+        name: what is packed, for errors.
+
+    Raises:
+        BuildError: hatchling failed.
+    """
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
-    _run([*command, "--directory", str(library)], library, environment, name)
+    run_tool([*command, "--directory", str(library)], library, environment, name)
     (wheel,) = library.glob("*.whl")
     return wheel
 
@@ -281,7 +287,7 @@ def _fit_to_host(project: Path, wheels: Mapping[Path, Path]) -> None:
     project_file.write_text(text.replace(table, table + settings, 1))
 
 
-def _build_environment(home: Path) -> dict[str, str]:
+def build_environment(home: Path) -> dict[str, str]:
     """Return the environment of one build; charmcraft keeps state and logs in its own home."""
     home.mkdir(mode=0o700, exist_ok=True)
     ours = {
@@ -299,7 +305,12 @@ def _build_environment(home: Path) -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith(foreign)} | ours
 
 
-def _run(command: list[str], folder: Path, environment: dict[str, str], name: str) -> None:
+def run_tool(command: list[str], folder: Path, environment: dict[str, str], name: str) -> None:
+    """Run a program that builds something.
+
+    Raises:
+        BuildError: it failed.
+    """
     done = subprocess.run(
         command,
         cwd=folder,
@@ -320,31 +331,3 @@ def _run(command: list[str], folder: Path, environment: dict[str, str], name: st
 
 def _make_stamp(inputs: str, packed: Path) -> str:
     return f"{inputs} {hashlib.sha256(packed.read_bytes()).hexdigest()}"
-
-
-def main() -> int:
-    """Run `./run pack`; return the exit status."""
-    parser = argparse.ArgumentParser(prog="run pack", description="Pack charms into dist/.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="a charm; all when none is named")
-    names = parser.parse_args().names
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    try:
-        with Progress(*columns, console=console) as progress:
-            packed = pack(names, progress)
-    except BuildError as error:
-        console.rule("output")
-        console.print(Text(error.output.rstrip()))
-        console.rule()
-        print(f"run pack: {error}", file=sys.stderr)
-        return 1
-    except PackError as error:
-        print(f"run pack: {error}", file=sys.stderr)
-        return 1
-    for file in packed.values():
-        print(file.relative_to(ROOT))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -87,9 +87,9 @@ def disable_boot() -> list[str]:
         KernelError: systemd refused.
     """
     if not UNIT.exists():
-        if not (PACKAGED.exists() and is_boot_enabled()):
+        if not is_boot_enabled():
             return []
-        _systemctl("disable", "--now", UNIT.name)
+        _systemctl("disable", *(["--now"] if SYSTEMD.is_dir() else []), UNIT.name)
         return [f"disabled {UNIT.name}"]
     if SYSTEMD.is_dir():
         _systemctl("disable", "--now", UNIT.name)

@@ -31,9 +31,9 @@ def show_fan() -> dict[str, Any]:
     juju("deploy", str(ROOT / "dist" / "apache2.charm"), "--num-units", "2", model=MODEL)
     juju("deploy", str(ROOT / "dist" / "fan.charm"), model=MODEL)
     juju("integrate", "apache2:juju-info", "fan:juju-info", model=MODEL)
-    units = _find_units()
+    machines = _find_machines()
     print_step("Make an image of busybox on both machines")
-    for machine in units:
+    for machine in machines:
         juju("ssh", machine, f"sudo sh -c '{IMAGE}'", model=MODEL, quiet=True)
 
     print_step("A container on machine 0 pings one on machine 1, and sends it 16 MB")
@@ -56,8 +56,7 @@ def show_fan() -> dict[str, Any]:
         )
 
     print_step("The result")
-    folder = f"/var/lib/juju/agents/unit-{units['0'].replace('/', '-')}/charm"
-    shown = _show("0", f"sudo {folder}/venv/bin/python -m fannet show")
+    shown = _show("0", "sudo fanctl show")
     print(shown)
     print(juju("status", model=MODEL))
     return {"address": address, "show": shown, "sha256": received.split()[0]}
@@ -71,18 +70,18 @@ def summarize(seen: dict[str, Any]) -> str:
 _ADDRESS = "{{.NetworkSettings.Networks.fan.IPAddress}}"
 
 
-def _find_units() -> dict[str, str]:
-    """Return the fan's units by their machines."""
+def _find_machines() -> list[str]:
+    """Return the machines whose unit of the fan is active."""
     status = json.loads(juju("status", "--format", "json", model=MODEL))
-    units = {
-        unit["machine"]: name
+    machines = [
+        unit["machine"]
         for unit in status["applications"]["apache2"]["units"].values()
-        for name, there in unit.get("subordinates", {}).items()
+        for there in unit.get("subordinates", {}).values()
         if there["workload-status"]["current"] == "active"
-    }
-    if len(units) != 2:
+    ]
+    if len(machines) != 2:
         raise DemoError(f"the fan is not up on two machines; see: juju status --model {MODEL}")
-    return units
+    return machines
 
 
 def _run(machine: str, command: str) -> str:

@@ -8,7 +8,6 @@ are built by what `run` has installed, and all else is a wheel that `requirement
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -24,12 +23,10 @@ from typing import Any
 import tomli
 import yaml
 from craft_platforms import DebianArchitecture
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.text import Text
+from rich.progress import Progress
 
 from tools import snaps
-from tools.building import BuildError, PackError, run_tool
+from tools.building import PackError, run_tool
 from tools.locks import hold_lock
 from tools.pins import UnpinnedError, read_pins, strip_lock
 
@@ -61,7 +58,7 @@ def find_snaps() -> dict[str, Path]:
 def find_inputs(project: Path) -> list[Path]:
     """Return the files that make up a charm or a snap: its own, its libraries', its parts'."""
     folders = [project, *find_libraries(project), *_find_sources(project)]
-    files = {file for folder in folders for file in _list_files(folder)}
+    files = {file for folder in folders for file in list_files(folder)}
     if icon := _read_metadata(project).get("icon"):
         files.add((project / icon).resolve())
     return sorted(files | {ROOT / "LICENSE"})
@@ -110,7 +107,7 @@ def _is_snap(project: Path) -> bool:
     return (project / snaps.METADATA).exists()
 
 
-def _list_files(folder: Path) -> list[Path]:
+def list_files(folder: Path) -> list[Path]:
     """Return the files below a folder, without ignored ones and without its tests."""
     # safe.directory: under sudo the checkout belongs to somebody else.
     git = ["/usr/bin/git", "-C", str(folder), "-c", f"safe.directory={ROOT}"]
@@ -215,9 +212,9 @@ def _pack_one(name: str, source: Path, progress: Progress | None) -> Path:
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, copy)
     project = build / source.relative_to(ROOT)
-    environment = _build_environment(WORK / f"{slug}.home")
+    environment = build_environment(WORK / f"{slug}.home")
     libraries = [build / each.relative_to(ROOT) for each in dict.fromkeys(find_libraries(source))]
-    wheels = {each: _build_wheel(each, environment, name) for each in libraries}
+    wheels = {each: build_wheel(each, environment, name) for each in libraries}
     if kind == "snap":
         _pin_project(project, wheels)
     else:
@@ -250,8 +247,17 @@ def _pack_one(name: str, source: Path, progress: Progress | None) -> Path:
     return packed
 
 
-def _build_wheel(library: Path, environment: dict[str, str], name: str) -> Path:
-    """Build the copy of a library, with the hatchling of our own environment."""
+def build_wheel(library: Path, environment: dict[str, str], name: str) -> Path:
+    """Build the copy of a library, with the hatchling of our own environment; return the wheel.
+
+    Args:
+        library: the copy's folder.
+        environment: see `build_environment`.
+        name: what is packed, for errors.
+
+    Raises:
+        BuildError: hatchling failed.
+    """
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
     run_tool([*command, "--directory", str(library)], library, environment, name)
     (wheel,) = library.glob("*.whl")
@@ -299,7 +305,7 @@ def _pin_project(project: Path, wheels: Mapping[Path, Path]) -> None:
     project_file.write_text(text.replace(table, table + settings, 1))
 
 
-def _build_environment(home: Path) -> dict[str, str]:
+def build_environment(home: Path) -> dict[str, str]:
     """Return the environment of one build; charmcraft keeps state and logs in its own home."""
     home.mkdir(mode=0o700, exist_ok=True)
     ours = {
@@ -319,34 +325,3 @@ def _build_environment(home: Path) -> dict[str, str]:
 
 def _make_stamp(inputs: str, packed: Path) -> str:
     return f"{inputs} {hashlib.sha256(packed.read_bytes()).hexdigest()}"
-
-
-def main() -> int:
-    """Run `./run pack`; return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="run pack", description="Pack charms and snaps into dist/."
-    )
-    told = "a charm, or a snap such as snaps/mprime; all when none is named"
-    parser.add_argument("names", nargs="*", metavar="NAME", help=told)
-    names = parser.parse_args().names or [*find_charms(), *find_snaps()]
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    try:
-        with Progress(*columns, console=console) as progress:
-            packed = pack(names, progress)
-    except BuildError as error:
-        console.rule("output")
-        console.print(Text(error.output.rstrip()))
-        console.rule()
-        print(f"run pack: {error}", file=sys.stderr)
-        return 1
-    except PackError as error:
-        print(f"run pack: {error}", file=sys.stderr)
-        return 1
-    for file in packed.values():
-        print(file.relative_to(ROOT))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

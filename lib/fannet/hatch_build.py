@@ -5,14 +5,21 @@ from __future__ import annotations
 import platform
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 CLANG = "/usr/bin/clang"
 
 
-class CustomBuildHook(BuildHookInterface[Any]):
+# Ubuntu 22.04's hatchling does not know it as a generic class.
+if TYPE_CHECKING:
+    _Interface = BuildHookInterface[Any]
+else:
+    _Interface = BuildHookInterface
+
+
+class CustomBuildHook(_Interface):
     """Runs clang before the files are gathered."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
@@ -20,6 +27,7 @@ class CustomBuildHook(BuildHookInterface[Any]):
         # Debian keeps <asm/types.h>, which the kernel's headers include, below the machine's name.
         headers = f"/usr/include/{platform.machine()}-linux-gnu"
         flags = ["-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-mcpu=v2", "-I", headers]
+        flags.append(f"-ffile-prefix-map={self.root}=.")  # the same bytes wherever it is built
         made = programs / "fan.bpf.o.new"
         command = [CLANG, *flags, "-c", str(programs / "fan.bpf.c"), "-o", str(made)]
         try:

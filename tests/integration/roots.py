@@ -62,15 +62,19 @@ def build_root(release: Release, *packages: str) -> Path:
     return _build(release, "extract", packages)
 
 
-def build_minimal_root(release: Release) -> Path:
+def build_minimal_root(release: Release, *packages: str) -> Path:
     """Return a release's root file system, set up, with apt and what no machine is without.
+
+    Args:
+        release: whose.
+        packages: what else is installed there.
 
     Raises:
         LocalModelError: the mirror does not have them.
     """
     # Ubuntu 22.04's own installer puts programs where all later releases have them.
     more = ("usrmerge",) if release.name == "jammy" else ()
-    return _build(release, "minbase", ("apt", "systemd", *more))
+    return _build(release, "minbase", ("apt", "systemd", *more, *packages))
 
 
 def list_archives(release: Release) -> str:

@@ -365,6 +365,7 @@ def test_two_principals_on_a_machine_share_its_fan(
     fan.remove_application("intranet")
     wait_for_fans(fan, 2)
     assert reaches(fan, 0, run_inside("web"), db)
+    assert "fan-250" in run_on(fan, 0, "fanctl", "show")
 
 
 def test_removal_leaves_a_machine_as_it_was(fan: jubilant.Juju, charms: dict[str, Path]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tools import pack
+from tools.building import BuildError
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def test_packing_builds_nothing_with_what_it_would_have_to_fetch_for_that(
     fit = pack._fit_to_host
     # As it would be with the libraries' sources in the place of their wheels.
     monkeypatch.setattr(pack, "_fit_to_host", lambda project, wheels: fit(project, {}))
-    with pytest.raises(pack.BuildError) as failure:
+    with pytest.raises(BuildError) as failure:
         pack.pack(["mprime"])
     assert "marked as `--no-build`" in failure.value.output
 

@@ -17,6 +17,7 @@ LEFT = """
 docker ps --all --quiet
 find /etc/systemd/system /var/lib/hostkit -name '*mprime*' -o -name '*fan-0*'
 find /sys/fs/cgroup -name 'mprime_0*'
+find /usr/local/sbin -name fanctl
 """
 
 
@@ -50,7 +51,8 @@ def test_what_units_had_goes_although_no_hook_ever_tells_them(
     both.integrate("apache2:juju-info", "fan:juju-info")
     wait_for_fans(both, 1)
     assert read_network(both, 0) != before
-    assert sudo(both, LEFT, machine=0).stdout.strip()
+    assert "fan-250" in sudo(both, "fanctl show", machine=0).stdout
+    assert "/usr/local/sbin/fanctl" in sudo(both, LEFT, machine=0).stdout
     both.cli("remove-application", "mprime", "fan", "--force", "--no-prompt")
     both.wait(lambda status: not list_subordinates(status), successes=1)
     both.wait(lambda _: not sudo(both, LEFT, machine=0).stdout.strip(), successes=1)

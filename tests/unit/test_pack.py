@@ -143,13 +143,13 @@ def test_a_build_does_not_see_the_callers_python(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
     monkeypatch.setenv("VIRTUAL_ENV", "/elsewhere")
     home = Path(os.path.devnull).parent
-    environment = pack._build_environment(home)
+    environment = pack.build_environment(home)
     assert "/elsewhere" not in environment.values()
     assert environment["XDG_STATE_HOME"] == str(home)
 
 
 def test_a_build_builds_no_package_whose_build_backend_nothing_pins() -> None:
-    assert pack._build_environment(Path(os.path.devnull).parent)["UV_NO_BUILD"] == "true"
+    assert pack.build_environment(Path(os.path.devnull).parent)["UV_NO_BUILD"] == "true"
 
 
 @pytest.mark.parametrize("name", ["web.charm", "web_ubuntu@22.04-amd64.charm"])

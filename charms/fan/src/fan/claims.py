@@ -22,6 +22,7 @@ from fan.peers import Peer, read_peer
 from hostkit import agents, files
 
 _FILE = "fan-claim.json"
+_ALL = f"unit-*/{_FILE}"
 _PEERS = "fan-peers.json"
 
 
@@ -91,9 +92,14 @@ def read_known_peers(unit: str) -> list[Peer]:
 
 def list_claims(*, but: str) -> list[Claim]:
     """Return the claims of this machine's units, apart from one unit's, in order."""
-    units = (agents.unit_of(file.parent) for file in agents.AGENTS.glob(f"unit-*/{_FILE}"))
+    units = (agents.unit_of(file.parent) for file in agents.AGENTS.glob(_ALL))
     claims = (read_claim(unit) for unit in sorted(units, key=agents.order) if unit != but)
     return [claim for claim in claims if claim]
+
+
+def match_claims() -> Path:
+    """Return the pattern, of the shell's kind, that the files of all claims match."""
+    return agents.AGENTS / _ALL
 
 
 def _locate(unit: str, file: str = _FILE) -> Path:

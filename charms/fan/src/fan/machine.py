@@ -10,10 +10,11 @@ from pathlib import Path
 
 import fannet
 from dockerhost import DockerHostError
-from fan import boot, users
+from fan import boot, launcher, users
 from fan.claims import (
     Claim,
     list_claims,
+    match_claims,
     read_claim,
     remove_claim,
     write_claim,
@@ -132,6 +133,8 @@ def ensure_after_boot(system: System, unit: str) -> None:
 def give_back(system: System, unit: str, overlay: IPv4Network | None = None) -> None:
     """Give back what a unit has of the machine; the last one that goes takes the fan down.
 
+    The last of all fans' units takes `fanctl` off the PATH, too.
+
     Args:
         unit: its name, such as fan/0.
         overlay: its fan's, where its claim is gone; otherwise the claim tells.
@@ -147,6 +150,8 @@ def give_back(system: System, unit: str, overlay: IPv4Network | None = None) -> 
     if overlay:
         _remove_fan(system, overlay, but=unit)
     boot.remove(unit)
+    if not list_claims(but=unit):
+        launcher.remove()
     remove_claim(unit)
     orphans.remove_watch(unit)
 
@@ -167,6 +172,7 @@ def _ensure_fan(system: System, desired: Desired) -> tuple[fannet.Change, tuple[
     change = _ensure_up(system, wanted, desired.report)
     # Before an engine knows of the bridge: at a boot without the fan it would make one itself.
     boot.ensure(desired.unit, desired.charm)
+    launcher.ensure(match_claims())
     for user in users.LATE:
         user.ensure(system, wanted, bool(change.steps), desired.report)
     if not change.moved:

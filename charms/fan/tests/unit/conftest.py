@@ -73,6 +73,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setattr("hostkit.orphans.COPIES", tmp_path / "copies")
     monkeypatch.setattr("hostkit.systemd.UNITS", host.units)
     monkeypatch.setattr("hostkit.systemd.call", host.call_systemd)
+    monkeypatch.setattr("fan.launcher.LAUNCHER", tmp_path / "local" / "fanctl")
+    monkeypatch.setattr("fan.launcher.PACKAGED", tmp_path / "packaged" / "fanctl")
     return host
 
 

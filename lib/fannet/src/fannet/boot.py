@@ -11,6 +11,7 @@ from fannet.errors import FanError, KernelError
 from fannet.fanfile import FANFILE
 
 UNIT = Path("/etc/systemd/system/fanctl.service")
+PACKAGED = Path("/lib/systemd/system/fanctl.service")  # where the Debian package has its own
 SYSTEMCTL = "/usr/bin/systemctl"
 SYSTEMD = Path("/run/systemd/system")  # sd_booted(3)
 _FOLDER = Path(__file__).resolve().parents[1]  # a charm's Python does not find it by itself
@@ -26,6 +27,28 @@ _ENGINES = (
     "snap.lxd.daemon.service",
     "libvirtd.service",
 )
+_TEXT = f"""\
+[Unit]
+Description=Fans of {FANFILE}
+Documentation=man:fanctl(8) man:fan(5)
+ConditionPathExists={FANFILE}
+Wants=network-online.target
+After=network-online.target
+Before={" ".join(_ENGINES)}
+StartLimitIntervalSec=1h
+StartLimitBurst={_TRIES}
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+{{start}} up -a --wait {_PATIENCE}
+Restart=on-failure
+RestartSec=10
+RestartPreventExitStatus={WRONG_FILE}
+
+[Install]
+WantedBy=multi-user.target
+"""
 
 
 def enable_boot() -> list[str]:
@@ -42,7 +65,7 @@ def enable_boot() -> list[str]:
         )
     steps: list[str] = []
     text = format_unit()
-    if not UNIT.exists() or UNIT.read_text() != text:
+    if not PACKAGED.exists() and (not UNIT.exists() or UNIT.read_text() != text):
         new = UNIT.with_suffix(".new")
         new.write_text(text)
         new.chmod(0o644)
@@ -58,11 +81,16 @@ def enable_boot() -> list[str]:
 def disable_boot() -> list[str]:
     """Leave the fans down after a boot, and remove the unit; fans that are up stay so.
 
+    A package's own unit stays, without effect.
+
     Raises:
         KernelError: systemd refused.
     """
     if not UNIT.exists():
-        return []
+        if not is_boot_enabled():
+            return []
+        _systemctl("disable", *(["--now"] if SYSTEMD.is_dir() else []), UNIT.name)
+        return [f"disabled {UNIT.name}"]
     if SYSTEMD.is_dir():
         _systemctl("disable", "--now", UNIT.name)
     UNIT.unlink()
@@ -73,7 +101,7 @@ def disable_boot() -> list[str]:
 
 def is_boot_enabled() -> bool:
     """Return whether fans come up at boot."""
-    if not UNIT.exists():
+    if not (UNIT.exists() or PACKAGED.exists()):
         return False
     command = [SYSTEMCTL, "is-enabled", "--quiet", UNIT.name]
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
@@ -81,29 +109,14 @@ def is_boot_enabled() -> bool:
 
 def format_unit() -> str:
     """Return the unit's text; it names this Python, and the folder that it finds fannet in."""
-    return f"""\
-# Made by `fanctl boot enable`; `fanctl boot disable` removes it.
-[Unit]
-Description=Fans of {FANFILE}
-ConditionPathExists={FANFILE}
-Wants=network-online.target
-After=network-online.target
-Before={" ".join(_ENGINES)}
-StartLimitIntervalSec=1h
-StartLimitBurst={_TRIES}
+    start = f'Environment="PYTHONPATH={_FOLDER}"\nExecStart="{sys.executable}" -m fannet'
+    made = "# Made by `fanctl boot enable`; `fanctl boot disable` removes it.\n"
+    return made + _TEXT.format(start=start)
 
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-Environment="PYTHONPATH={_FOLDER}"
-ExecStart="{sys.executable}" -m fannet up -a --wait {_PATIENCE}
-Restart=on-failure
-RestartSec=10
-RestartPreventExitStatus={WRONG_FILE}
 
-[Install]
-WantedBy=multi-user.target
-"""
+def render_packaged_unit() -> str:
+    """Return the text of the same unit in the Debian package."""
+    return _TEXT.format(start="ExecStart=/usr/sbin/fanctl")
 
 
 def _systemctl(*words: str) -> None:

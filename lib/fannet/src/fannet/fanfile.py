@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,6 +67,9 @@ FLAGS = {
 }
 # Only the file has these. The original wrote them, and `up -a` heeds them.
 SWITCHES = {"enable": True, "off": False, "disable": False}
+# What Ubuntu's later versions call some of them. Of the words that are left out, `auto` is the
+# program's own note, and `mode` has one value that anything here is like.
+_LATER = {"type": ("encapsulation",), "on": ("enable",), "auto": (), "mode=compact": ()}
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,8 @@ def parse_entry(words: Sequence[str], *, in_file: bool = False) -> Entry:
     if len(words) < 2:
         given = f"{words[0]!r} alone is not a fan" if words else "no fan was named"
         raise FanError(f"{given}; give {FORM}")
+    if in_file and _is_later(words):
+        words = _translate(words)
     overlay, underlay, *flags = words
     settings: dict[str, Any] = {}
     rest = iter(flags)
@@ -147,6 +153,34 @@ def parse_entry(words: Sequence[str], *, in_file: bool = False) -> Entry:
     if settings.get("bridge") and settings.get("into"):
         raise FanError("flags 'bridge' and 'into' both name the bridge; give one of them")
     return Entry(overlay, underlay, **settings)
+
+
+def _is_later(words: Sequence[str]) -> bool:
+    """Return whether the overlay comes second, which is the network with the shorter prefix."""
+    try:
+        overlay = IPv4Network(words[1], strict=False)
+        return overlay.prefixlen < int(words[0].rpartition("/")[2])
+    except ValueError:  # the second names a device, as only an underlay does, or nothing at all
+        return False
+
+
+def _translate(words: Sequence[str]) -> list[str]:
+    """Return a line of Ubuntu's later versions as one of 2015.
+
+    There flags have two hyphens and `=` before their values, and a fan without --enable is off.
+    """
+    underlay, overlay, *rest = words
+    flags: list[str] = []
+    for word in rest:
+        name = word.removeprefix("--")
+        parts = _LATER.get(name)
+        if parts is None:
+            name, _, value = name.partition("=")
+            parts = (*_LATER.get(name, (name,)), *filter(None, [value]))
+        flags += parts
+    if not set(SWITCHES).intersection(flags):
+        flags.append("off")
+    return [overlay, underlay, *flags]
 
 
 def _read_value(word: str, text: str) -> Any:

@@ -35,10 +35,12 @@ def booted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         given.append(command[1:])
         known = ["enable", boot.UNIT.name] in given
+        known &= ["disable", "--now", boot.UNIT.name] not in given
         code = 0 if command[1] != "is-enabled" or known else 1
         return subprocess.CompletedProcess(command, code, "", "")
 
     monkeypatch.setattr(boot, "UNIT", tmp_path / "fanctl.service")
+    monkeypatch.setattr(boot, "PACKAGED", tmp_path / "packaged.service")
     monkeypatch.setattr(boot, "SYSTEMD", tmp_path)
     monkeypatch.setattr(boot.subprocess, "run", run)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
@@ -64,6 +66,35 @@ def test_boot_is_enabled_once_and_disabled_without_a_trace(
     main(["boot", "status", "--format", "json"])
     assert json.loads(capsys.readouterr().out) == {"enabled": False}
     assert main(["boot", "disable"]) == 0
+
+
+def test_a_packages_own_unit_is_enabled_and_disabled_and_no_other_is_written(
+    booted: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    boot.PACKAGED.write_text(boot.render_packaged_unit())
+    assert main(["boot", "disable"]) == 0
+    assert main(["boot", "enable"]) == 0
+    main(["boot", "status"])
+    assert main(["boot", "disable"]) == 0
+    main(["boot", "status"])
+    assert capsys.readouterr().out.splitlines() == [
+        "enabled fanctl.service",
+        "enabled",
+        "disabled fanctl.service",
+        "disabled",
+    ]
+    assert not boot.UNIT.exists()
+    assert boot.PACKAGED.exists()
+    assert ["daemon-reload"] not in booted
+
+
+def test_a_packages_unit_runs_its_program_and_is_like_ours_else() -> None:
+    packaged = boot.render_packaged_unit().splitlines()
+    ours = boot.format_unit().splitlines()
+    assert [line for line in packaged if line not in ours] == [
+        "ExecStart=/usr/sbin/fanctl up -a --wait 60"
+    ]
+    assert len(packaged) == len(ours) - 2  # the line on who made it, and where fannet is
 
 
 def test_boot_without_systemd_says_what_to_do_instead(

@@ -474,3 +474,7 @@ def test_what_up_does_not_need_is_not_imported() -> None:
     loaded = set(done.stdout.split())
     assert not loaded & {"fannet.check", "fannet.probes", "fannet.boot"}
     assert not loaded & {"asyncio", "pyroute2.iproute", "pydantic", "rich"}
+
+
+def test_what_ubuntus_package_leaves_behind_for_ifupdown_succeeds() -> None:
+    assert main(["net", "start", "eth0"]) == 0

@@ -37,6 +37,43 @@ def test_the_originals_file_is_read_unchanged(tmp_path: Path) -> None:
     assert [entry.line for entry in entries] == [2, 3, 6]
 
 
+# What Ubuntu's postinst writes since 2017 (ubuntu-fan 0.12.16), and what its manual tells to add.
+LATER = """\
+# local          overlay       options
+192.168.0.0/16   250.0.0.0/8
+172.16.0.0/12    251.0.0.0/8 --enable --dhcp --host-reserve=5 --type=vxlan --mode=compact
+
+10.254.0.0/16    252.0.0.0/8 --on --bridge=cloud --auto
+10.254.0.0/16    253.0.0.0/8 --disable
+ens3/16          254.0.0.0/8 --enable --type=ipip
+"""
+
+
+def test_a_file_of_ubuntus_later_versions_is_read_unchanged(tmp_path: Path) -> None:
+    path = tmp_path / "fan"
+    path.write_text(LATER)
+    entries, errors = read_fanfile(path)
+    assert not errors
+    assert entries == [
+        Entry("250.0.0.0/8", "192.168.0.0/16", enabled=False),
+        Entry("251.0.0.0/8", "172.16.0.0/12", dhcp=True, host_reserve=5),
+        Entry("252.0.0.0/8", "10.254.0.0/16", bridge="cloud"),
+        Entry("253.0.0.0/8", "10.254.0.0/16", enabled=False),
+        Entry("254.0.0.0/8", "ens3/16", encapsulation="ipip"),
+    ]
+
+
+@pytest.mark.parametrize("flag", ["--mode=sliced", "--comment=mine"])
+def test_a_flag_of_ubuntus_that_means_nothing_here_is_told_by_line(
+    tmp_path: Path, flag: str
+) -> None:
+    path = tmp_path / "fan"
+    path.write_text(f"192.168.0.0/16 250.0.0.0/8 --enable {flag}\n")
+    entries, [error] = read_fanfile(path)
+    assert not entries
+    assert error.startswith(f"{path}:1: flag {flag.removeprefix('--').partition('=')[0]!r}")
+
+
 @pytest.mark.parametrize(
     ("line", "word", "allowed"),
     [

@@ -92,12 +92,14 @@ the errors by line. It changes nothing. The file has one fan a line; # starts a 
   251.0.0.0/8  eth1/16  off
 
 Flags are those of `fanctl up`, and {", ".join(SWITCHES)}.
-`fanctl up -a` leaves out what is off."""
+`fanctl up -a` leaves out what is off. Lines of Ubuntu's later versions are understood, which have
+the underlay first, and are off unless they say --enable."""
 
 BOOT = f"""\
-Bring up the fans of {FANFILE} whenever this machine boots. `enable` writes and enables a
-systemd unit, fanctl.service, which comes before container engines and waits for the underlay's
-address; `disable` removes it; `status` prints whether it is enabled."""
+Bring up the fans of {FANFILE} whenever this machine boots. `enable` enables a systemd unit,
+fanctl.service, which comes before container engines and waits for the underlay's address; it
+writes the unit unless a package has installed it. `disable` undoes that; `status` prints whether
+it is enabled."""
 
 
 class UsageError(FannetError):
@@ -119,11 +121,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """
     if not argv:
         raise UsageError("no command was given; see fanctl --help")
-    verbs = _make_verbs()
+    verbs = make_verbs()
     if argv[0] in ("-h", "--help", "help"):
         return argparse.Namespace(run=_print_overview)
     if argv[0] == "--version":
         return argparse.Namespace(run=_print_version)
+    if argv[0] == "net":
+        # What ubuntu-fan leaves behind for ifupdown calls it at each change of a device, and a
+        # failure would be that device's. The unit of systemd does what it is for.
+        return argparse.Namespace(run=_do_nothing)
     if argv[0] not in verbs:
         known = ", ".join([*verbs, "help"])
         raise UsageError(f"command {argv[0]!r} is unknown; there are: {known}")
@@ -135,6 +141,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     except FannetError as error:
         raise UsageError(f"{error}; see {verb.prog} --help") from None
     return arguments
+
+
+def _do_nothing(_: argparse.Namespace) -> int:
+    return 0
 
 
 def _print_overview(_: argparse.Namespace) -> int:
@@ -149,7 +159,8 @@ def _print_version(_: argparse.Namespace) -> int:
     return 0
 
 
-def _make_verbs() -> dict[str, Parser]:
+def make_verbs() -> dict[str, Parser]:
+    """Return what reads each verb's command line, by the verb's name."""
     verbs: dict[str, Parser] = {}
 
     def add(

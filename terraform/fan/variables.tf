@@ -23,20 +23,22 @@ variable "config" {
 
   validation {
     condition = length(setsubtract(keys(var.config), [
-      "overlay",
-      "underlay",
-      "encapsulation",
-      "vni",
-      "port",
-      "mtu",
-      "masquerade",
-      "shortcuts",
       "dhcp",
       "docker",
       "docker-network",
+      "encapsulation",
+      "install_keys",
+      "install_sources",
       "lxd",
       "lxd-network",
+      "masquerade",
       "metrics-port",
+      "mtu",
+      "overlay",
+      "port",
+      "shortcuts",
+      "underlay",
+      "vni",
     ])) == 0
     error_message = "config has a key that is not an option of the charm fan; juju config fan lists them."
   }

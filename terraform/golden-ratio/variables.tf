@@ -23,21 +23,23 @@ variable "config" {
 
   validation {
     condition = length(setsubtract(keys(var.config), [
-      "digits",
-      "verify",
-      "price-per-hour",
-      "currency",
-      "image",
-      "registry-ca",
-      "registry-credentials",
-      "require-digest",
       "cpu-policy",
       "cpus",
-      "memory-limit",
       "cpuset",
+      "currency",
+      "digits",
+      "image",
+      "install_keys",
+      "install_sources",
+      "memory-limit",
       "metrics-port",
       "network",
+      "price-per-hour",
+      "registry-ca",
+      "registry-credentials",
       "remove-work",
+      "require-digest",
+      "verify",
     ])) == 0
     error_message = "config has a key that is not an option of the charm golden-ratio; juju config golden-ratio lists them."
   }

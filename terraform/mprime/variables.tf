@@ -23,23 +23,25 @@ variable "config" {
 
   validation {
     condition = length(setsubtract(keys(var.config), [
-      "image",
-      "registry-ca",
-      "registry-credentials",
-      "require-digest",
+      "checkpoint-minutes",
+      "computer-name",
       "cpu-policy",
       "cpus",
-      "memory-limit",
       "cpuset",
-      "primenet-user",
-      "computer-name",
-      "work-preference",
       "disk-limit",
-      "worktodo",
-      "checkpoint-minutes",
+      "image",
+      "install_keys",
+      "install_sources",
+      "memory-limit",
       "metrics-port",
       "network",
+      "primenet-user",
+      "registry-ca",
+      "registry-credentials",
       "remove-work",
+      "require-digest",
+      "work-preference",
+      "worktodo",
     ])) == 0
     error_message = "config has a key that is not an option of the charm mprime; juju config mprime lists them."
   }

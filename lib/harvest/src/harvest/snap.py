@@ -37,7 +37,7 @@ PLUG = "docker"
 _PAUSE = 30.0  # seconds between two looks at the container
 _RARELY = 300.0  # seconds: how often progress alone is told to snapd, which writes it to its disk
 # Those that take more of the machine than a snap has, or a collector that finds the port.
-_NOT_OFFERED = {
+NOT_OFFERED = {
     "install_keys",
     "install_sources",
     "metrics_port",
@@ -98,7 +98,7 @@ class Snap(Generic[C, D]):
             OSError: snapd does not answer.
         """
         model = self.workload.options
-        offered = sorted(each.replace("_", "-") for each in {*model.model_fields} - _NOT_OFFERED)
+        offered = sorted(each.replace("_", "-") for each in {*model.model_fields} - NOT_OFFERED)
         said = json.loads(_snapctl("get", "-d", *offered) or "{}")
         given = {n: _read_value(n, value) for n, value in said.items() if value is not None}
         return parse_options(model, given)

@@ -9,7 +9,7 @@ import yaml
 
 from dockerhost import Image
 from harvest.options import OptionsError, parse_options
-from harvest.snap import SnapUnit
+from harvest.snap import NOT_OFFERED, SnapUnit
 from harvest.workload import Desired, Share
 from mprime import config
 from mprime.engines import Results, Search
@@ -65,6 +65,5 @@ def test_the_snap_asks_for_the_engines_socket_alone() -> None:
 
 def test_the_readme_tells_of_every_option() -> None:
     readme = (PROJECT / "README.md").read_text()
-    hidden = {"registry_ca", "registry_credentials", "metrics_port", "remove_work"}
-    for name in {*Config.model_fields} - hidden:
+    for name in {*Config.model_fields} - NOT_OFFERED:
         assert f"| `{name.replace('_', '-')}` |" in readme

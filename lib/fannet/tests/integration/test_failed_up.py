@@ -26,7 +26,7 @@ KILLED = """
 import os, signal, sys
 from fannet import steps
 from fannet.cli import main
-do, left = steps.Work.do, int(sys.argv[1])
+do, left = steps.Steps.do, int(sys.argv[1])
 def count(self, step, action):
     global left
     if self.pretend:
@@ -36,7 +36,7 @@ def count(self, step, action):
             os.kill(os.getpid(), signal.SIGKILL)
         left -= 1
         part()
-steps.Work.do = count
+steps.Steps.do = count
 sys.exit(main(sys.argv[2:]))
 """
 

@@ -50,7 +50,7 @@ CASES: dict[str, tuple[Mapping[str, str], set[str]]] = {
         set(),
     ),
     "it ended with work left": ({"mprime_running": "1x30 0x29"}, {"MprimeNotRunning"}),
-    "it does not do what its options ask for": ({"mprime_refused": "0x60"}, {"MprimeRefused"}),
+    "it does not do what its options ask for": ({"mprime_refused": "1x60"}, {"MprimeRefused"}),
     "it can't save its work": ({"mprime_saves_work": "0x60"}, {"MprimeSavesNothing"}),
     "it ended a moment ago": ({"mprime_running": "1x50 0x9"}, set()),
     "the engine is down": (

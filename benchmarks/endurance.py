@@ -2,7 +2,7 @@
 
 Machines 0 and 1 have a fan, and a container each; numbered datagrams go between these two all the
 while. Machine 2 has the same fan, a third container, and the search; all faults hit that one. See
-docs/endurance.md for what counts as lost.
+docs/explanation/endurance.md for what counts as lost.
 """
 
 from __future__ import annotations

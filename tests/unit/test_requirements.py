@@ -95,7 +95,7 @@ def test_charmhelpers_is_packed_in_the_version_whose_source_is_pinned_by_its_has
 def test_run_fetches_no_build_backend_and_nothing_without_a_hash() -> None:
     script = (ROOT / "run").read_text().replace("\\\n", " ")
     installs = [line for line in script.splitlines() if " pip install " in line]
-    assert len(installs) == 4
+    assert len(installs) == 5
     ours = [line for line in installs if "--no-deps" in line and "-r " not in line]
     assert len(ours) == 1
     for line in installs:

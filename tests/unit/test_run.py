@@ -27,11 +27,11 @@ def test_help_names_every_word_and_needs_no_root() -> None:
         text=True,
     )
     assert done.returncode == 0
-    for word in ("demo", "test", "pack", "bench", "clean", "juju"):
+    for word in ("demo", "test", "pack", "bench", "docs", "clean", "juju"):
         assert f"\n  {word}" in done.stdout
 
 
-@pytest.mark.parametrize("word", ["demo", "test", "pack", "bench", "clean", "juju"])
+@pytest.mark.parametrize("word", ["demo", "test", "pack", "bench", "docs", "clean", "juju"])
 def test_without_root_it_says_so_in_one_line_and_stops(word: str) -> None:
     done = subprocess.run(
         [*AS_NOBODY, "/bin/sh", "-s", "--", word],

@@ -1,0 +1,27 @@
+"""How Sphinx builds the documentation; `sudo ./run docs` starts it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+# fannet depends on nothing, so its command line can be read where it is not installed.
+sys.path[:0] = [str(ROOT), str(ROOT / "lib" / "fannet" / "src")]
+
+from docs._ext.repository_links import read_address  # noqa: E402 - after the path to it
+
+project = "Prime time"
+extensions = ["myst_parser", "docs._ext.repository_links"]
+exclude_patterns = ["_ext"]
+
+html_theme = "furo"
+html_title = project
+html_copy_source = False
+smartquotes = False  # "--mtu" stays two hyphens
+
+myst_heading_anchors = 3
+
+# tests/unit/test_links.py checks these in the repository itself.
+linkcheck_ignore = [re.escape(read_address(ROOT))]

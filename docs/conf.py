@@ -13,7 +13,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "lib" / "fannet" / "src")]
 from docs._ext.repository_links import read_address  # noqa: E402 - after the path to it
 
 project = "Prime time"
-extensions = ["myst_parser", "docs._ext.repository_links"]
+extensions = ["myst_parser", "docs._ext.reference", "docs._ext.repository_links"]
 exclude_patterns = ["_ext"]
 
 html_theme = "furo"

@@ -36,7 +36,7 @@ mount --rbind /sys sys
 mount --rbind /dev dev
 mount -t tmpfs -o mode=755 tmpfs run
 mount -t tmpfs tmpfs tmp
-mkdir run/before
+mkdir run/before run/lock
 pivot_root . run/before
 cd /
 umount -l run/before

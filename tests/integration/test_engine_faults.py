@@ -133,9 +133,12 @@ def test_a_broken_file_of_settings_is_why_the_engine_does_not_start(
     machine: jubilant.Juju, text: str, fault: str
 ) -> None:
     run_script(machine, f"printf '{text}' >{CONFIG}; systemctl restart docker || true")
+    # Docker 29 accepts a byte order mark, and a file that is empty.
+    runs = run_script(machine, "systemctl is-active docker || true").strip() == "active"
     run_hook(machine, "update-status", unit="fan/0")
     status, message = read_status(machine, "fan/0")
-    assert (status, f"{CONFIG} {fault}" in message) == ("blocked", True), message
+    expected = ("active", False) if runs else ("blocked", True)
+    assert (status, f"{CONFIG} {fault}" in message) == expected, message
     run_script(machine, WELL)
     run_hook(machine, "update-status", unit="fan/0")
     assert read_status(machine, "fan/0")[0] == "active"

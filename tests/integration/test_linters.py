@@ -25,17 +25,25 @@ INHERITED = {
     ("ACTIONS-001", "adopt-work"),
     ("FEATURES-005", "set_workload_version()"),
 }
+# Operators know both by these names, from charms that use charmhelpers.
+SOURCES = {("CHARMCRAFT-002", "install_sources"), ("CHARMCRAFT-002", "install_keys")}
 # Of these, src/charm.py imports ops, and harvest.charm calls ops.main().
 CALLED = {("CHARMCRAFT-006",)}
 CHARMLINT = {
-    "fan": set[tuple[str, ...]](),
-    "golden-ratio": INHERITED | CALLED,
-    "mprime": INHERITED | CALLED,
-    "spare": INHERITED,
+    "fan": SOURCES,
+    "golden-ratio": SOURCES | INHERITED | CALLED,
+    "mprime": SOURCES | INHERITED | CALLED,
+    "spare": SOURCES | INHERITED,
 }
 # In the file dispatch that charmcraft's uv plugin writes, analyse does not know ${dispatch_path}:
 # so it does not find src/charm.py, nor see that it is Python, with ops.
-ANALYSE = {("entrypoint", "error"), ("framework", "unknown"), ("language", "unknown")}
+# And the names of the same two options are what it warns of.
+ANALYSE = {
+    ("entrypoint", "error"),
+    ("framework", "unknown"),
+    ("language", "unknown"),
+    ("naming-conventions", "warning"),
+}
 # In a mount namespace of its own, which ends with the program.
 ENTER = """\
 set -e

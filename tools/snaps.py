@@ -57,8 +57,8 @@ def make(project: Path, tree: Path, environment: Mapping[str, str], name: str) -
 
 
 def _leave_out(tree: Path) -> None:
-    """Take away what the environment has for shells and for uv, and what tells when and where it
-    was made.
+    """Remove what the environment has for shells and for uv, and what depends on when and where
+    it was made.
     """
     for path in (*tree.glob("bin/*"), *tree.glob(".*"), tree / "CACHEDIR.TAG"):
         if not path.name.startswith("python"):
@@ -67,11 +67,13 @@ def _leave_out(tree: Path) -> None:
         for name in _TELLTALES:
             (record.parent / name).unlink(missing_ok=True)
         lines = record.read_text().splitlines(keepends=True)
-        record.write_text("".join(each for each in lines if not _tells(each)))
+        record.write_text("".join(each for each in lines if not _is_left_out(each)))
 
 
-def _tells(line: str) -> bool:
-    return Path(line.partition(",")[0]).name in _TELLTALES
+def _is_left_out(line: str) -> bool:
+    """Return whether a line of a RECORD is about such a file; a script has its folder in it."""
+    path = Path(line.partition(",")[0])
+    return path.name in _TELLTALES or path.parts[:4] == ("..", "..", "..", "bin")
 
 
 def _dump(part: Mapping[str, Any], source: Path, tree: Path) -> None:

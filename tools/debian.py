@@ -27,7 +27,7 @@ def build() -> list[Path]:
     files = pack.list_files(library)
     stamp = pack.WORK / f"{NAME}.stamp"
     with hold_lock(pack.WORK / f"{NAME}.lock"):
-        wanted = pack.digest_inputs(files)
+        wanted = pack.digest_inputs([*files, Path(__file__).resolve()])  # and this recipe
         made = _find_made()
         if stamp.exists() and stamp.read_text() == _vouch(wanted, made):
             return made

@@ -134,29 +134,29 @@ class Snap(Generic[C, D]):
         return True
 
 
-class _Teller:
-    """Tells snapd and the log how the container stands, when there is something new to tell."""
+class _Reporter:
+    """Reports the container's state to snapd and the log, when there is something new."""
 
     def __init__(self, workload: Workload[Any, Any]):
         self._workload = workload
-        self._told: tuple[str, ...] = ()
+        self._reported: tuple[str, ...] = ()
         self._due = 0.0
 
-    def tell(self, config: Options | None, observed: reconcile.Observed[Any]) -> None:
+    def report(self, config: Options | None, observed: reconcile.Observed[Any]) -> None:
         state, message = texts.choose_status(self._workload, observed)
         policy = _describe_policy(config) if config else ""
         # Progress changes all the time, and everything else when something has happened.
         news = (state, policy, "" if state == "active" else message)
-        if news == self._told and time.monotonic() < self._due:
+        if news == self._reported and time.monotonic() < self._due:
             return
         fields = {"state": state, "message": make_message(message), "cpu-policy": policy}
         # In JSON, which snapd would also take the texts for.
         _snapctl("set", *(f"status.{name}={json.dumps(said)}" for name, said in fields.items()))
         level = logging.INFO if state == "active" else logging.WARNING
         logger.log(level, "%s: %s", state, fields["message"])
-        if policy and policy not in self._told:
+        if policy and policy not in self._reported:
             logger.info("cpu-policy %s", policy)
-        self._told, self._due = news, time.monotonic() + _RARELY
+        self._reported, self._due = news, time.monotonic() + _RARELY
 
 
 class _Stopped(BaseException):
@@ -165,13 +165,13 @@ class _Stopped(BaseException):
 
 def keep(snap: Snap[Any, Any]) -> int:
     """Keep the container as it should be until SIGTERM; SIGHUP asks for a look at once."""
-    teller = _Teller(snap.workload)
+    reporter = _Reporter(snap.workload)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     signal.signal(signal.SIGTERM, _stop)
     with contextlib.suppress(_Stopped):
         while True:
             try:
-                teller.tell(*snap.reconcile())
+                reporter.report(*snap.reconcile())
             except OSError as error:
                 logger.warning("snapd could not be told: %s", error)
             signal.sigtimedwait({signal.SIGHUP}, _PAUSE)

@@ -205,12 +205,10 @@ def failing(event: ops.ActionEvent) -> Generator[None, None, None]:
     """Turn an error into the failure of an action, in one line."""
     try:
         yield
-    except (OptionsError, tasks.TaskError, DockerHostError, NotInForceError) as error:
+    except (OptionsError, tasks.TaskError) as error:
         event.fail(make_message(str(error)))
-    except OSError as error:
-        event.fail(
-            make_message(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-        )
+    except (DockerHostError, NotInForceError, OSError) as error:
+        event.fail(make_message(reconcile.explain(error)))
 
 
 def run(charm: type[HarvestCharm[Any, Any]]) -> None:

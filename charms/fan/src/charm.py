@@ -9,6 +9,9 @@ import sys
 import time
 from dataclasses import dataclass
 
+from hostkit import garbage  # before all that loads much
+
+# isort: split
 import ops
 
 import fannet
@@ -251,6 +254,7 @@ def _choose_status(
 
 
 if __name__ == "__main__":  # pragma: nocover
+    garbage.collect_from_here()
     try:
         ops.main(FanCharm)
     except ops.ModelError:

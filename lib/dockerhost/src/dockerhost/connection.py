@@ -89,15 +89,32 @@ def _choose_limit(method: str, url: str, asked: object) -> float:
     return asked if isinstance(asked, int | float) else _CHANGE
 
 
+# By socket: the version of the API in which we and its engine have greeted each other.
+_greeted: dict[str, str] = {}
+
+
+def greet(url: str = SOCKET) -> None:
+    """Ask the engine behind a socket for its version, which tells that it answers.
+
+    Raises:
+        EngineSilentError: it accepts connections, and does not answer within 5 s.
+        EngineUnavailableError: nobody is there.
+    """
+    _greeted.pop(url, None)
+    connect(url).close()
+
+
 def connect(url: str = SOCKET) -> Client:
-    """Return a client of the engine behind a socket.
+    """Return a client of the engine behind a socket, which is greeted once in a process.
 
     Raises:
         EngineSilentError: it accepts connections, and does not answer within 5 s.
         EngineUnavailableError: nobody is there.
     """
     with translating(EngineUnavailableError):
-        return Client(base_url=url, timeout=_CHANGE, version="auto")
+        client = Client(base_url=url, timeout=_CHANGE, version=_greeted.get(url, "auto"))
+    _greeted[url] = client.api_version
+    return client
 
 
 def reset_silence() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import tarfile
 import tempfile
@@ -56,18 +57,21 @@ class Engine:
     def __init__(self, url: str = SOCKET):
         self._api: Any = connect(url)  # the types of its answers are not known
 
+    @functools.cached_property
+    def _info(self) -> Any:
+        """What the engine tells of itself; that takes it as long as all else that a hook asks."""
+        with translating(EngineUnavailableError):
+            return self._api.info()
+
     def read_cgroups(self) -> Cgroups:
         """Return how this engine makes control groups."""
-        with translating(EngineUnavailableError):
-            answer = self._api.info()
+        answer = self._info
         # Engines that know version 1 alone don't name it.
         return Cgroups(answer["CgroupDriver"], int(answer.get("CgroupVersion", 1)))
 
     def has_proxies(self) -> bool:
         """Return whether this engine fetches images through a proxy."""
-        with translating(EngineUnavailableError):
-            answer = self._api.info()
-        return bool(answer.get("HttpProxy") or answer.get("HttpsProxy"))
+        return bool(self._info.get("HttpProxy") or self._info.get("HttpsProxy"))
 
     def find_image(self, reference: str) -> Image | None:
         """Return an image that is here, by reference or id; None if it is not."""

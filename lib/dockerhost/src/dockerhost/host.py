@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dockerhost import service
-from dockerhost.connection import connect
+from dockerhost.connection import greet
 from dockerhost.errors import EngineUnavailableError, installing
 from hostkit import apt
 
@@ -32,7 +32,7 @@ def ensure_engine(report: Callable[[str], None] | None = None) -> bool:
         EngineUnavailableError: the engine was started and does not answer.
     """
     try:
-        connect().close()
+        greet()
         return False
     except EngineUnavailableError:
         pass

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from dockerhost import configfile, connection
-from dockerhost.connection import connect
+from dockerhost.connection import greet
 from dockerhost.errors import (
     EngineSilentError,
     EngineUnavailableError,
@@ -114,7 +114,7 @@ def start(unit: str, *, again: bool = False) -> None:
     while True:
         connection.reset_silence()
         try:
-            connect().close()
+            greet()
             return
         except EngineSilentError:
             if time.monotonic() > patience:

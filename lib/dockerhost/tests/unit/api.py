@@ -21,6 +21,8 @@ class Containers(dict[str, dict[str, Any]]):
 class Api:
     """Stands in for the docker package's client: an engine's images and containers in memory."""
 
+    api_version = "1.41"
+
     def __init__(self) -> None:
         self.here: dict[str, dict[str, Any]] = {}
         self.containers = Containers()

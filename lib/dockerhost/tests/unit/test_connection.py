@@ -163,6 +163,21 @@ def ask(place: str) -> str:
     return told.typename
 
 
+def test_a_process_greets_an_engine_once_and_asks_what_it_is_once(listener: Listener) -> None:
+    listener.answers |= {"version": VERSION, "info": {"CgroupDriver": "systemd"}}
+    for _ in range(2):
+        engine = Engine(url(listener))
+        assert engine.read_cgroups() == engine.read_cgroups()
+    assert listener.asked == ["GET /version", *["GET /v1.41/info"] * 2]
+
+
+def test_a_greeting_asks_the_engine_again(listener: Listener) -> None:
+    listener.answers["version"] = VERSION
+    Engine(url(listener))
+    connection.greet(url(listener))
+    assert listener.asked == ["GET /version"] * 2
+
+
 def test_a_socket_on_which_nobody_takes_connections_any_more_is_silent_and_not_absent(
     tmp_path: Path, absent: None
 ) -> None:

@@ -15,6 +15,8 @@ from lib.hostkit.tests.unit.fake_apt import FakeApt, replace_programs
 class Machine(FakeApt):
     """Stands in for a machine's package manager, service manager and engine."""
 
+    api_version = "1.41"
+
     def __init__(self) -> None:
         super().__init__()
         self.known = {"apparmor", "ca-certificates", "docker.io"}

@@ -25,6 +25,8 @@ SPEC = NetworkSpec(
 class Api:
     """Stands in for the docker package's client: an engine's networks in memory."""
 
+    api_version = "1.41"
+
     def __init__(self) -> None:
         self.here: list[dict[str, Any]] = []
         self.attached: list[str] = []

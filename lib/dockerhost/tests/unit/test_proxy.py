@@ -26,6 +26,8 @@ PROXIES = Proxies(http=PROXY, https=PROXY, no_proxy="localhost,10.0.0.0/8")
 class Machine:
     """Stands in for systemd and an engine: what it was started with, and what runs on it."""
 
+    api_version = "1.41"
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.file = folder / "units" / "docker.service.d" / "dockerhost-proxy.conf"

@@ -24,6 +24,8 @@ class Machine:
         connects: what comes of each connection; the last one, of all that follow.
     """
 
+    api_version = "1.41"
+
     def __init__(self) -> None:
         self.properties: dict[str, str | list[str]] = {"TriggeredBy": "docker.socket"}
         self.faults: dict[str, str] = {}

@@ -13,6 +13,9 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Generic
 
+from hostkit import garbage  # before all that loads much
+
+# isort: split
 from harvest import tracing  # before ops
 
 # isort: split
@@ -214,6 +217,7 @@ def failing(event: ops.ActionEvent) -> Generator[None, None, None]:
 def run(charm: type[HarvestCharm[Any, Any]]) -> None:
     """Run a charm's hook or action: what its src/charm.py is for."""
     tracing.load_if_related()
+    garbage.collect_from_here()
     try:
         ops.main(charm)
     except ops.ModelError:

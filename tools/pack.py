@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -283,7 +284,8 @@ def _pin_project(project: Path, wheels: Mapping[Path, Path]) -> None:
     """
     project_file = project / "pyproject.toml"
     text = project_file.read_text()
-    sources = tomli.loads(text).get("tool", {}).get("uv", {}).get("sources", {})
+    settings = tomli.loads(text).get("tool", {}).get("uv", {})
+    sources, overrides = settings.get("sources", {}), settings.get("override-dependencies", [])
     named = {(project / s["path"]).resolve(): s["path"] for s in sources.values() if "path" in s}
     # Libraries that only other libraries name: a wheel does not tell where it has them from.
     indirect: list[str] = []
@@ -299,10 +301,13 @@ def _pin_project(project: Path, wheels: Mapping[Path, Path]) -> None:
     if table not in text:
         text = f"{text}\n{table}"
     pins = json.dumps(read_pins(PINS).requirements, indent=4)
-    settings = (
-        f"constraint-dependencies = {pins}\noverride-dependencies = {json.dumps(indirect)}\n"
+    # A key stands in a table once.
+    text = re.sub(r"^override-dependencies = \[.*\]\n", "", text, flags=re.MULTILINE)
+    lists = (
+        f"constraint-dependencies = {pins}\n"
+        f"override-dependencies = {json.dumps([*overrides, *indirect])}\n"
     )
-    project_file.write_text(text.replace(table, table + settings, 1))
+    project_file.write_text(text.replace(table, table + lists, 1))
 
 
 def build_environment(home: Path) -> dict[str, str]:

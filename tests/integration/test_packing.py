@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -36,6 +38,21 @@ def test_libraries_of_the_repository_are_packed_as_files_not_as_links(
         for library in pack.find_libraries(charm):
             assert [n for n in names if n.endswith(f"/site-packages/{library.name}/__init__.py")]
         assert not [n for n in names if n.endswith(".pth")]
+
+
+def test_a_charm_without_tables_of_encodings_loads_the_engines_client_in_silence(
+    packed: dict[str, Path], tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(packed["spare"]) as archive:
+        archive.extractall(tmp_path)
+    (packages,) = tmp_path.glob("venv/lib/python3*/site-packages")
+    assert (packages / "requests").is_dir()
+    assert not (packages / "charset_normalizer").exists()
+    # As a hook does it: without this environment's packages.
+    load = [sys.executable, "-S", "-c", "import dockerhost"]
+    path = {"PYTHONPATH": str(packages)}
+    done = subprocess.run(load, env=path, check=True, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_packing_builds_nothing_with_what_it_would_have_to_fetch_for_that(

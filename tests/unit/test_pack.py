@@ -21,6 +21,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "  images: {plugin: dump, source: ../../images}\n",
         "images/one/Dockerfile": "",
         "charms/web/pyproject.toml": '[project]\nname = "web"\n'
+        "[tool.uv]\noverride-dependencies = [\"x; python_version < '3'\"]\n"
         '[tool.uv.sources]\nown = {path = "../../lib/own"}\n',
         "charms/web/src/charm.py": "",
         "charms/web/tests/unit/test_charm.py": "",
@@ -117,8 +118,8 @@ def test_the_copy_gets_this_machines_platform_the_pinned_versions_and_built_libr
         "own": {"path": "../../lib/own/own-1-py3-none-any.whl"},
         "base": {"path": "../../lib/base/base-2-py3-none-any.whl"},
     }
-    # The one that the charm does not name itself.
-    assert settings["override-dependencies"] == ["base"]
+    # What the charm overrides, and the library that it does not name itself.
+    assert settings["override-dependencies"] == ["x; python_version < '3'", "base"]
 
 
 def test_an_unknown_name_is_refused_with_those_that_there_are(repository: Path) -> None:

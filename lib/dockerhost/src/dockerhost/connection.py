@@ -5,17 +5,24 @@ no engine takes. So each request has a limit of its own, and after the first tha
 nobody is asked for a while: whoever has many questions waits once.
 """
 
+# ruff: noqa: E402 - what is ignored has to be, before it is said
+
 from __future__ import annotations
 
 import errno
 import os
 import re
 import time
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+# Charms are packed without what requests guesses encodings with, and it says so in each hook.
+warnings.filterwarnings("ignore", "Unable to find acceptable character detection")
+
+# isort: split
 import docker
 import docker.errors
 import requests

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, cast
@@ -222,8 +222,8 @@ class Host:
             return False
         if there.spec_digest is None:
             raise NetworkError(f"a Docker network named {name} exists and was not made here")
-        if there.containers and not detach:
-            raise NetworkError(f"containers are attached to it: {', '.join(there.containers)}")
+        if (containers := self.list_containers(there)) and not detach:
+            raise NetworkError(f"containers are attached to it: {', '.join(containers)}")
         self.did.append(f"remove network {name}")
         del self.networks[name]
         return True
@@ -233,9 +233,11 @@ class Host:
             bridges = [each["bridge"] for each in self.daemon.values()]
             bridge = "docker0" if self.live_restore or not bridges else bridges[0]
             bridge = self.own_bridge or bridge
-            return Network("bridge", "0", bridge, {}, self.attached.get("bridge", ()))
-        there = self.networks.get(name)
-        return there and replace(there, containers=self.attached.get(name, ()))
+            return Network("bridge", "0", bridge, {})
+        return self.networks.get(name)
+
+    def list_containers(self, network: Network) -> tuple[str, ...]:
+        return self.attached.get(network.name, ())
 
     def has_live_restore(self) -> bool:
         return self.live_restore

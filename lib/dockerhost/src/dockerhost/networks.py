@@ -75,14 +75,12 @@ class Network:
 
     Attributes:
         bridge: its device; empty if the engine named that itself.
-        containers: the names of those that are attached, running or not; sorted.
     """
 
     name: str
     id: str
     bridge: str
     labels: Mapping[str, str]
-    containers: tuple[str, ...] = ()
 
     @property
     def spec_digest(self) -> str | None:
@@ -136,14 +134,15 @@ class Networks:
                 f"a Docker network named {name} exists and was not made here; "
                 "remove it, or choose another name"
             )
-        if there.containers and not detach:
+        containers = self.list_containers(there)
+        if containers and not detach:
             raise NetworkError(
                 f"Docker network {name} must be removed or replaced, and containers are attached "
-                f"to it: {', '.join(there.containers)}; take each off it "
+                f"to it: {', '.join(containers)}; take each off it "
                 f"(docker network disconnect --force {name} CONTAINER), "
                 "and connect it again afterwards"
             )
-        for container in there.containers if detach else ():
+        for container in containers:
             with translating(NetworkError):
                 try:
                     self._api.disconnect_container_from_network(container, there.id, force=True)
@@ -161,27 +160,32 @@ class Networks:
         with translating(NetworkError):
             # The filter takes parts of names too.
             found = [each for each in self._api.networks(names=[name]) if each["Name"] == name]
-            return self._read(found[0]) if found else None
+            return _read(found[0]) if found else None
 
     def list(self, label: str) -> tuple[Network, ...]:
         """Return the networks that have a label, such as owner=me, by name."""
         with translating(NetworkError):
-            found = [self._read(each) for each in self._api.networks(filters={"label": label})]
+            found = [_read(each) for each in self._api.networks(filters={"label": label})]
         return tuple(sorted(found, key=lambda network: network.name))
+
+    def list_containers(self, network: Network) -> tuple[str, ...]:
+        """Return the names of the containers that are attached, running or not; sorted."""
+        with translating(NetworkError):
+            # The network's own answer knows only of containers that run.
+            attached = self._api.containers(all=True, filters={"network": network.id})
+        return tuple(sorted(each["Names"][0].lstrip("/") for each in attached))
 
     def has_live_restore(self) -> bool:
         """Return whether containers, and with them the default bridge, outlive a restart."""
         with translating(NetworkError):
             return bool(self._api.info().get("LiveRestoreEnabled"))
 
-    def _read(self, answer: Mapping[str, Any]) -> Network:
-        # The network's own answer knows only of containers that run.
-        attached = self._api.containers(all=True, filters={"network": answer["Id"]})
-        options: dict[str, str] = answer.get("Options") or {}
-        return Network(
-            name=answer["Name"],
-            id=answer["Id"],
-            bridge=options.get(f"{_BRIDGE}.name", ""),
-            labels=answer.get("Labels") or {},
-            containers=tuple(sorted(each["Names"][0].lstrip("/") for each in attached)),
-        )
+
+def _read(answer: Mapping[str, Any]) -> Network:
+    options: dict[str, str] = answer.get("Options") or {}
+    return Network(
+        name=answer["Name"],
+        id=answer["Id"],
+        bridge=options.get(f"{_BRIDGE}.name", ""),
+        labels=answer.get("Labels") or {},
+    )

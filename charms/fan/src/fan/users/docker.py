@@ -28,10 +28,10 @@ def check(system: System, wanted: Plan) -> None:
         return
     bridge = wanted.fan.bridge
     for network in _list(networks, wanted.fan.overlay):
-        if network.containers and network.bridge != bridge:
+        if network.bridge != bridge and (containers := networks.list_containers(network)):
             raise NetworkError(
                 f"the fan moves from {network.bridge} to {bridge}, and containers are on it: "
-                f"{', '.join(network.containers)}; take each off it "
+                f"{', '.join(containers)}; take each off it "
                 f"(docker network disconnect --force {network.name} CONTAINER), "
                 "and connect it again afterwards"
             )
@@ -116,7 +116,7 @@ def list_users(system: System, wanted: Plan) -> tuple[str, ...]:
         return ()
     there = (*_list(networks, fan.overlay), networks.inspect(_DEFAULT))
     ours = [each for each in there if each and each.bridge == fan.bridge]
-    return tuple(sorted({name for each in ours for name in each.containers}))
+    return tuple(sorted({name for each in ours for name in networks.list_containers(each)}))
 
 
 def _list(networks: Networks, overlay: IPv4Network) -> tuple[dockerhost.Network, ...]:

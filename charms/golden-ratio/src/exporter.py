@@ -18,8 +18,7 @@ def describe_digits(seen: Seen[Computation]) -> Iterator[Metric]:
     verified = seen.report.details.verified
     yield gauge("golden_ratio_digits", "Decimals that are wanted.", seen.report.details.wanted)
     yield gauge("golden_ratio_verified", "Whether they are there, verified.", bool(verified))
-    container = seen.container
-    wrong = container.state != "running" and container.exit_code == WRONG
+    wrong = seen.container.state != "running" and seen.container.exit_code == WRONG
     yield gauge("golden_ratio_wrong", "Whether its last run found a wrong digit.", wrong)
     if verified and verified.speed:
         yield gauge("golden_ratio_digits_per_second", "How fast they came.", verified.speed)

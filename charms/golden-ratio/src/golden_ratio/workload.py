@@ -19,8 +19,7 @@ from harvest.workload import Desired, Job, Report, Share, Workload
 
 TOO_MANY, WRONG, NO_FILE, LAST = 3, 4, 5, 6  # exit codes; what is beyond comes from the engine
 # What the program asks for, as its memory.c has it.
-_OWN = 16 * 2**20  # bytes
-_EACH = {"fast": 7, "full": 12}  # bytes a digit
+_OWN, _EACH = 16 * 2**20, {"fast": 7, "full": 12}  # bytes, and bytes a digit
 _MOST_DIGITS, _MOST_THREADS = 10**10, 256
 _LABELS = "org.opencontainers.image."
 _WANTED = "golden-ratio.digits"  # on the container: how many it is to compute
@@ -101,7 +100,6 @@ class DigitsWorkload(Workload[Config, Computation]):
             return None
         running = container.state == "running"
         computation = read_computation(work, int(wanted), running=running)
-        verified = computation.verified is not None
         code = 0 if running else container.exit_code
         said = find_failure(log) if 0 < code <= LAST else ""
         return Report(
@@ -109,10 +107,10 @@ class DigitsWorkload(Workload[Config, Computation]):
             version=read_label(container.labels, f"{_LABELS}version"),
             text=computation.text,
             details=computation,
-            busy=not verified,
+            busy=not computation.verified,
             unsaved=said if code == NO_FILE else "",
             refused=f"option digits: {said}" if code == TOO_MANY else said,
-            savefiles=None if verified else re.compile(r"step|phi\.txt"),
+            savefiles=None if computation.verified else re.compile(r"step|phi\.txt"),
             failure=_FAILURE,
         )
 

@@ -15,13 +15,8 @@ def describe_search(seen: Seen[Search]) -> Iterator[Metric]:
     """Yield the metrics of a search. What can't be known is left out."""
     report, search = seen.report, seen.report.details
     progress, results = search.progress, search.results
-    yield gauge(
-        "mprime_search_info",
-        "The search program.",
-        1,
-        engine=report.program,
-        version=report.version,
-    )
+    program = {"engine": report.program, "version": report.version}
+    yield gauge("mprime_search_info", "The search program.", 1, **program)
     yield counter("mprime_primes_found", "Mersenne primes found.", len(results.primes))
     yield counter(
         "mprime_probable_primes_found", "Numbers that passed a PRP test.", len(results.probable)

@@ -87,10 +87,8 @@ class SearchWorkload(Workload[Config, Search]):
     def explain_image(self, image: Image) -> str:
         """Return why an image does not hold a search program."""
         label = read_label(image.labels, ENGINE_LABEL)
-        if label in ADAPTERS:
-            return ""
-        allowed = ", ".join(ADAPTERS)
-        return f"its label {ENGINE_LABEL} is {label!r}, and must be one of: {allowed}"
+        wrong = f"its label {ENGINE_LABEL} is {label!r}, and must be one of: {', '.join(ADAPTERS)}"
+        return "" if label in ADAPTERS else wrong
 
     def make_job(self, desired: Desired[Config], image: Image, share: Share) -> SearchJob:
         config = desired.config
@@ -135,9 +133,8 @@ class SearchWorkload(Workload[Config, Search]):
         if adapter is None:
             return None
         progress, asks = adapter.read_progress(work, log), SERVER_LABEL in container.labels
-        search = Search(
-            progress, adapter.read_results(work), asks, adapter.find_outage(log) if asks else ""
-        )
+        outage = adapter.find_outage(log) if asks else ""
+        search = Search(progress, adapter.read_results(work), asks, outage)
         # A checkpoint takes as many bits as the exponent says, beside the one before.
         need = 2 * progress.exponent // 8 if progress else 0
         code = 0 if container.state == "running" else container.exit_code

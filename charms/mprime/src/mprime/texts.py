@@ -91,13 +91,8 @@ def list_results(results: Results) -> dict[str, Any]:
 
     Of each kind the 1000 greatest are listed, with the number of those left out.
     """
-    kinds = (results.primes, results.composites, results.probable, results.unfactored)
-    shown = Results(
-        results.primes[-_LISTED:],
-        results.composites[-_LISTED:],
-        results.probable[-_LISTED:],
-        results.unfactored[-_LISTED:],
-    )
+    kinds = vars(results)
+    shown = Results(**{name: found[-_LISTED:] for name, found in kinds.items()})
     composites = [
         f"M{c.exponent} {c.residue or (c.factor and f'has the factor {c.factor}')}".rstrip()
         for c in shown.composites
@@ -109,7 +104,7 @@ def list_results(results: Results) -> dict[str, Any]:
         "composites": ", ".join(composites) or "none yet",
         "json": json.dumps(asdict(shown), separators=(",", ":")),
     }
-    omitted = sum(max(len(kind) - _LISTED, 0) for kind in kinds)
+    omitted = sum(max(len(found) - _LISTED, 0) for found in kinds.values())
     return {**listed, "not-listed": omitted} if omitted else listed
 
 

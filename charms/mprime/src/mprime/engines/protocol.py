@@ -273,9 +273,7 @@ def read_json_results(text: str) -> Results:
     A line with known factors is about what is left of the number without them, and says nothing
     about the number. Of more than 20,000 lines, the last ones are read.
     """
-    primes: set[int] = set()
-    probable: set[int] = set()
-    unfactored: set[int] = set()
+    primes, probable, unfactored = set[int](), set[int](), set[int]()
     composites: dict[int, Composite] = {}
     for line in text.rstrip("\n").rsplit("\n", _LINES)[-_LINES:]:
         if len(line) > _LINE or not line.lstrip().startswith("{"):
@@ -283,10 +281,7 @@ def read_json_results(text: str) -> Results:
         try:
             report = json.loads(line)
             exponent, status = int(report["exponent"]), report["status"]
-            residue, worktype = (
-                _match(_RESIDUE, report.get("res64")),
-                str(report.get("worktype", "")),
-            )
+            residue, worktype = _match(_RESIDUE, report.get("res64")), str(report.get("worktype"))
             factor = _match(_FACTOR, next(iter(report.get("factors") or [""])))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
             continue

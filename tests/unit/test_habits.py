@@ -6,6 +6,7 @@ import configparser
 import re
 from pathlib import Path
 
+import pytest
 import tomli
 import yaml
 
@@ -40,3 +41,11 @@ def test_contributing_names_tests_that_there_are() -> None:
     folders = [ROOT / name for name in ("charms", "lib", "tests")]
     assert named
     assert named <= {file.name for folder in folders for file in folder.rglob("test_*.py")}
+
+
+@pytest.mark.parametrize(
+    ("charm", "most"), [("mprime", 2300), ("golden-ratio", 400), ("spare", 250)]
+)
+def test_a_charm_on_harvest_stays_small(charm: str, most: int) -> None:
+    sources = (ROOT / "charms" / charm / "src").rglob("*.py")
+    assert sum(len(source.read_text().splitlines()) for source in sources) <= most

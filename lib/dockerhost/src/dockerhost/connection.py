@@ -42,6 +42,9 @@ _QUESTION = 10.0  # seconds for what only reads
 _CHANGE = 60  # seconds for what starts, stops or removes; a stop adds what that may take
 _WORK = 600.0  # seconds without a byte from a pull, a build, a load; a step may be silent
 _WORKS = re.compile(r"/(build|images/create|images/load)$")
+# Seconds for which a greeting counts: for a hook, and not for an exporter, whose engine may become
+# one of another release.
+_GREETED = 30.0
 _REST = 30.0  # seconds for which an engine that did not answer is asked nothing
 _SILENT = (
     "the Docker Engine accepts connections on its socket but does not answer; "
@@ -96,8 +99,8 @@ def _choose_limit(method: str, url: str, asked: object) -> float:
     return asked if isinstance(asked, int | float) else _CHANGE
 
 
-# By socket: the version of the API in which we and its engine have greeted each other.
-_greeted: dict[str, str] = {}
+# By socket: the API's version that its engine has told, and until when that counts.
+_greeted: dict[str, tuple[str, float]] = {}
 
 
 def greet(url: str = SOCKET) -> None:
@@ -112,15 +115,18 @@ def greet(url: str = SOCKET) -> None:
 
 
 def connect(url: str = SOCKET) -> Client:
-    """Return a client of the engine behind a socket, which is greeted once in a process.
+    """Return a client of the engine behind a socket, which is greeted once in half a minute.
 
     Raises:
         EngineSilentError: it accepts connections, and does not answer within 5 s.
         EngineUnavailableError: nobody is there.
     """
+    version, until = _greeted.get(url, ("", 0.0))
+    known = time.monotonic() < until
     with translating(EngineUnavailableError):
-        client = Client(base_url=url, timeout=_CHANGE, version=_greeted.get(url, "auto"))
-    _greeted[url] = client.api_version
+        client = Client(base_url=url, timeout=_CHANGE, version=version if known else "auto")
+    if not known:
+        _greeted[url] = client.api_version, time.monotonic() + _GREETED
     return client
 
 

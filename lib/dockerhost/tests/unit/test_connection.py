@@ -163,12 +163,23 @@ def ask(place: str) -> str:
     return told.typename
 
 
-def test_a_process_greets_an_engine_once_and_asks_what_it_is_once(listener: Listener) -> None:
+def test_a_hook_greets_an_engine_once_and_asks_what_it_is_once_a_client(
+    listener: Listener,
+) -> None:
     listener.answers |= {"version": VERSION, "info": {"CgroupDriver": "systemd"}}
     for _ in range(2):
         engine = Engine(url(listener))
         assert engine.read_cgroups() == engine.read_cgroups()
     assert listener.asked == ["GET /version", *["GET /v1.41/info"] * 2]
+
+
+def test_a_process_that_lives_longer_greets_an_engine_that_may_be_another(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_GREETED", 0.0)
+    for version in ("1.41", "1.52"):
+        listener.answers |= {"version": {"ApiVersion": version}}
+        assert connection.connect(url(listener)).api_version == version
 
 
 def test_a_greeting_asks_the_engine_again(listener: Listener) -> None:

@@ -22,6 +22,13 @@ from tools.instance import Published, own_instance, private_registry, publish
 # networks can be entered.
 collect_ignore = ["test_demo.py", "test_fan_forgeries.py", "test_fanctl.py"] if REAL else []
 
+# By far the longest: begun last, it would leave one of two processes idle for ten minutes.
+FIRST = "test_fan_kernels.py"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name != FIRST)
+
 
 @pytest.fixture(scope="session")
 def ground() -> Iterator[None]:

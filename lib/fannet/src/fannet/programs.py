@@ -242,6 +242,24 @@ def _list_keys(fd: int) -> Iterator[int]:
         yield struct.unpack("=I", key)[0]
 
 
+# As the kernel described them when this process loaded them.
+_described: dict[str, Program] = {}
+
+
+def describe() -> Mapping[str, Program]:
+    """Return the programs, to compare others with; their files are closed.
+
+    A process loads them once for that: it takes the kernel 10 ms.
+
+    Raises:
+        KernelError: the kernel refused them.
+    """
+    if not _described:
+        with load():
+            pass
+    return _described
+
+
 @contextmanager
 def load(shared: Maps | None = None) -> Generator[tuple[dict[str, Program], Maps]]:
     """Load the programs; those that are attached to nothing at the end are gone.
@@ -269,10 +287,11 @@ def load(shared: Maps | None = None) -> Generator[tuple[dict[str, Program], Maps
             check(library.bpf_map__reuse_fd(ctypes.c_void_p(found), file), "sharing a BPF map")
         loaded = library.bpf_object__load(opened)
         explain(loaded, "libbpf or the kernel does not accept the BPF programs")
-        programs = {}
+        programs: dict[str, Program] = {}
         for program in PROGRAMS:
             found = library.bpf_object__find_program_by_name(opened, program.encode())
             programs[program] = _describe(library.bpf_program__fd(ctypes.c_void_p(found)))
+        _described.update(programs)
         files = [library.bpf_object__find_map_fd_by_name(opened, name.encode()) for name in MAPS]
         yield programs, Maps(dict(zip(MAPS, files, strict=True)))
     finally:

@@ -146,8 +146,8 @@ def judge(rounds: list[Round], changes: dict[str, list[str]]) -> tuple[Figure, .
         megabytes = tuple(found[charm]["bytes"] / 1e6 for found in rounds)
         figures.append(Figure(f"{charm}: hook", "s", seconds, at_most=SECONDS))
         figures.append(Figure(f"{charm}: memory", "MB", megabytes, at_most=MEGABYTES))
-        together = tuple(found[charm]["bytes-with-tools"] / 1e6 for found in rounds)
-        figures.append(Figure(f"{charm}: memory with Juju's tools", "MB", together))
+        together = tuple(found[charm]["bytes-together"] / 1e6 for found in rounds)
+        figures.append(Figure(f"{charm}: memory with its programs", "MB", together))
     for charm, changed in changes.items():
         what, said = f"{charm}: what it changes", ", ".join(changed[:5])
         number = (float(len(changed)),)

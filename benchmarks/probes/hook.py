@@ -22,8 +22,6 @@ DISPATCH = "./dispatch"
 PYTHON = 'exec "${python_path}" '
 PARTS = Path(__file__).with_name("hook_parts.py")
 DOCKER = "/usr/bin/docker"
-# Where Juju has what a hook may call.
-TOOLS = "/var/lib/juju/tools/"
 PAGE = os.sysconf("SC_PAGE_SIZE")
 # What daemons would write if the hook asked them to.
 WATCHED = ("/etc", "/run/systemd/system", "/run/systemd/transient")
@@ -52,19 +50,17 @@ def measure() -> dict[str, float]:
 
 
 def measure_memory() -> dict[str, int]:
-    """Return the most bytes that the charm had, and that it had together with Juju's tools."""
-    most = {"bytes": 0, "bytes-with-tools": 0}
+    """Return the most bytes of the charm's process, and those of all its processes together."""
+    most = {"bytes": 0, "bytes-together": 0}
     with subprocess.Popen([DISPATCH], env=HOOK) as hook:
         while hook.poll() is None:
-            own, tools = sum_memory(hook.pid)
-            most["bytes"] = max(most["bytes"], own)
-            most["bytes-with-tools"] = max(most["bytes-with-tools"], own + tools)
+            sizes = list_sizes(hook.pid)
+            most["bytes"] = max(most["bytes"], *sizes[:1], 0)
+            most["bytes-together"] = max(most["bytes-together"], sum(sizes))
             time.sleep(0.002)
     if hook.returncode:
         raise SystemExit(f"{DISPATCH} exited with {hook.returncode}")
-    # The largest alone may have been at its largest between two looks.
-    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    return {each: max(size, largest) for each, size in most.items()}
+    return most
 
 
 def measure_parts() -> dict[str, dict[str, float]]:
@@ -87,8 +83,8 @@ def measure_parts() -> dict[str, dict[str, float]]:
     return {"interpreter": {"seconds": interpreter, "times": 1}, **found["parts"]}
 
 
-def sum_memory(root: int) -> tuple[int, int]:
-    """Return the resident bytes of a process and all beneath it, and those of Juju's tools there.
+def list_sizes(root: int) -> list[int]:
+    """Return the resident bytes of a process, if it is still there, and of all beneath it.
 
     Pages that processes share count for each.
     """
@@ -101,31 +97,17 @@ def sum_memory(root: int) -> tuple[int, int]:
             except OSError:
                 continue  # it has ended
             sizes[int(folder.name)] = (int(fields[1]), program, int(fields[20]), int(fields[21]))
-    beneath, tools = {root}, set[int]()
-    own = of_tools = 0
+    found: list[int] = []
+    beneath = {root}
     for pid in sorted(sizes):
         parent, program, virtual, resident = sizes[pid]
         if pid != root and parent not in beneath:
             continue
         beneath.add(pid)
         # Between vfork and exec a child is there with all of its parent's memory.
-        if pid != root and sizes[parent][1:3] == (program, virtual):
-            continue
-        if parent in tools or is_tool(pid, program):
-            tools.add(pid)
-            of_tools += resident * PAGE
-        else:
-            own += resident * PAGE
-    return own, of_tools
-
-
-def is_tool(pid: int, program: str) -> bool:
-    """Return whether a process is a hook tool: Juju's agent, or the local model's script."""
-    try:
-        words = (Path("/proc") / str(pid) / "cmdline").read_text().split("\0")[:2]
-    except OSError:
-        return False  # it has ended
-    return any(word.startswith(TOOLS) for word in (program, *words))
+        if pid == root or sizes[parent][1:3] != (program, virtual):
+            found.append(resident * PAGE)
+    return found
 
 
 def find_changes() -> list[str]:

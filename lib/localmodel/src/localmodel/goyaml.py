@@ -1,6 +1,7 @@
-"""Reads YAML as Juju's library for Go does (gopkg.in/yaml.v2), where that differs from Python's.
+"""Reads and writes YAML as Juju's library for Go does (gopkg.in/yaml.v2) where Python's differs.
 
-`y` and `n` are booleans, as YAML 1.1 has it; `1e3` is a number; times and `1:30` are text.
+`y` and `n` are booleans, as YAML 1.1 has it; `1e3` is a number; times and `1:30` are text. Text of
+several lines is written as a block, and what would be read as something else, in double quotes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ _RESOLVERS = {
     "null": r"~|null|Null|NULL|",
     "merge": r"<<",
 }
+
+# What is text, and yet written in quotes, for readers of YAML 1.1.
+_BASE_60 = r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"
+_QUOTED = re.compile(rf"(?:{'|'.join(_RESOLVERS.values())}|{_BASE_60})$")
 
 
 class _Loader(yaml.SafeLoader):
@@ -87,3 +92,26 @@ def require_string_keys(value: Any) -> Any:
         if not isinstance(key, str):
             raise ValueError(f"map keyed with non-string value: {key!r}; put it in quotes")
     return {key: require_string_keys(inner) for key, inner in value.items()}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Python's dumper with Go's idea of how to write text."""
+
+
+def _write_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    style = "|" if "\n" in text else '"' if _QUOTED.match(text) else None
+    return dumper.represent_scalar(  # pyright: ignore[reportUnknownMemberType]
+        "tag:yaml.org,2002:str", text, style=style
+    )
+
+
+_Dumper.add_representer(str, _write_text)
+# Nothing that is not quoted by then needs it.
+_Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+
+def dump(value: Any, *, sort_keys: bool = False) -> str:
+    """Write one document."""
+    return yaml.dump(
+        value, Dumper=_Dumper, default_flow_style=False, sort_keys=sort_keys, allow_unicode=True
+    )

@@ -1,4 +1,4 @@
-"""What a plain word stands for in YAML as Juju reads it."""
+"""What a plain word stands for in YAML as Juju reads it, and how Juju writes text."""
 
 from __future__ import annotations
 
@@ -47,3 +47,25 @@ def test_a_key_that_is_no_text_is_refused() -> None:
 def test_what_is_no_yaml_is_an_error() -> None:
     with pytest.raises(yaml.YAMLError):
         goyaml.load("[1")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("10", 'a: "10"\n'),
+        ("0.5", 'a: "0.5"\n'),
+        ("y", 'a: "y"\n'),
+        ("", 'a: ""\n'),
+        ("1:30", 'a: "1:30"\n'),
+        ("2026-01-01", "a: 2026-01-01\n"),
+        ("one two", "a: one two\n"),
+        ("{1}", "a: '{1}'\n"),
+        ("φ", "a: φ\n"),
+        ("one\n\n  two\n", "a: |\n  one\n\n    two\n"),
+        ("1\n2", "a: |-\n  1\n  2\n"),
+        ([1, True, None, 1.5], "a:\n- 1\n- true\n- null\n- 1.5\n"),
+    ],
+)
+def test_text_is_written_as_gos_library_writes_it(value: Any, text: str) -> None:
+    assert goyaml.dump({"a": value}) == text
+    assert goyaml.load(text) == {"a": value}

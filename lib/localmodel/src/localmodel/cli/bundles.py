@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import yaml
-
+from localmodel import goyaml
 from localmodel.cli.arguments import MODEL, arg, ignored
 from localmodel.cli.registry import juju
 from localmodel.cli.session import changing, find_charm_folder, reading
@@ -57,7 +56,7 @@ def export_bundle(args: argparse.Namespace) -> None:
     with reading(args.model) as (_, model):
         if not model.apps:
             raise LocalModelError("nothing to export as there are no applications")
-        text = yaml.safe_dump(exports.export_bundle(model), sort_keys=False)
+        text = goyaml.dump(exports.export_bundle(model))
     if not args.filename:
         print(text, end="")
         return
@@ -79,4 +78,4 @@ def diff_bundle(args: argparse.Namespace) -> None:
     bundle = bundles.read_bundle(Path(args.bundle), [Path(o) for o in args.overlay])
     with reading(args.model) as (store, model):
         found = exports.diff_bundle(store, model, bundle)
-    print(yaml.safe_dump(found, sort_keys=False), end="")
+    print(goyaml.dump(found), end="")

@@ -7,8 +7,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 
-import yaml
-
+from localmodel import goyaml
 from localmodel.charms import read_meta
 from localmodel.cli.arguments import MODEL, arg, flag, form, ignored, split_values
 from localmodel.cli.registry import juju
@@ -34,7 +33,7 @@ def print_plainly(tasks: Sequence[Task]) -> None:
     printed: dict[str, dict[str, str]] = {}
     for task in tasks:
         results = {k: v for k, v in task.results.items() if k not in hidden}
-        text = yaml.safe_dump(results, allow_unicode=True) if results else ""
+        text = goyaml.dump(results, sort_keys=True) if results else ""
         output = text if task.results else f"Task {task.id} {task.status}\n"
         printed[task.target] = {"id": task.id, "output": output, "status": task.status}
         if task.message:
@@ -97,7 +96,7 @@ def show_action(args: argparse.Namespace) -> int:
         for name, schema in sorted(action.params.items())
         if is_mapping(schema)
     }
-    print(yaml.safe_dump(taken, sort_keys=False))
+    print(goyaml.dump(taken))
     return 0
 
 

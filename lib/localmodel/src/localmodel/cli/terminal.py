@@ -7,8 +7,7 @@ import sys
 import threading
 from typing import Any
 
-import yaml
-
+from localmodel import goyaml
 from localmodel.errors import LocalModelError
 
 
@@ -90,4 +89,4 @@ def print_document(value: Any, form: str) -> None:
     if form == "json":
         print(json.dumps(value))
     else:
-        print(yaml.safe_dump(value, sort_keys=False, default_flow_style=False), end="")
+        print(goyaml.dump(value), end="")

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import yaml
 
+from localmodel import goyaml
 from localmodel.context import HookContext, ToolError, UsageError
 from localmodel.typeguards import is_list, is_mapping
 
@@ -118,26 +119,7 @@ def format_answer(value: Any, form: str) -> str:
         return "".join(f"{item}\n" for item in value)
     if form == "smart" and isinstance(value, bool):
         return f"{value}\n"
-    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=False, sort_keys=False)
-    return text.removesuffix("...\n")
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes YAML as Go's library does, where that differs."""
-
-
-def _write_string(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    return dumper.represent_scalar(  # pyright: ignore[reportUnknownMemberType]
-        "tag:yaml.org,2002:str", text, style=None if text else '"'
-    )
-
-
-_Dumper.add_representer(str, _write_string)
-# A time is text here, and is not quoted.
-_Dumper.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
-    for first, resolvers in yaml.SafeDumper.yaml_implicit_resolvers.items()
-}
+    return goyaml.dump(value).removesuffix("...\n")
 
 
 def read_pairs(words: list[str]) -> dict[str, str]:

@@ -93,15 +93,19 @@ def showing() -> Iterator[Report]:
         yield report
 
 
-def parse_arguments() -> argparse.Namespace:
+def list_names() -> list[str]:
+    """Return the names of the benchmarks."""
     modules = (module.name for module in pkgutil.iter_modules(benchmarks.__path__))
-    names = sorted(name.replace("_", "-") for name in modules if name not in HELPERS)
+    return sorted(name.replace("_", "-") for name in modules if name not in HELPERS)
+
+
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="run bench",
         description="Measure, and compare with the limits. Exits 1 if one is missed.",
     )
     commands = parser.add_subparsers(dest="name", metavar="NAME", required=True)
-    for name in names:
+    for name in list_names():
         add_options(commands.add_parser(name), name)
     return parser.parse_args()
 

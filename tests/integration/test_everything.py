@@ -7,7 +7,9 @@ from pathlib import Path
 import jubilant
 import yaml
 
+from tests.integration.reader import Reader
 from tests.integration.steps import read_base, run_hook
+from tests.pages import take
 from tools.image import build_image
 from tools.pack import ROOT
 
@@ -73,3 +75,5 @@ def test_every_charm_works_beside_the_others(
     assert status.apps["fan"].version.startswith("fannet ")
     for name, unit in status.get_units("fan").items():
         assert "1 peer verified" in unit.workload_status.message, name
+    reader = Reader(juju, tmp_path, {})
+    reader.read(take("docs/how-to/recover-from-blocked.md", __file__))

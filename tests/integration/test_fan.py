@@ -14,7 +14,6 @@ import pytest
 from tests.integration.fan_steps import (
     attach_fan,
     build_image,
-    deploy_fan,
     list_lost,
     list_units,
     reaches,
@@ -28,13 +27,17 @@ from tests.integration.fan_steps import (
     wait_for_fans,
     wait_until_reached,
 )
+from tests.integration.reader import Reader
 from tests.integration.steps import (
     needs_our_network,
     reboot_machine,
     reset_options,
     run_hook,
 )
+from tests.pages import take
 
+# How the fan is deployed, and then what is asked of it.
+README = take("charms/fan/README.md", __file__)
 # With an option that the engine knows, spelled as no program would.
 DAEMON = '{"debug":   true, "bip": "10.99.0.1/24"}'
 PEERS = "query?query=fan_peer_up"
@@ -56,13 +59,37 @@ try:
 except PermissionError:
     print("refused")
 """
+# Two frames that no fan carries, broadcast by the bridge: of IPv6, and of IPv4.
+STRAYS = """
+import socket, struct
+bridge = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+bridge.bind(("fan-250", 0))
+header = struct.pack(">BBHHHBBH", 0x45, 0, 48, 0, 0, 64, 17, 0) + bytes(4) + b"\\xff" * 4
+for kind, packet in ((0x86DD, b"\\x60" + bytes(47)), (0x0800, header + bytes(28))):
+    bridge.send(b"\\xff" * 6 + b"\\x02" + bytes(5) + struct.pack(">H", kind) + packet)
+"""
 NOBODY = ("setpriv", "--reuid=65534", "--clear-groups", "python3", "-c", SEND)
 
 
 @pytest.fixture(scope="module")
-def fan(shared_juju: jubilant.Juju, charms: dict[str, Path]) -> jubilant.Juju:
+def reader(
+    shared_juju: jubilant.Juju, charms: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Reader:
+    """Types what the charm's README shows."""
+    instead = {f"deploy {name}": f"deploy {charms[name]}" for name in ("apache2", "fan")}
+
+    def send_strays() -> None:
+        run_on(shared_juju, 0, "python3", "-c", STRAYS)
+
+    before = {"juju run fan/0 drops": send_strays}
+    return Reader(shared_juju, tmp_path_factory.mktemp("reader"), instead, before)
+
+
+@pytest.fixture(scope="module")
+def fan(shared_juju: jubilant.Juju, reader: Reader) -> jubilant.Juju:
     """A model with the fan on two machines, and a container on each: web on 0, db on 1."""
-    deploy_fan(shared_juju, charms)
+    reader.read(README[:1])
+    wait_for_fans(shared_juju, 2)
     for machine, name in enumerate(("web", "db")):
         build_image(shared_juju, machine)
         start_container(shared_juju, machine, name, "--network", "fan", "--restart", "always")
@@ -92,6 +119,10 @@ def test_containers_on_two_machines_reach_each_other(fan: jubilant.Juju) -> None
     assert reaches(fan, 1, run_inside("db"), web)
     send(fan, (0, run_inside("web")), (1, run_inside("db")), db)
     send(fan, (1, run_inside("db")), (0, run_inside("web")), web)
+
+
+def test_what_the_readme_shows_is_printed(fan: jubilant.Juju, reader: Reader) -> None:
+    reader.read(README[1:])
 
 
 def test_peers_are_verified_with_their_names_and_round_trips(

@@ -9,7 +9,9 @@ import jubilant
 import pytest
 
 import fannet
+from tests.integration.reader import Reader
 from tests.integration.steps import reboot_machine
+from tests.pages import take
 from tools.instance import sudo
 
 PACKAGES = "nftables dnsmasq-base udhcpc"
@@ -88,7 +90,7 @@ def plug_container(juju: jubilant.Juju, machine: int) -> str:
     return shown.split()[3]
 
 
-def test_the_session_of_2015(juju: jubilant.Juju) -> None:
+def test_the_session_of_2015(juju: jubilant.Juju, tmp_path: Path) -> None:
     for machine, number in ((0, 28), (1, 27)):
         run(
             juju,
@@ -100,6 +102,8 @@ def test_the_session_of_2015(juju: jubilant.Juju) -> None:
             "ip link set eth0 up",
         )
     before = state(juju, 0)
+    run(juju, 1, "fanctl up 250.0.0.0/8 eth0/16 dhcp")
+    Reader(juju, tmp_path, {}).read(take("docs/reference/fanctl.md", __file__, "fanctl"))
     containers = {}
     for machine, number in ((0, 28), (1, 27)):
         run(juju, machine, "fanctl up 250.0.0.0/8 eth0/16 dhcp")
@@ -137,6 +141,12 @@ def test_the_session_of_2015(juju: jubilant.Juju) -> None:
         "iptables -D DOCKER-USER -i fan-250 -o fan-250 -j ACCEPT",
     )
     assert state(juju, 0) == before
+
+
+def test_every_spelling_of_up_and_down_is_taken(juju: jubilant.Juju, tmp_path: Path) -> None:
+    run(juju, 0, "mkdir -p /etc/network", "echo '251.0.0.0/8 eth0/16' >/etc/network/fan")
+    Reader(juju, tmp_path, {}).read(take("docs/reference/fanctl.md", __file__, "up, down"))
+    assert run(juju, 0, "rm /etc/network/fan", "fanctl show").count("\n") == 1
 
 
 def test_dhcp_starts_anew_when_its_bridge_was_made_anew(juju: jubilant.Juju) -> None:

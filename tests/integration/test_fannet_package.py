@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -14,7 +15,9 @@ import pytest
 
 import fannet
 from lib.fannet.tests.integration.lab import Host, Lab, ping
+from tests.integration.reader import is_like
 from tests.integration.roots import Release, build_minimal_root
+from tests.pages import Block, take
 from tools import debian, pack
 
 # What the package depends on or recommends, so that apt has nothing to download, and what shows
@@ -28,6 +31,8 @@ FANFILE = """\
 192.168.0.0/16   250.0.0.0/8
 172.30.0.0/16    251.0.0.0/8   --enable
 """
+# How apt is called where nobody answers it.
+APT = "apt-get -q -y --no-install-recommends"
 # In mount and process namespaces of its own, which end with the program.
 ENTER = """\
 set -e
@@ -64,8 +69,18 @@ class System:
         return done.stdout
 
     def install(self, deb: Path) -> str:
+        self.copy(deb)
+        return self.run(f"{APT} install /tmp/{deb.name}")
+
+    def copy(self, deb: Path) -> None:
         (self.root / "tmp" / deb.name).write_bytes(deb.read_bytes())
-        return self.run(f"apt-get install -q -y --no-install-recommends /tmp/{deb.name}")
+
+    def read(self, block: Block) -> None:
+        """Type what a page shows, with the package in /tmp, and compare what it prints."""
+        for command, shown in block.commands:
+            typed = re.sub("^apt ", f"{APT} ", command).replace("./dist/", "/tmp/")
+            printed = self.run(typed)
+            assert is_like(printed, shown), f"{block}: {command}\n{printed}"
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +125,10 @@ def test_a_fan_outlives_the_packages_upgrade_and_removal(
 ) -> None:
     other = lab.host("172.30.0.27/16")
     other.up()
-    system.install(built[0])
+    install, remove = take("docs/reference/fanctl.md", __file__, "Install it")
+    system.copy(built[0])
+    system.read(install)
+    system.run("fanctl down -e")
     assert system.run("fanctl --version") == f"fanctl {fannet.__version__}\n"
     assert system.run("command -v fanctl") == "/usr/sbin/fanctl\n"
     assert system.run("fanctl boot status") == "enabled\n"
@@ -137,8 +155,8 @@ def test_a_fan_outlives_the_packages_upgrade_and_removal(
     assert "250.0.0.0/8" in (system.root / "etc/network/fan").read_text()
     assert system.host.snapshot() == running
 
-    told = system.run("apt-get purge -q -y fannet")
-    assert "These fans stay up until this host boots:\nfan-250 " in told
+    system.read(remove)
+    system.run(f"{APT} purge fannet")
     assert system.host.snapshot() == running
     ping(container, "250.0.27.1")
     left = system.run(
@@ -149,21 +167,31 @@ def test_a_fan_outlives_the_packages_upgrade_and_removal(
     assert not left, left
 
 
-@pytest.mark.parametrize("system", UBUNTU, ids=lambda release: release.name, indirect=True)
+@pytest.mark.parametrize(
+    ("system", "page", "section"),
+    [
+        (UBUNTU[0], "docs/reference/fanctl.md", "In place of ubuntu-fan"),
+        (UBUNTU[1], "docs/how-to/move-from-ubuntu-fan.md", ""),
+    ],
+    ids=[release.name for release in UBUNTU],
+    indirect=["system"],
+)
 def test_the_package_takes_over_from_ubuntus_with_the_operators_file(
-    system: System, lab: Lab, built: list[Path]
+    system: System, page: str, section: str, lab: Lab, built: list[Path]
 ) -> None:
     other = lab.host("172.30.0.27/16")
     other.up(other.fan("251.0.0.0/8"))
     assert "ubuntu-fan" in system.run("dpkg --search /usr/sbin/fanctl")
+    assert FANFILE in (pack.ROOT / page).read_text()
     file = system.root / "etc/network/fan"
     file.write_text(FANFILE)
-    assert "ubuntu-fan" in system.install(built[0])
+    system.copy(built[0])
+    for block in take(page, __file__, section):
+        system.read(block)
     assert system.run("dpkg --search /usr/sbin/fanctl") == "fannet: /usr/sbin/fanctl\n"
     state = system.run("dpkg-query --show -f '${db:Status-Status}' ubuntu-fan")
     assert state == "config-files"
     assert file.read_text() == FANFILE
-    assert "fan-251" in system.run("fanctl up -a")
     assert system.run("fanctl show").count("\n") == 2
     ping(system.host, "251.0.27.1")
     # What stays of ubuntu-fan until it is purged calls fanctl whenever a device comes up.

@@ -9,7 +9,9 @@ from typing import Any
 import jubilant
 import pytest
 
+from tests.integration.reader import Reader
 from tests.integration.steps import list_subordinates, run_hook
+from tests.pages import take
 from tools.image import build_base
 from tools.instance import sudo
 
@@ -18,7 +20,11 @@ WORK = "/var/lib/counter/counter-0"
 
 
 @pytest.fixture(scope="module")
-def counter(shared_juju: jubilant.Juju, charms: dict[str, Path]) -> jubilant.Juju:
+def counter(
+    shared_juju: jubilant.Juju,
+    charms: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> jubilant.Juju:
     """A machine on which it counts; its base image is there, as without a way out it has to be."""
     juju = shared_juju
     juju.deploy(charms["apache2"])
@@ -31,8 +37,9 @@ def counter(shared_juju: jubilant.Juju, charms: dict[str, Path]) -> jubilant.Juj
         machine=0,
         wait=300,
     )
-    juju.deploy(charms["counter"])
-    juju.integrate("apache2:juju-info", "counter:juju-info")
+    instead = {"./dist/counter.charm": str(charms["counter"])}
+    reader = Reader(juju, tmp_path_factory.mktemp("reader"), instead)
+    reader.read(take("lib/harvest/README.md", __file__))
     juju.wait(lambda status: UNIT in list_subordinates(status), successes=1)
     juju.wait(jubilant.all_agents_idle, successes=1)
     return juju

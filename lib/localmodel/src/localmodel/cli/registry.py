@@ -65,13 +65,19 @@ class Registry:
             return 0 if argv else 2
         if argv[0] == "help":
             argv = [argv[1], "--help"]
+        command, arguments = self.parse(argv)
+        return command.run(arguments) or 0
+
+    def parse(self, argv: Sequence[str]) -> tuple[Command, argparse.Namespace]:
+        """Return the verb that a command line names, and what it is given.
+
+        Raises: LocalModelError.
+        """
         command = self._find(argv[0])
         parser = self._parser(command)
         if command.passes_on:
-            arguments = parser.parse_args(argv[1:])
-        else:
-            arguments = parser.parse_intermixed_args(argv[1:])
-        return command.run(arguments) or 0
+            return command, parser.parse_args(argv[1:])
+        return command, parser.parse_intermixed_args(argv[1:])
 
     def _find(self, given: str) -> Command:
         """Raises: LocalModelError, with what may have been meant, if there is no such verb."""

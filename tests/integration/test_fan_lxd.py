@@ -21,6 +21,7 @@ from tests.integration.fan_steps import (
     run_on,
     send,
     start_container,
+    wait_for_fans,
     wait_until_reached,
 )
 from tests.integration.steps import reboot_machine, run_hook
@@ -166,3 +167,23 @@ def test_lxds_bridge_comes_back_as_it_was(fan: jubilant.Juju) -> None:
     assert read_bridge(fan, 0) == before
     run_on(fan, 0, "lxc", "restart", "--force", "lxd0")
     assert wait_for_address(fan, 0, "lxd0").startswith("10.77.0.")
+
+
+def test_a_cluster_blocks_and_its_containers_can_be_on_the_fans_own_bridge(
+    fan: jubilant.Juju,
+) -> None:
+    before = read_bridge(fan, 0)
+    run_on(fan, 0, "lxc", "config", "set", "core.https_address", "127.0.0.1:8443")
+    run_on(fan, 0, "lxc", "cluster", "enable", "alone")
+    fan.integrate("apache2:juju-info", "fan:juju-info")
+    fan.wait(lambda status: len(status.get_units("fan")) == 2, successes=1)
+    unit = list_units(fan)[0]
+    fan.wait(lambda _: read_status(fan, unit)[0] == "blocked", successes=1)
+    assert read_status(fan, unit)[1].startswith("LXD is in a cluster,")
+    assert read_bridge(fan, 0) == before
+    fan.config("fan", {"lxd": False, "dhcp": True})
+    wait_for_fans(fan, 2)
+    device = ("nictype=bridged", "parent=fan-250", "name=eth0")
+    run_on(fan, 0, "lxc", "config", "device", "add", "lxd0", "eth0", "nic", *device)
+    run_on(fan, 0, "lxc", "restart", "--force", "lxd0")
+    assert wait_for_address(fan, 0, "lxd0").startswith("250.")

@@ -62,14 +62,19 @@ class Lxd:
         )
 
     def check(self, name: str) -> None:
-        """Refuse a network that can't be a fan. Raises: LxdError: there is no such bridge."""
+        """Refuse a network that can't be a fan.
+
+        Raises:
+            LxdError: there is no such bridge, or all members of a cluster share it.
+        """
         self._find(name)
 
     def ensure(self, name: str, overlay: str, wanted: Mapping[str, str]) -> bool:
         """Give a network these keys, and remember what it had; return whether that was a change.
 
         Raises:
-            LxdError: there is no such bridge, it is the fan of another overlay, or LXD refused.
+            LxdError: there is no such bridge, all members of a cluster share it, it is the fan of
+                another overlay, or LXD refused.
         """
         there, tag = self._find(name)
         if there.get(_OVERLAY, overlay) != overlay:
@@ -82,7 +87,14 @@ class Lxd:
         return self._put(name, there, {**there, **wanted, **marks}, tag)
 
     def _find(self, name: str) -> tuple[dict[str, str], str]:
-        """Return the keys and the tag of a bridge that LXD manages."""
+        """Return the keys and the tag of a bridge that this LXD alone manages."""
+        server = self._ask("GET", "/1.0").json()["metadata"]["environment"]
+        if server.get("server_clustered"):
+            # It would accept one machine's address, and give it to the bridges of all.
+            raise LxdError(
+                "LXD is in a cluster, where a network has one address for all machines; "
+                "give lxd=false and dhcp=true, and attach containers to the fan's own bridge"
+            )
         answer, tag = self._get(name)
         if answer is None:
             raise LxdError(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from ops import testing
 
 import fannet
+from charms.fan.tests.unit.fake_host import Host
 from fan import lxd
 from fan.config import Config, Docker
 from fan.plan import Plan, divide
@@ -33,11 +36,15 @@ class Api:
         }
         self.refusal = ""
         self.gone = False
+        self.clustered = False
         self.puts = 0
 
     def request(self, method: str, url: str, **options: Any) -> requests.Response:
         if self.gone:
             raise requests.ConnectionError("connection refused")
+        if url == "http+unix://lxd/1.0":
+            server = {"environment": {"server_clustered": self.clustered}}
+            return self._answer(200, {"metadata": server})
         name = url.removeprefix("http+unix://lxd/1.0/networks").partition("?")[0].strip("/")
         there = self.networks.get(name)
         if method == "PUT" and there:
@@ -149,6 +156,39 @@ def test_a_machine_without_lxd_is_told_so(monkeypatch: pytest.MonkeyPatch) -> No
     assert not lxd.is_here()
     with pytest.raises(lxd.LxdError, match="LXD is not on this machine; install it"):
         lxd.Lxd()
+
+
+def test_a_network_of_a_cluster_is_refused_and_keeps_its_address(api: Api) -> None:
+    api.clustered = True
+    with pytest.raises(lxd.LxdError, match="LXD is in a cluster"):
+        lxd.Lxd().ensure("lxdbr0", "250.0.0.0/8", WANTED)
+    assert api.puts == 0
+
+
+def test_a_fan_gives_its_network_back_in_a_cluster_too(api: Api) -> None:
+    before = dict(api.networks["lxdbr0"]["config"])
+    lxd.Lxd().ensure("lxdbr0", "250.0.0.0/8", WANTED)
+    api.clustered = True
+    assert lxd.Lxd().give_back("lxdbr0")
+    assert api.networks["lxdbr0"]["config"] == before
+
+
+def test_a_cluster_blocks_before_anything_changes(
+    api: Api, host: Host, run: Callable[..., testing.State], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run()
+    host.did.clear()
+    api.clustered = True
+    monkeypatch.setattr(host, "has_lxd", lambda: True)
+    monkeypatch.setattr(host, "open_lxd", lxd.Lxd)
+    assert run(lxd=True).unit_status == testing.BlockedStatus(
+        "LXD is in a cluster, where a network has one address for all machines; "
+        "give lxd=false and dhcp=true, and attach containers to the fan's own bridge"
+    )
+    assert (host.did, api.puts) == ([], 0)
+    assert run(dhcp=True).unit_status == testing.ActiveStatus(
+        "fan-250 250.0.28.0/24, no peers yet"
+    )
 
 
 def test_a_damaged_memory_is_taken_for_none(api: Api) -> None:

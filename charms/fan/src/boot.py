@@ -6,6 +6,7 @@ import sys
 
 from fan import machine
 from fan.system import System
+from hostkit.text import explain
 
 
 def main() -> int:
@@ -13,7 +14,7 @@ def main() -> int:
     try:
         machine.ensure_after_boot(System(), sys.argv[1])
     except machine.TROUBLE as error:
-        print(machine.explain(error), file=sys.stderr)
+        print(explain(error), file=sys.stderr)
         return 1
     return 0
 

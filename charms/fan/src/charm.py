@@ -22,6 +22,7 @@ from fan.config import ConfigError, parse_config
 from fan.peers import Peer, Verification
 from fan.system import System
 from hostkit import agents
+from hostkit.text import explain
 
 logger = logging.getLogger(__name__)
 # Each line costs a process, and what ops says at this level, which hook begins, Juju says itself.
@@ -154,7 +155,7 @@ class FanCharm(ops.CharmBase):
         try:
             machine.give_back(self.system, self.unit.name)
         except machine.TROUBLE as error:
-            logger.warning("not all of the fan could be removed: %s", machine.explain(error))
+            logger.warning("not all of the fan could be removed: %s", explain(error))
 
     def _on_collect_status(self, event: ops.CollectStatusEvent) -> None:
         # An action reconciles nothing, and leaves the status alone.

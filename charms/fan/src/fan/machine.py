@@ -26,6 +26,7 @@ from fan.system import System
 from fannet import dhcp
 from hostkit import orphans
 from hostkit.agents import application_of
+from hostkit.text import explain
 
 # What the data path and its tests call, and the packages that these come with.
 _PROGRAMS = {
@@ -244,10 +245,3 @@ def _ensure_packages(system: System, config: Config, report: Callable[[str], Non
     if missing := system.list_missing(programs):
         report(f"installing {', '.join(missing)}")
         system.ensure_packages(*missing)
-
-
-def explain(error: Exception) -> str:
-    """Return an error in one line."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error)

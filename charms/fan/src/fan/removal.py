@@ -8,6 +8,7 @@ from ipaddress import IPv4Network
 from cosagent import service
 from fan import machine
 from fan.system import System
+from hostkit.text import explain
 
 
 def give_back(unit: str, overlay: IPv4Network | None = None, system: System | None = None) -> int:
@@ -26,6 +27,6 @@ def give_back(unit: str, overlay: IPv4Network | None = None, system: System | No
         try:
             step()
         except machine.TROUBLE as error:
-            print(f"not all of {unit} could be removed: {machine.explain(error)}", file=sys.stderr)
+            print(f"not all of {unit} could be removed: {explain(error)}", file=sys.stderr)
             status = 1
     return status

@@ -9,6 +9,7 @@ import ops
 
 from cosagent import service
 from cosagent.service import Service
+from hostkit.text import explain
 
 ENDPOINT = "cos-agent"
 logger = logging.getLogger(__name__)
@@ -66,9 +67,8 @@ class MetricsSharing(ops.Object):
                 write_inputs()
                 Service(unit.name, charm.charm_dir, arguments, self._rights).ensure()
             except OSError as error:
-                why = f"{error.filename}: {error.strerror}" if error.filename else str(error)
                 self.status = ops.BlockedStatus(
-                    f"option metrics-port: nothing serves metrics on {port}: {why}"
+                    f"option metrics-port: nothing serves metrics on {port}: {explain(error)}"
                 )
         else:
             self.stop()

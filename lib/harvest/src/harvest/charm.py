@@ -32,6 +32,7 @@ from harvest.unit import Unit
 from harvest.untrusted import make_message
 from harvest.workload import D, Desired, Workload
 from hostkit import agents
+from hostkit.text import explain
 
 logger = logging.getLogger(__name__)
 # Each line costs a process, and what ops says at this level, which hook begins, Juju says itself.
@@ -211,7 +212,7 @@ def failing(event: ops.ActionEvent) -> Generator[None, None, None]:
     except (OptionsError, tasks.TaskError) as error:
         event.fail(make_message(str(error)))
     except (DockerHostError, NotInForceError, OSError) as error:
-        event.fail(make_message(reconcile.explain(error)))
+        event.fail(make_message(explain(error)))
 
 
 def run(charm: type[HarvestCharm[Any, Any]]) -> None:

@@ -29,7 +29,7 @@ from harvest.untrusted import read_log
 from harvest.workdir import WorkDirectory
 from harvest.workload import C, D, Desired, Job, Report, Share, Workload
 from hostkit import apt, files, orphans
-from hostkit.text import make_printable
+from hostkit.text import explain, make_printable
 
 # A program that ends by itself this soon, in seconds, with work left, did not work at all.
 _TOO_SOON = 10.0
@@ -390,10 +390,3 @@ def _choose_words(log: Sequence[str], failure: Pattern[str]) -> str:
     lines = [line for line in log[-_LAST_WORDS:] if line]
     failures = [line for line in lines if failure.search(line)]
     return (failures or lines or [""])[-1][:120]
-
-
-def explain(error: DockerHostError | NotInForceError | OSError) -> str:
-    """Return why something failed, in one line."""
-    if isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
-    return str(error)

@@ -29,6 +29,7 @@ from harvest.unit import Unit
 from harvest.untrusted import make_message
 from harvest.workload import D, Desired, Workload
 from hostkit import programs
+from hostkit.text import explain
 
 logger = logging.getLogger(__name__)
 
@@ -204,7 +205,7 @@ def show(snap: Snap[Any, D], describe: Callable[[D], Mapping[str, Any]]) -> int:
     try:
         seen = reconcile.observe(snap.workload, snap.unit)
     except (DockerHostError, OSError) as error:
-        print(reconcile.explain(error), file=sys.stderr)
+        print(explain(error), file=sys.stderr)
         return 1
     if seen is None:
         print(

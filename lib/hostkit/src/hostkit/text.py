@@ -1,4 +1,4 @@
-"""What others wrote, made fit to be shown."""
+"""What others wrote, and what failed, made fit to be shown."""
 
 from __future__ import annotations
 
@@ -18,3 +18,10 @@ def make_printable(text: str, limit: int) -> str:
     if len(words) > limit or len(text) > 4 * limit:
         words = f"{words[: limit - 1]}…"
     return "".join(sign if sign.isprintable() else "\ufffd" for sign in words)
+
+
+def explain(error: Exception) -> str:
+    """Return why something failed: of the system's errors the file and the reason alone."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)

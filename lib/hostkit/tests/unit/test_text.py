@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostkit.text import make_printable
+from hostkit.text import explain, make_printable
 
 HOSTILE = (
     "\x00",  # no argument of a program can hold it
@@ -63,3 +63,17 @@ class Counted(str):
 def test_of_a_long_text_only_the_beginning_is_read() -> None:
     make_printable(Counted(" \n" * 1_000_000), 100)
     assert Counted.taken == 400
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "/etc/x"), "/etc/x: No such file or d"),
+        (PermissionError(1, "Operation not permitted"), "Operation not permitted"),
+        (OSError("apt-get update: it failed"), "apt-get update: it failed"),
+        (ValueError("no number"), "no number"),
+    ],
+)
+def test_why_something_failed_is_told_without_its_number(error: Exception, text: str) -> None:
+    assert explain(error).startswith(text)
+    assert "[Errno" not in explain(error)

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# fannet depends on nothing, so its command line can be read where it is not installed.
-sys.path[:0] = [str(ROOT), str(ROOT / "lib" / "fannet" / "src")]
+# What fannet's command line and harvest's alerts are made of depends on nothing, so it can be read
+# where these are not installed.
+sys.path[:0] = [str(ROOT), *(str(ROOT / "lib" / name / "src") for name in ("fannet", "harvest"))]
 
 from docs._ext.repository_links import read_address  # noqa: E402 - after the path to it
 

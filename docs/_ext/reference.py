@@ -15,9 +15,12 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import yaml
+
+from harvest.observability import make_dashboard, make_rules
 
 BLOCK = re.compile(r"^```\{((?:charm|fanctl)-[a-z]+)\} ?([a-z-]*)\n```$", re.MULTILINE)
 # Which units a query or a rule is about: the same in each, and set by Grafana or the collector.
@@ -105,10 +108,9 @@ def list_resources(charm: Path) -> str:
 
 def list_panels(charm: Path) -> str:
     """Return a table of the panels of a charm's dashboard that have queries."""
-    file = charm / "src" / "grafana_dashboards" / f"{charm.name}.json"
     rows: list[tuple[str, ...]] = []
     row = ""
-    for panel in json.loads(file.read_text())["panels"]:
+    for panel in read_dashboard(charm)["panels"]:
         if panel["type"] == "row":
             row = panel["title"]
         elif panel.get("targets"):
@@ -149,21 +151,33 @@ def read_metadata(charm: Path) -> dict[str, Any]:
     return yaml.safe_load((charm / "charmcraft.yaml").read_text())
 
 
+def read_dashboard(charm: Path) -> dict[str, Any]:
+    """Read a charm's dashboard: the one that harvest makes if it is written on that."""
+    if is_on_harvest(charm):
+        return json.loads(make_dashboard(read_words(charm), charm))
+    file = charm / "src" / "grafana_dashboards" / f"{charm.name}.json"
+    return json.loads(file.read_text())
+
+
 def read_rules(charm: Path) -> Iterator[dict[str, Any]]:
     """Read a charm's own rules, then those that harvest adds."""
     files = sorted((charm / "src" / "prometheus_alert_rules").glob("*.rules"))
     texts = [file.read_text() for file in files]
-    if '"harvest"' in (charm / "pyproject.toml").read_text():
-        texts.append(fill_in_harvest(charm))
+    if is_on_harvest(charm):
+        texts.append(make_rules(read_words(charm)))
     for text in texts:
         for group in yaml.safe_load(text)["groups"]:
             yield from group["rules"]
 
 
-def fill_in_harvest(charm: Path) -> str:
-    """Return harvest's rules in a charm's words, as harvest.alerts.make_rules does.
+def is_on_harvest(charm: Path) -> bool:
+    return '"harvest"' in (charm / "pyproject.toml").read_text()
 
-    That one is not called, since harvest depends on packages that the documentation does not need.
+
+def read_words(charm: Path) -> Any:
+    """Return what harvest takes from a charm's Workload.
+
+    That one is not made, since harvest depends on packages that the documentation does not need.
 
     Raises:
         ValueError: no class of the charm says what its container does.
@@ -172,16 +186,8 @@ def fill_in_harvest(charm: Path) -> str:
     noun = re.search(r'^    noun = "(.+)"$', sources, re.MULTILINE)
     if not noun:
         raise ValueError(f"no class in {charm}/src has a line 'noun = \"…\"'")
-    text = (charm.parents[1] / "lib/harvest/src/harvest/harvest.rules").read_text()
-    words = {
-        "alert": charm.name.title().replace("-", ""),
-        "name": charm.name,
-        "noun": noun[1],
-        "prefix": charm.name.replace("-", "_"),
-    }
-    for mark, word in words.items():
-        text = text.replace(f"%%{mark}%%", word)
-    return text
+    prefix = charm.name.replace("-", "_")
+    return SimpleNamespace(name=charm.name, noun=noun[1], prefix=prefix)
 
 
 def describe_condition(rule: dict[str, Any]) -> str:

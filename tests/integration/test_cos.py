@@ -12,6 +12,7 @@ import jubilant
 import pytest
 
 from tests.integration.alerts import write_cases
+from tests.integration.fan_steps import build_image
 from tests.integration.steps import (
     deploy_search,
     list_subordinates,
@@ -74,6 +75,25 @@ def show_service(juju: jubilant.Juju, name: str) -> str:
     return sudo(juju, *words, machine=0).stdout.strip()
 
 
+def wait_for_panels(juju: jubilant.Juju, title: str, but: str = "") -> None:
+    """Wait until each panel of the one dashboard shows something, but for one metric's."""
+    read = sudo(juju, "cat", "/var/lib/collector/dashboards.json", machine=0).stdout
+    (dashboard,) = json.loads(read)
+    assert dashboard["title"] == title
+    targets = [target for panel in dashboard["panels"] for target in panel.get("targets", ())]
+    assert len(targets) >= 10
+    for expression in (target["expr"] for target in targets):
+        if but and but in expression:
+            continue
+        for name in ("juju_model", "juju_model_uuid", "juju_application", "juju_unit"):
+            expression = expression.replace(f'{name}=~"${name}"', f'{name}=~".+"')
+
+        def shows(expression: str = expression) -> bool:
+            return bool(query(juju, expression))
+
+        wait_for(juju, shows)
+
+
 @pytest.fixture(scope="module")
 def seen(
     shared_juju: jubilant.Juju, charms: dict[str, Path], published: Published
@@ -133,18 +153,7 @@ def test_the_alerts_fire_when_they_should_and_only_then(
 
 
 def test_every_panel_of_the_dashboard_shows_something(seen: jubilant.Juju) -> None:
-    wait_for(seen, lambda: bool(query(seen, "mprime_checkpoint_age_seconds")))
-    read = sudo(seen, "cat", "/var/lib/collector/dashboards.json", machine=0).stdout
-    (dashboard,) = json.loads(read)
-    panels = [panel for panel in dashboard["panels"] if panel["type"] not in ("row", "text")]
-    for expression in (t["expr"] for panel in panels for t in panel["targets"]):
-        for name in ("juju_model", "juju_model_uuid", "juju_application", "juju_unit"):
-            expression = expression.replace(f'{name}=~"${name}"', f'{name}=~".+"')
-
-        def shows(expression: str = expression) -> bool:
-            return bool(query(seen, expression))
-
-        wait_for(seen, shows)
+    wait_for_panels(seen, "Mersenne prime search")
 
 
 def test_a_policy_that_is_not_in_force_is_an_alert_until_a_hook_mends_it(
@@ -243,3 +252,18 @@ def test_without_a_collector_nothing_serves_metrics_any_more(seen: jubilant.Juju
     seen.wait(jubilant.all_active, successes=1)
     assert show_service(seen, "LoadState") == "not-found"
     wait_for(seen, lambda: not ask(seen, "targets")["activeTargets"])
+
+
+def test_a_charm_that_tells_nothing_of_its_own_has_a_dashboard_that_shows_something(
+    seen: jubilant.Juju, charms: dict[str, Path]
+) -> None:
+    build_image(seen, 0)
+    recipe = 'FROM box\\nCMD ["/bin/sleep", "1000000"]\\n'
+    sudo(seen, f"printf '{recipe}' | docker build --quiet --tag sleeper:1 -", machine=0)
+    seen.deploy(charms["spare"], config={"image": "sleeper:1"})
+    seen.integrate("apache2:juju-info", "spare:juju-info")
+    seen.wait(lambda status: "spare/0" in list_subordinates(status), successes=1)
+    seen.wait(jubilant.all_active, successes=1)
+    seen.integrate("spare:cos-agent", "collector:cos-agent")
+    wait_for_scrapes(seen)
+    wait_for_panels(seen, "spare", but="spare_checkpoint_age_seconds")

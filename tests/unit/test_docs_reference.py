@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -11,10 +10,17 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docs._ext.reference import code, expand, fill_in_harvest, make_table, prose, read_rules
+from docs._ext.reference import (
+    code,
+    expand,
+    make_table,
+    prose,
+    read_dashboard,
+    read_rules,
+    read_words,
+)
 from fannet.cli.parser import make_verbs
 from fannet.fanfile import FLAGS
-from harvest.alerts import make_rules
 from harvest.options import Options
 from harvest.workload import Workload
 
@@ -55,9 +61,8 @@ def test_a_charms_page_has_the_parameters_of_its_actions(charm: Path) -> None:
 
 @EACH_CHARM
 def test_a_charms_page_has_the_panels_of_its_dashboard(charm: Path) -> None:
-    files = list((charm / "src" / "grafana_dashboards").glob("*.json"))
-    panels = [each for file in files for each in json.loads(file.read_text())["panels"]]
-    shown = [each for each in panels if each.get("targets")]
+    shown = [each for each in read_dashboard(charm)["panels"] if each.get("targets")]
+    assert len(shown) >= 10
     text = build(charm.name).partition("## Dashboard")[2]
     assert len(re.findall(r"^\| [A-Z]", text, re.MULTILINE)) == len(shown)
     for panel in shown:
@@ -77,19 +82,20 @@ def test_a_charms_page_has_no_mark_that_is_filled_in_elsewhere(charm: Path) -> N
     ("charm", "noun_"),
     [("mprime", "search"), ("golden-ratio", "computation"), ("spare", "program")],
 )
-def test_harvests_alerts_are_shown_in_the_words_that_the_charm_has_them_in(
+def test_what_harvest_makes_is_shown_in_the_words_that_the_charm_has_it_in(
     charm: str, noun_: str
 ) -> None:
     class Work(Workload[Options, None]):
         name = charm
         noun = noun_
 
-    assert fill_in_harvest(ROOT / "charms" / charm) == make_rules(Work())
+    found, work = read_words(ROOT / "charms" / charm), Work()
+    assert (found.name, found.noun, found.prefix) == (work.name, work.noun, work.prefix)
 
 
 def test_a_charm_that_does_not_say_what_its_container_does_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"no class in {tmp_path}/src has a line 'noun = "):
-        fill_in_harvest(tmp_path)
+        read_words(tmp_path)
 
 
 def test_fanctls_page_has_each_command_and_flag() -> None:

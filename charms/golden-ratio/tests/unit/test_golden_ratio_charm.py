@@ -16,10 +16,11 @@ from ops import testing
 
 from dockerhost import Image, Mount
 from golden_ratio.workload import GOLDEN_RATIO, WRONG
-from harvest.alerts import make_rules
 from harvest.metrics import UnitCollector
+from harvest.observability import make_rules
 from harvest.policy import Policy
 from harvest.removal import give_back
+from lib.harvest.tests.unit.dashboards import check_dashboard, list_metrics
 from tests.charms.load import load_module
 
 CHARM = Path(__file__).parents[2]
@@ -267,16 +268,21 @@ def test_it_has_the_metrics_of_every_such_charm_and_its_own(finished: Host, hook
     assert collect()["golden_ratio_wrong"] == 1
 
 
-def test_every_metric_that_its_alerts_look_at_is_served(finished: Host, hook: Hook) -> None:
-    hook("config_changed", digits=2000)
-    (finished.directory / "step").write_text("")
+def test_its_alerts_look_at_metrics_that_are_served_and_its_dashboard_shows_all(
+    finished: Host, hook: Hook
+) -> None:
     describe = load_module(CHARM, "exporter").describe_digits
     collector = UnitCollector(GOLDEN_RATIO, "golden-ratio/0", Policy.IDLE, describe)
     served = {each.name for metric in collector.collect() for each in metric.samples}
+    hook("config_changed", digits=2000)
+    (finished.directory / "step").write_text("")
+    served |= {each.name for metric in collector.collect() for each in metric.samples}
     (own,) = (CHARM / "src" / "prometheus_alert_rules").glob("*.rules")
     served.add("golden_ratio_cpu_seconds_total")  # of a group that is the kernel's
     for text in (make_rules(GOLDEN_RATIO), own.read_text()):
         assert set(re.findall(r"golden_ratio_\w+", text)) <= served
+    assert list_metrics(GOLDEN_RATIO, CHARM) == served
+    check_dashboard(GOLDEN_RATIO, CHARM)
 
 
 def test_every_option_has_the_default_that_is_checked(charm_type: type[ops.CharmBase]) -> None:

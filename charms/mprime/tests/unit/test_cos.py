@@ -16,6 +16,7 @@ from charms.mprime.tests.unit.fake_host import MLUCAS, Host
 from cosagent.databag import KEY, make_databag
 from harvest import tracing
 from harvest.metrics import UnitCollector
+from harvest.observability import make_dashboard
 from harvest.policy import Policy
 from lib.harvest.tests.unit.fake_kernel import Kernel
 from mprime.metrics import describe_search
@@ -50,16 +51,6 @@ def topology() -> JujuTopology:
 
 def read_config(databag: dict[str, str]) -> dict[str, Any]:
     return json.loads(databag[KEY])
-
-
-def test_the_dashboard_in_the_databag_is_the_charms_with_a_uid_of_its_own(
-    topology: JujuTopology,
-) -> None:
-    (packed,) = read_config(make_databag(topology, 9634, CHARM))["dashboards"]
-    dashboard = json.loads(LZMABase64.decompress(packed))
-    assert len(dashboard.pop("uid")) == 40
-    (file,) = (SOURCE / "grafana_dashboards").glob("*.json")
-    assert dashboard == json.loads(file.read_text())
 
 
 def test_every_rule_in_the_databag_holds_for_this_application_alone(
@@ -97,6 +88,17 @@ def change(context: Charm, host: Host, charm_folder: None) -> Callable[..., test
 def charm_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the charm run from the repository."""
     monkeypatch.setattr(ops.CharmBase, "charm_dir", CHARM)
+
+
+def test_the_dashboard_in_the_databag_is_the_charms_with_a_uid_of_its_own(
+    change: Callable[..., testing.State],
+) -> None:
+    (relation,) = change().get_relations("cos-agent")
+    (packed,) = read_config(dict(relation.local_unit_data))["dashboards"]
+    dashboard = json.loads(LZMABase64.decompress(packed))
+    assert len(dashboard.pop("uid")) == 40
+    assert dashboard == json.loads(make_dashboard(SEARCH, CHARM))
+    assert dashboard["title"] == "Mersenne prime search"
 
 
 def read_jobs(state: testing.State) -> list[dict[str, Any]]:

@@ -4,10 +4,9 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -21,6 +20,7 @@ from charms.mprime.tests.unit.fake_host import MLUCAS, MPRIME, Host
 from harvest.metrics import UnitCollector, read_checkpoint_age, read_cpu_seconds
 from harvest.policy import Policy
 from harvest.workdir import WorkDirectory
+from lib.harvest.tests.unit.dashboards import check_dashboard, list_metrics
 from lib.harvest.tests.unit.fake_host import _spell
 from lib.harvest.tests.unit.fake_kernel import Kernel
 from mprime.engines import ADAPTERS
@@ -248,32 +248,9 @@ def metric_names(
     return {re.sub(r"{.*", "", name) for name in {**by_mlucas, **scrape()}}
 
 
-def read_panels() -> Iterator[dict[str, Any]]:
-    (file,) = (SOURCE / "grafana_dashboards").glob("*.json")
-    yield from (p for p in json.loads(file.read_text())["panels"] if p["type"] != "row")
-
-
 def test_the_dashboard_shows_every_metric_and_asks_for_no_other(metric_names: set[str]) -> None:
-    asked = [target["expr"] for panel in read_panels() for target in panel.get("targets", ())]
-    assert {name for expr in asked for name in re.findall(r"mprime_\w+", expr)} == metric_names
-    for expr in asked:
-        for label in ("juju_model", "juju_model_uuid", "juju_application", "juju_unit"):
-            assert f'{label}=~"${label}"' in expr
-
-
-def test_the_panels_do_not_cover_each_other_and_have_numbers_of_their_own() -> None:
-    panels = list(read_panels())
-    assert len({panel["id"] for panel in panels}) == len(panels)
-    cells: set[tuple[int, int]] = set()
-    for place in (panel["gridPos"] for panel in panels):
-        assert place["x"] + place["w"] <= 24
-        covered = {
-            (x, y)
-            for x in range(place["x"], place["x"] + place["w"])
-            for y in range(place["y"], place["y"] + place["h"])
-        }
-        assert not cells & covered
-        cells |= covered
+    assert list_metrics(SEARCH, SOURCE.parent) == metric_names
+    check_dashboard(SEARCH, SOURCE.parent)
 
 
 def test_every_alert_asks_for_metrics_that_exist_and_says_what_to_do(

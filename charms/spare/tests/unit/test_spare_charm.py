@@ -14,10 +14,11 @@ import ops
 import pytest
 from ops import testing
 
-from charms.spare.tests.unit.conftest import IMAGE, RELATION, Context
+from charms.spare.tests.unit.conftest import CHARM, IMAGE, RELATION, Context
 from dockerhost import Image
 from harvest.metrics import UnitCollector
 from harvest.policy import Policy
+from lib.harvest.tests.unit.dashboards import check_dashboard, list_metrics
 from lib.harvest.tests.unit.fake_host import Host
 
 EVENTS = ("install", "config_changed", "start", "upgrade_charm", "update_status")
@@ -395,3 +396,7 @@ def test_it_has_the_metrics_of_every_such_charm(
     assert found["spare_cpu_policy_in_force"] == 1
     assert found["spare_restarts_total"] == 0
     assert (found["spare_has_work"], found["spare_refused"]) == (1, 0)
+    # What it saves its work in is not known, and what it took is the kernel's to say.
+    unknown = {"spare_checkpoint_age_seconds", "spare_cpu_seconds_total"}
+    assert list_metrics(workload, CHARM) == found.keys() | unknown
+    check_dashboard(workload, CHARM)

@@ -41,7 +41,7 @@ class ProviderUnitData(pydantic.BaseModel):
 
 
 def make_databag(
-    topology: JujuTopology, port: int | None, charm: Path, rules: str = ""
+    topology: JujuTopology, port: int | None, charm: Path, rules: str = "", dashboard: str = ""
 ) -> dict[str, str]:
     """Return what stands in the unit's databag; the same for the same arguments and files.
 
@@ -50,6 +50,7 @@ def make_databag(
         port: where its metrics are on the loopback address; None while there are none.
         charm: the charm's directory.
         rules: alert rules beside those of the charm's own files, written as those are.
+        dashboard: one beside those of the charm's own files, written as those are.
 
     Raises:
         OSError: a file of the charm can't be read.
@@ -57,8 +58,8 @@ def make_databag(
     data = ProviderUnitData(
         metrics_alert_rules=_read_rules(topology, charm / RULES, rules),
         dashboards=[
-            _read_dashboard(topology, charm, file)
-            for file in sorted((charm / DASHBOARDS).glob("*.json"))
+            _make_dashboard(topology, place, text)
+            for place, text in _read_dashboards(charm, dashboard).items()
         ],
         metrics_scrape_jobs=[_make_job(topology, port)] if port else [],
     )
@@ -84,9 +85,15 @@ def _read_rules(topology: JujuTopology, folder: Path, others: str) -> dict[str, 
     return rules.as_dict()
 
 
-def _read_dashboard(topology: JujuTopology, charm: Path, file: Path) -> str:
-    dashboard = json.loads(file.read_text())
+def _read_dashboards(charm: Path, other: str) -> dict[str, str]:
+    """Return dashboards by their places in the charm; one that is in no file has none."""
+    files = sorted((charm / DASHBOARDS).glob("*.json"))
+    found = {str(file.relative_to(charm)): file.read_text() for file in files}
+    return {**found, "": other} if other else found
+
+
+def _make_dashboard(topology: JujuTopology, place: str, text: str) -> str:
+    dashboard = json.loads(text)
     # Grafana takes dashboards of one uid for the same, from whatever unit they come.
-    place = str(file.relative_to(charm))
     dashboard["uid"] = DashboardPath40UID.generate(topology.charm_name or "", place)
     return LZMABase64.compress(json.dumps(dashboard, sort_keys=True))

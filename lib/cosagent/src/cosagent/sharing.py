@@ -25,6 +25,8 @@ class MetricsSharing(ops.Object):
         rights: what that needs; see `Service`.
         write_rules: returns alert rules, as Prometheus has them in a file, that the charm has
             beside those in its own folder. May raise OSError.
+        write_dashboard: returns one, as Grafana has it in a file, that the charm has beside those
+            in its own folder. May raise OSError.
 
     Attributes:
         status: why the metrics are not served; None if they are, or are not to be.
@@ -35,12 +37,14 @@ class MetricsSharing(ops.Object):
         charm: ops.CharmBase,
         rights: Sequence[str],
         write_rules: Callable[[], str] = lambda: "",
+        write_dashboard: Callable[[], str] = lambda: "",
     ):
         super().__init__(charm, "metrics-sharing")
         self.status: ops.StatusBase | None = None
         self._charm = charm
         self._rights = rights
         self._write_rules = write_rules
+        self._write_dashboard = write_dashboard
         self.framework.observe(charm.on[ENDPOINT].relation_broken, self._on_broken)
 
     def share(
@@ -77,9 +81,9 @@ class MetricsSharing(ops.Object):
 
             topology = databag.JujuTopology.from_charm(charm)
             told = relation.data[unit]
-            rules = self._write_rules()
+            written = self._write_rules(), self._write_dashboard()
             shared = databag.make_databag(
-                topology, port if works else None, charm.charm_dir, rules
+                topology, port if works else None, charm.charm_dir, *written
             )
             for key, value in shared.items():
                 if told.get(key) != value:

@@ -81,5 +81,14 @@ def test_a_dashboard_has_a_uid_of_its_own(charm: Path) -> None:
     assert dashboard == {"title": "Fan", "panels": []}
 
 
+def test_a_dashboard_that_a_charm_writes_stands_beside_those_of_its_files(charm: Path) -> None:
+    databag = make_databag(TOPOLOGY, None, charm, dashboard='{"title": "Other", "panels": []}')
+    found = [
+        json.loads(LZMABase64.decompress(each)) for each in json.loads(databag[KEY])["dashboards"]
+    ]
+    assert [dashboard["title"] for dashboard in found] == ["Fan", "Other"]
+    assert len({dashboard["uid"] for dashboard in found}) == 2
+
+
 def test_what_stands_still_gives_the_same_databag(charm: Path) -> None:
     assert make_databag(TOPOLOGY, 9635, charm) == make_databag(TOPOLOGY, 9635, charm)

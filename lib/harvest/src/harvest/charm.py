@@ -24,8 +24,8 @@ import ops
 from cosagent.sharing import ENDPOINT, MetricsSharing
 from dockerhost import DockerHostError, Proxies
 from harvest import parameters, reconcile, removal, tasks, texts
-from harvest.alerts import make_rules
 from harvest.image import name_resource
+from harvest.observability import make_dashboard, make_rules
 from harvest.options import C, OptionsError, parse_options
 from harvest.policy import NotInForceError
 from harvest.unit import Unit
@@ -52,7 +52,12 @@ class HarvestCharm(ops.CharmBase, Generic[C, D]):
     def __init__(self, framework: ops.Framework):
         super().__init__(framework)
         self._status: ops.StatusBase | None = None
-        self._metrics = MetricsSharing(self, _RIGHTS, lambda: make_rules(self.workload))
+        self._metrics = MetricsSharing(
+            self,
+            _RIGHTS,
+            lambda: make_rules(self.workload),
+            lambda: make_dashboard(self.workload, self.charm_dir),
+        )
         principal, collector = self.on["juju-info"], self.on[ENDPOINT]
         framework.observe(self.on.install, self._on_change)
         framework.observe(self.on.config_changed, self._on_change)

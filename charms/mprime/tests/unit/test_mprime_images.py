@@ -10,7 +10,7 @@ from ops import testing
 from charms.mprime.tests.unit.fake_host import MLUCAS, MPRIME, Host
 from dockerhost import Proxies
 from harvest.workdir import WorkDirectory
-from lib.harvest.tests.unit.test_image import describe, write_archive
+from lib.harvest.tests.unit.images import describe, write_archive
 from mprime.search import SEARCH
 
 TAG = "172.30.0.3:5000/mlucas:1"

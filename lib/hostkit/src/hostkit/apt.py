@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -20,7 +20,9 @@ APT = Path("/etc/apt")
 _APT_GET = "/usr/bin/apt-get"
 _TIMEOUT = 900  # seconds
 _PAUSE = 2  # seconds until another look whether others are done
-_OPTIONS = ["--no-install-recommends", "--option=Dpkg::Options::=--force-confold"]
+# To one that accepts connections and says nothing, apt itself gives four minutes for each file.
+_FETCHING = ["--option=Acquire::http::Timeout=20", "--option=Acquire::Retries=1"]
+_OPTIONS = ["--no-install-recommends", "--option=Dpkg::Options::=--force-confold", *_FETCHING]
 
 
 def ensure_packages(*packages: str) -> None:
@@ -37,8 +39,11 @@ def ensure_packages(*packages: str) -> None:
             _call_when_free(lambda: _install_missing(fetch, packages))
         except OSError:
             # The package lists may be missing or too old.
-            _call_when_free(lambda: _update(fetch))
-            _call_when_free(lambda: _install_missing(fetch, packages))
+            trouble = _update()
+            try:
+                _call_when_free(lambda: _install_missing(fetch, packages))
+            except OSError as error:
+                raise OSError("; ".join(filter(None, [str(error), trouble]))) from error
     except subprocess.CalledProcessError as error:
         # What charmhelpers asks of the system before apt-get is not to fail a hook either.
         raise OSError(f"installing {' '.join(packages)}: {error}") from error
@@ -118,10 +123,22 @@ def _install_missing(fetch: ModuleType, packages: Sequence[str]) -> None:
         raise OSError(f"apt-get install {' '.join(left)}: {programs.find_reason(said)}")
 
 
-def _update(fetch: ModuleType) -> None:
-    said = _collect_output(fetch.apt_update)
-    if any(line.startswith("E: ") for line in said.splitlines()):
-        raise OSError(f"apt-get update: {programs.find_reason(said)}")
+def _update() -> str:
+    """Fetch the lists of all sources; return why some could not be, empty if all were."""
+    try:
+        _fetch_lists({})
+    except OSError as error:
+        # The others' may have what is wanted.
+        return str(error)
+    return ""
+
+
+def _fetch_lists(options: Mapping[str, object]) -> None:
+    """Fetch the lists of sources. Raises OSError."""
+    # By default one that does not answer is a warning.
+    given = {"APT::Update::Error-Mode": "any", **options}
+    words = [*_FETCHING, *(f"--option={name}={value}" for name, value in given.items())]
+    _call_when_free(lambda: programs.run(_APT_GET, *words, "update", timeout=_TIMEOUT))
 
 
 def _collect_output(function: Callable[[], object]) -> str:
@@ -192,13 +209,11 @@ def _try_sources(listed: Path, lines: str, logins: str) -> None:
         auth.write_text(logins)
         options = {
             "APT::Get::List-Cleanup": "false",  # of other sources
-            "APT::Update::Error-Mode": "any",  # else one that does not answer is a warning
             "Dir::Etc::netrc": auth,
             "Dir::Etc::sourcelist": draft,
             "Dir::Etc::sourceparts": "-",
         }
-        words = [f"--option={name}={value}" for name, value in options.items()]
-        _call_when_free(lambda: programs.run(_APT_GET, *words, "update", timeout=_TIMEOUT))
+        _fetch_lists(options)
 
 
 def _remove_unused_keys() -> None:

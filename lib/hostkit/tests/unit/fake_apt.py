@@ -22,6 +22,7 @@ class FakeApt:
         known: the packages that its sources have; None: whatever is asked for.
         failing: what a program says, each time it fails, by its words without options.
         ran: the programs that changed something, as `failing` has them.
+        options: those of each apt-get that fetched something, in order.
         logged: what went to Juju's log.
     """
 
@@ -30,6 +31,7 @@ class FakeApt:
         self.known: set[str] | None = None
         self.failing: dict[str, list[str]] = {}
         self.ran: list[str] = []
+        self.options: list[list[str]] = []
         self.logged: list[str] = []
 
     def run(self, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
@@ -70,6 +72,8 @@ class FakeApt:
             there = [_LISTED.format(each) for each in rest if each in self.installed]
             return (0 if len(there) == len(rest) else 1), "".join(there)
         self.ran.append(words)
+        if program == "apt-get":
+            self.options.append([word for word in command[1:] if word[0] == "-"])
         if faults := self.failing.get(words):
             return 100, faults.pop(0)
         if words.startswith("apt-get install"):

@@ -78,11 +78,26 @@ def test_apts_own_reason_is_told_in_one_line(machine: FakeApt) -> None:
         install()
 
 
-def test_where_lists_can_not_be_fetched_that_is_the_reason(machine: FakeApt) -> None:
-    machine.failing[INSTALL] = ["E: Unable to locate package web\n"]
-    machine.failing["apt-get update"] = ["Ign:1 x\nE: The repository 'x' is not signed.\n"]
-    with pytest.raises(OSError, match=r"^apt-get update: The repository 'x' is not signed\.$"):
+def test_where_lists_can_not_be_fetched_that_is_told_beside_the_reason(machine: FakeApt) -> None:
+    machine.failing[INSTALL] = ["E: Unable to locate package web\n"] * 2
+    machine.failing["apt-get update"] = ["Ign:1 x\nE: Failed to fetch http://x  timed out\n"]
+    with pytest.raises(OSError, match=r"web; apt-get update: Failed to fetch http://x timed out$"):
         install()
+
+
+def test_a_source_that_does_not_answer_does_not_keep_those_out_that_do(machine: FakeApt) -> None:
+    machine.failing[INSTALL] = ["E: Unable to locate package web\n"]
+    machine.failing["apt-get update"] = ["E: Failed to fetch http://x  timed out\n"]
+    install()
+    assert machine.installed == {"web", "ca-certificates"}
+
+
+def test_no_mirror_is_waited_for_without_end(machine: FakeApt) -> None:
+    machine.failing[INSTALL] = ["E: Unable to locate package web\n"]
+    install()
+    assert len(machine.options) == 3
+    for options in machine.options:
+        assert {"--option=Acquire::http::Timeout=20", "--option=Acquire::Retries=1"} <= {*options}
 
 
 def test_what_charmhelpers_can_not_find_out_is_told_with_what_it_was_for(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,21 @@ def test_a_source_that_does_not_answer_is_refused_and_those_before_stay(
         ensure("web/0", source, "deb file:/nowhere stable main")
     assert apt.is_offered("first")
     assert "nowhere" not in (machine / "sources.list.d" / "juju-web-0.list").read_text()
+
+
+def test_a_mirror_that_accepts_connections_and_says_nothing_is_given_up(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("http_proxy", raising=False)
+    shorter = ["--option=Acquire::http::Timeout=1" if "Timeout" in o else o for o in apt._FETCHING]
+    monkeypatch.setattr(apt, "_FETCHING", shorter)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(
+            OSError, match=f"^option install_sources: apt-get update: Failed to fetch {address}/"
+        ):
+            ensure("web/0", f"deb [trusted=yes] {address} ./")
+    assert list_files(machine) == []
 
 
 def test_a_repository_that_is_signed_by_another_key_is_refused(

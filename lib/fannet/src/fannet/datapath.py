@@ -204,7 +204,8 @@ def _read(machine: Machine, fan: Fan, marks: Iterable[Mark]) -> FanState:
         close_tunnels(machine, steps, [name_tunnel(fan)])
         device = machine.find_device(fan.mapping.underlay, fan.host)
         check_devices(machine, fan, device)
-        loaded = programs.describe(), programs.Maps({})  # nothing is done with them
+        # Nothing is done to maps that are not open.
+        loaded = programs.describe(), programs.Maps(dict.fromkeys(programs.MAPS, -1))
         _Site(machine, steps, others, list(marks), loaded).ensure(fan, fan, device)
     except FannetError as error:
         problems.append(str(error))

@@ -91,6 +91,8 @@ class FanCharm(ops.CharmBase):
         # One that goes is still in the relation while its departure is told.
         gone = event.departing_unit if isinstance(event, ops.RelationDepartedEvent) else None
         if gone is None or gone.name != self.unit.name:  # else this unit is on its way out
+            # Only with the charm does it change, which update-status need not tell.
+            self.unit.set_workload_version(f"fannet {fannet.__version__}")
             self._reconcile(but=gone.name if gone else "")
 
     def _on_update_status(self, _: ops.UpdateStatusEvent) -> None:
@@ -106,7 +108,6 @@ class FanCharm(ops.CharmBase):
         observed = machine.reconcile(
             self.system, machine.Desired(self.unit.name, config, self.charm_dir, self._show_step)
         )
-        self.unit.set_workload_version(f"fannet {fannet.__version__}")
         fan = observed.fan.fan if observed.fan else None
         if fan:
             self._publish_fan(fan)

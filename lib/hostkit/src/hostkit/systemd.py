@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from hostkit import files, programs
@@ -35,6 +36,8 @@ def ensure(
             # with the old file, so the next one starts it.
             call("stop", name)
         files.write(file, text)
+    elif enable and not start and _is_enabled(name, text):
+        return  # all that systemd reads when the machine boots
     # A hook that was killed may have written the file and no more.
     properties = ("NeedDaemonReload", "ActiveState", "UnitFileState")
     shown = call("show", *(f"--property={each}" for each in properties), name)
@@ -44,6 +47,12 @@ def ensure(
         call("enable", name)
     if start and "ActiveState=active" not in shown:
         call("start", name)
+
+
+def _is_enabled(name: str, text: str) -> bool:
+    """Return whether a unit has the links that `systemctl enable` makes."""
+    targets = re.findall(r"^WantedBy=(\S+)$", text, re.MULTILINE)
+    return all((UNITS / f"{target}.wants" / name).is_symlink() for target in targets)
 
 
 def remove(name: str) -> None:

@@ -121,8 +121,18 @@ def test_containers_on_two_machines_reach_each_other(fan: jubilant.Juju) -> None
     send(fan, (1, run_inside("db")), (0, run_inside("web")), web)
 
 
-def test_what_the_readme_shows_is_printed(fan: jubilant.Juju, reader: Reader) -> None:
+def stop_listening(fan: jubilant.Juju, machine: int, unit: str) -> None:
+    fan.run(unit, "listen", {"seconds": 1})
+    fan.wait(lambda _: "8473" not in run_on(fan, machine, "ss", "-Hltn"), successes=1)
+
+
+def test_what_the_readme_shows_is_printed(
+    fan: jubilant.Juju, reader: Reader, units: dict[int, str]
+) -> None:
     reader.read(README[1:])
+    # What it has told a unit to do for a minute.
+    machines = {unit: machine for machine, unit in units.items()}
+    stop_listening(fan, machines["fan/1"], "fan/1")
 
 
 def test_peers_are_verified_with_their_names_and_round_trips(
@@ -152,8 +162,7 @@ def test_the_throughput_to_a_peer_is_measured(fan: jubilant.Juju, units: dict[in
         "web", "nc", "-w", "2", fan.run(units[1], "show").results["gateway"], "8473"
     )
     assert not run_on(fan, 0, "sh", "-c", f"echo x | {' '.join(refused)} || true").strip()
-    fan.run(units[1], "listen", {"seconds": 1})
-    fan.wait(lambda _: "8473" not in run_on(fan, 1, "ss", "-Hltn"), successes=1)
+    stop_listening(fan, 1, units[1])
     with pytest.raises(jubilant.TaskError, match=f"there are: {units[1]}"):
         fan.run(units[0], "measure", {"unit": "fan/99"})
 

@@ -84,6 +84,16 @@ def build_image(name: str, unit: str, juju: Juju) -> Path:
     return archive
 
 
+def choose_architecture(architecture: str | None) -> tuple[str, ...]:
+    """Return what tells mmdebstrap whose packages to take, if not the machine's own.
+
+    Whether their programs run here is its caller's concern: its own look at that needs arch-test.
+    """
+    if architecture is None:
+        return ()
+    return (f"--architectures={architecture}", "--skip=check/qemu")
+
+
 def _build(name: str, base: Path, archive: Path, unit: str, juju: Juju) -> None:
     # A folder that an ordinary user can write to: on Juju, ssh and scp are one's.
     folder = f"/tmp/image-{name}"  # noqa: S108

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from localmodel.machines.processes import run
 from localmodel.machines.template import read_host_release, read_host_sources
+from tools import image
 from tools.locks import hold_lock
 from tools.pack import ROOT
 
@@ -62,19 +63,20 @@ def build_root(release: Release, *packages: str) -> Path:
     return _build(release, "extract", packages)
 
 
-def build_minimal_root(release: Release, *packages: str) -> Path:
+def build_minimal_root(release: Release, *packages: str, architecture: str | None = None) -> Path:
     """Return a release's root file system, set up, with apt and what no machine is without.
 
     Args:
         release: whose.
         packages: what else is installed there.
+        architecture: dpkg's name of one whose programs run here, if not this machine's own.
 
     Raises:
         LocalModelError: the mirror does not have them.
     """
     # Ubuntu 22.04's own installer puts programs where all later releases have them.
     more = ("usrmerge",) if release.name == "jammy" else ()
-    return _build(release, "minbase", ("apt", "systemd", *more, *packages))
+    return _build(release, "minbase", ("apt", "systemd", *more, *packages), architecture)
 
 
 def list_archives(release: Release) -> str:
@@ -85,24 +87,33 @@ def list_archives(release: Release) -> str:
     return "".join(f"deb {archive} {suite} {parts}\n" for suite in suites)
 
 
-def _build(release: Release, variant: str, packages: tuple[str, ...]) -> Path:
+def _build(
+    release: Release, variant: str, packages: tuple[str, ...], architecture: str | None = None
+) -> Path:
     recipe = hashlib.sha256(repr((release, variant, packages)).encode()).hexdigest()[:12]
-    root = CACHE / f"{release.name}-{recipe}"
+    name = f"{release.name}-{architecture}" if architecture else release.name
+    root = CACHE / f"{name}-{recipe}"
     with hold_lock(CACHE / "lock"):
         if not root.exists():
             keys = _find_keys(release)
-            _make(root, release, variant, f"signed-by={keys}", packages)
+            _make(root, release, variant, f"signed-by={keys}", packages, architecture)
     return root
 
 
 def _make(
-    root: Path, release: Release, variant: str, option: str, packages: tuple[str, ...]
+    root: Path,
+    release: Release,
+    variant: str,
+    option: str,
+    packages: tuple[str, ...],
+    architecture: str | None = None,
 ) -> None:
     draft = root.with_suffix(".partial")
     shutil.rmtree(draft, ignore_errors=True)
     archive = f"{_find_mirror()}/{release.distribution}"
     run(
         *("/usr/bin/mmdebstrap", "--quiet", "--mode=root", f"--variant={variant}"),
+        *image.choose_architecture(architecture),
         *(f"--include={','.join(packages)}", release.name, draft),
         f"deb [{option}] {archive} {release.name} {COMPONENTS[release.distribution]}",
     )

@@ -67,7 +67,7 @@ def find_unit(juju: jubilant.Juju, charm: str) -> str:
 
 
 def measure(rounds: int, report: Report) -> Outcome:
-    """Measure in a local model of its own; about eight minutes, most of them for the ground."""
+    """Measure in a local model of its own; about three minutes, half of them for the ground."""
     report("packing")
     charms = pack.pack(["apache2", "registry", *CHARMS])
     report("making a local model, and the images")

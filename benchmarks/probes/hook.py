@@ -40,7 +40,7 @@ _HANDLE = re.compile(r"\(\d+<([^>]*)>")
 def measure() -> dict[str, float]:
     """Return seconds, seconds of processor time, and the most bytes at any time.
 
-    Time and memory are of two runs: to look at the memory every 5 ms takes time from the hook.
+    Time and memory are of two runs: to look at the memory takes time from the hook.
     """
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([DISPATCH], check=True, env=HOOK)
@@ -55,7 +55,7 @@ def measure_memory() -> dict[str, int]:
     with subprocess.Popen([DISPATCH], env=HOOK) as hook:
         while hook.poll() is None:
             sizes = list_sizes(hook.pid)
-            most["bytes"] = max(most["bytes"], *sizes[:1], 0)
+            most["bytes"] = max(most["bytes"], sum(sizes[:1]))
             most["bytes-together"] = max(most["bytes-together"], sum(sizes))
             time.sleep(0.002)
     if hook.returncode:

@@ -91,7 +91,7 @@ class FanCharm(ops.CharmBase):
         # One that goes is still in the relation while its departure is told.
         gone = event.departing_unit if isinstance(event, ops.RelationDepartedEvent) else None
         if gone is None or gone.name != self.unit.name:  # else this unit is on its way out
-            # Only with the charm does it change, which update-status need not tell.
+            # It changes only with the charm, so update-status need not tell it.
             self.unit.set_workload_version(f"fannet {fannet.__version__}")
             self._reconcile(but=gone.name if gone else "")
 

@@ -246,6 +246,23 @@ def test_a_hook_sends_its_trace_to_whoever_takes_them_and_to_nobody_else(
     assert not sudo(seen, "ls", TRACES, machine=0).stdout.strip()
 
 
+def test_over_tls_a_trace_is_sent_to_whom_the_charm_was_told_to_trust(
+    seen: jubilant.Juju,
+) -> None:
+    seen.config("collector", {"tls": True})
+    seen.integrate("mprime:charm-tracing", "collector:tracing")
+    seen.wait(jubilant.all_agents_idle, successes=1)
+    run_hook(seen, "update-status")
+    assert not sudo(seen, "ls", TRACES, machine=0).stdout.strip()
+    seen.integrate("mprime:receive-ca-cert", "collector:send-ca-cert")
+    seen.wait(jubilant.all_agents_idle, successes=1)
+    run_hook(seen, "update-status")
+    assert '"ops.main"' in sudo(seen, f"cat {TRACES}/*.json", machine=0).stdout
+    for mine, theirs in (("receive-ca-cert", "send-ca-cert"), ("charm-tracing", "tracing")):
+        seen.remove_relation(f"mprime:{mine}", f"collector:{theirs}")
+    seen.wait(jubilant.all_agents_idle, successes=1)
+
+
 def test_without_a_collector_nothing_serves_metrics_any_more(seen: jubilant.Juju) -> None:
     seen.remove_relation("mprime:cos-agent", "collector:cos-agent")
     wait_for(seen, lambda: 9634 not in list_listeners(seen))

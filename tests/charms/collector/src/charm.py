@@ -16,7 +16,9 @@ class CollectorCharm(ops.CharmBase):
     def __init__(self, framework: ops.Framework):
         super().__init__(framework)
         self._problem = ""
-        told, traced = self.on["cos-agent"], self.on["tracing"]
+        told, traced, trusting = (
+            self.on[endpoint] for endpoint in ("cos-agent", "tracing", "send-ca-cert")
+        )
         for event in (
             self.on.install,
             self.on.upgrade_charm,
@@ -28,6 +30,8 @@ class CollectorCharm(ops.CharmBase):
             told.relation_broken,
             traced.relation_created,
             traced.relation_changed,
+            trusting.relation_created,
+            trusting.relation_changed,
         ):
             framework.observe(event, self._reconcile)
         framework.observe(self.on.stop, self._on_stop)
@@ -43,13 +47,22 @@ class CollectorCharm(ops.CharmBase):
                 jobs += [self._label(job, unit) for job in told.get("metrics_scrape_jobs", [])]
                 groups += told.get("metrics_alert_rules", {}).get("groups", [])
                 dashboards += map(LZMABase64.decompress, told.get("dashboards", []))
+        certificate = ""
         try:
-            collector.install(self.charm_dir)
+            if self.config["tls"]:
+                certificate = collector.ensure_certificate(self._find_address())
+            collector.install(self.charm_dir, tls=bool(certificate))
             collector.configure(jobs, {"groups": groups}, dashboards)
         except collector.CollectorError as error:
             self._problem = str(error)
         if self.unit.is_leader():
-            self._offer_receiver()
+            self._offer_receiver("https" if certificate else "http")
+            for relation in self.model.relations["send-ca-cert"]:
+                relation.data[self.app]["certificates"] = json.dumps([certificate])
+
+    def _find_address(self) -> str:
+        binding = self.model.get_binding("tracing")
+        return str(binding.network.ingress_address) if binding else ""
 
     def _label(self, job: dict[str, Any], unit: ops.Unit) -> dict[str, Any]:
         """Return a job whose metrics say where they come from, as the real collectors do."""
@@ -63,13 +76,11 @@ class CollectorCharm(ops.CharmBase):
         configs = [{**each, "labels": labels} for each in job["static_configs"]]
         return {**job, "static_configs": configs}
 
-    def _offer_receiver(self) -> None:
+    def _offer_receiver(self, scheme: str) -> None:
         for relation in self.model.relations["tracing"]:
-            binding = self.model.get_binding(relation)
-            address = binding.network.ingress_address if binding else ""
             receiver = {
                 "protocol": {"name": "otlp_http", "type": "http"},
-                "url": f"http://{address}:{collector.TRACES_PORT}",
+                "url": f"{scheme}://{self._find_address()}:{collector.TRACES_PORT}",
             }
             relation.data[self.app]["receivers"] = json.dumps([receiver])
 

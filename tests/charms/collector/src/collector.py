@@ -13,6 +13,8 @@ STATE = Path("/var/lib/collector")
 UNITS = Path("/etc/systemd/system")
 RECEIVER = "collector-traces.service"
 TRACES_PORT = 4318
+CERTIFICATE = STATE / "traces.crt"
+KEY = STATE / "traces.key"
 SYSTEMCTL = "/usr/bin/systemctl"
 
 
@@ -20,8 +22,29 @@ class CollectorError(Exception):
     """Something about the collector failed; the text is for the unit's status."""
 
 
-def install(charm: Path) -> None:
+def ensure_certificate(address: str) -> str:
+    """Return the receiver's certificate, which is its own authority, for an IP address.
+
+    Raises:
+        CollectorError: openssl failed.
+    """
+    if not CERTIFICATE.exists():
+        STATE.mkdir(exist_ok=True)
+        draft = CERTIFICATE.with_suffix(".new")
+        kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30")
+        names = ("-subj", "/CN=collector", "-addext", f"subjectAltName=IP:{address}")
+        files = ("-keyout", str(KEY), "-out", str(draft))
+        _run(["/usr/bin/openssl", "req", "-x509", *kind, *names, *files])
+        draft.replace(CERTIFICATE)
+    return CERTIFICATE.read_text()
+
+
+def install(charm: Path, *, tls: bool) -> None:
     """Install Prometheus where it is missing, and start the receiver of traces.
+
+    Args:
+        charm: the charm's directory.
+        tls: the receiver speaks TLS only, with its certificate.
 
     Raises:
         CollectorError: apt or systemd failed.
@@ -38,10 +61,14 @@ def install(charm: Path) -> None:
             _run(get)
     STATE.mkdir(exist_ok=True)
     program = f"{charm}/venv/bin/python -E {charm}/src/receiver.py {TRACES_PORT} {STATE}/traces"
+    if tls:
+        program += f" {CERTIFICATE} {KEY}"
     unit = f"[Service]\nExecStart={program}\n\n[Install]\nWantedBy=multi-user.target\n"
-    if _write(UNITS / RECEIVER, unit):
+    changed = _write(UNITS / RECEIVER, unit)
+    if changed:
         _run([SYSTEMCTL, "daemon-reload"])
-    _run([SYSTEMCTL, "enable", "--now", RECEIVER])
+    _run([SYSTEMCTL, "enable", RECEIVER])
+    _run([SYSTEMCTL, "restart" if changed else "start", RECEIVER])
 
 
 def configure(jobs: list[dict[str, Any]], rules: dict[str, Any], dashboards: list[str]) -> None:

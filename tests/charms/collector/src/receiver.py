@@ -1,7 +1,8 @@
-"""Takes traces by OTLP over HTTP and keeps each request in a file; a service runs it."""
+"""Takes traces by OTLP over HTTP or HTTPS and keeps each request in a file; a service runs it."""
 
 from __future__ import annotations
 
+import ssl
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -26,10 +27,15 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    """Serve until a signal ends it: receiver.py PORT FOLDER."""
+    """Serve until a signal ends it: receiver.py PORT FOLDER [CERTIFICATE KEY]."""
     port, Receiver.folder = int(sys.argv[1]), Path(sys.argv[2])
     Receiver.folder.mkdir(exist_ok=True)
-    HTTPServer(("", port), Receiver).serve_forever()
+    server = HTTPServer(("", port), Receiver)
+    if files := sys.argv[3:]:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*files)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.serve_forever()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,15 @@ class Machine:
 
     def __init__(self) -> None:
         self.told: tuple[Any, ...] = ()
+        self.tls = False
 
-    def install(self, _: Path) -> None:
+    def ensure_certificate(self, address: str) -> str:
+        return f"certificate of {address}"
+
+    def install(self, _: Path, *, tls: bool) -> None:
         if self.broken:
             raise self.CollectorError(self.broken)
+        self.tls = tls
 
     def configure(self, *told: Any) -> None:
         self.told = told
@@ -85,4 +91,19 @@ def test_whoever_wants_to_send_traces_is_told_where(
     state = testing.State(relations={relation}, leader=True)
     state = context.run(context.on.relation_created(relation), state)
     (offered,) = json.loads(state.get_relation(relation.id).local_app_data["receivers"])
-    assert offered["url"].endswith(":4318")
+    assert re.fullmatch(r"http://[\d.]+:4318", offered["url"])
+    assert not machine.tls
+
+
+def test_with_tls_whoever_is_to_trust_the_receiver_gets_its_certificate(
+    machine: Machine, context: testing.Context[Any]
+) -> None:
+    sender, truster = testing.Relation("tracing"), testing.Relation("send-ca-cert")
+    state = testing.State(relations={sender, truster}, config={"tls": True}, leader=True)
+    state = context.run(context.on.relation_created(truster), state)
+    (offered,) = json.loads(state.get_relation(sender.id).local_app_data["receivers"])
+    match = re.fullmatch(r"https://([\d.]+):4318", offered["url"])
+    assert match
+    given = json.loads(state.get_relation(truster.id).local_app_data["certificates"])
+    assert given == [f"certificate of {match[1]}"]
+    assert machine.tls

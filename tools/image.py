@@ -1,7 +1,8 @@
 """Builds an image of `images/` on a machine of a model, without any registry to begin from.
 
 The base image that its Dockerfile asks for is made of the distribution's own packages, and the
-result is kept as a `docker save` archive in `.cache/images`.
+result is kept as a `docker save` archive in `.cache/images`. An image of another architecture can
+be built where its programs run, as with qemu.
 """
 
 from __future__ import annotations
@@ -21,15 +22,22 @@ CACHE = ROOT / ".cache" / "images"
 # The first releases that have what images are made of, Mlucas 20 and FLINT 3: suite, components.
 SUITES = {"debian": ("trixie", "main"), "ubuntu": ("noble", "main universe")}
 
-# Runs on the machine as root: what is copied there is $1/base.tar and $1/context.
+# Runs on the machine as root: what is copied there is $1/base.tar and $1/context. Only BuildKit
+# knows, of an image that begins with nothing, which architecture it is for.
 BUILD = """
 set -eu
 cd "$1"
+if [ -n "${3-}" ]; then
+    export DOCKER_BUILDKIT=1 DOCKER_DEFAULT_PLATFORM="linux/$3"
+fi
 if ! command -v docker >/dev/null; then
     apt-get update -q
     apt-get install -q -y --no-install-recommends docker.io
 fi
-docker import base.tar localhost/base:latest
+mkdir base
+mv base.tar base
+printf 'FROM scratch\\nADD base.tar /\\n' >base/Dockerfile
+docker build --quiet --tag localhost/base:latest base
 docker build --quiet --build-arg BASE=localhost/base:latest --tag "$2" context
 docker save --output image.tar "$2"
 docker image rm "$2" localhost/base:latest
@@ -44,43 +52,53 @@ class ImageError(Exception):
     """An image could not be built; the text says why."""
 
 
-def find_archive(name: str) -> Path:
+def find_archive(name: str, architecture: str | None = None) -> Path:
     """Return where the archive of an image lies, or will: its name changes with its recipe."""
-    digest = hashlib.sha256(f"{SUITES} {platform.machine()}\0".encode())
+    digest = hashlib.sha256(f"{SUITES} {architecture or platform.machine()}\0".encode())
     for file in sorted(p for p in (IMAGES / name).rglob("*") if p.is_file()):
         content = hashlib.sha256(file.read_bytes()).hexdigest()
         digest.update(f"{file.relative_to(IMAGES)} {content}\0".encode())
     return CACHE / f"{name}-{digest.hexdigest()[:12]}.tar"
 
 
-def build_base() -> Path:
+def build_base(architecture: str | None = None) -> Path:
     """Make the base image's file system; about 15 s, once.
+
+    Args:
+        architecture: dpkg's name of one whose programs run here, if not this machine's own.
 
     Raises:
         ImageError: the distribution's archive is not configured, or not reachable.
     """
     uri, suite, components = _choose_source()
-    base = CACHE / f"base-{suite}.tar"
+    base = CACHE / f"{'-'.join(filter(None, ('base', suite, architecture)))}.tar"
     with hold_lock(base.with_suffix(".lock")):
         if not base.exists():
             draft = base.with_suffix(".partial.tar")
             source = f"deb {uri} {suite} {components}"
             command = ["/usr/bin/mmdebstrap", "--mode=root", "--variant=apt"]
-            _run([*command, suite, str(draft), source])
+            _run([*command, *choose_architecture(architecture), suite, str(draft), source])
             draft.replace(base)
     return base
 
 
-def build_image(name: str, unit: str, juju: Juju) -> Path:
-    """Build an image on a unit's machine and return its archive; nothing to do if it is there.
+def build_image(name: str, unit: str, juju: Juju, architecture: str | None = None) -> Path:
+    """Build an image on a machine and return its archive; nothing to do if it is there.
+
+    Args:
+        name: of its folder.
+        unit: whose machine it is, or the machine's own number.
+        juju: runs the commands.
+        architecture: dpkg's name of one whose programs run there, if not the machine's own.
 
     Raises:
         ImageError: it can't be built.
     """
-    archive = find_archive(name)
+    archive = find_archive(name, architecture)
     with hold_lock(archive.with_suffix(".lock")):
         if not archive.exists():
-            _build(name, build_base(), archive, unit, juju)
+            base = build_base(architecture)
+            _build(name, base, archive, unit, juju, architecture or "")
     return archive
 
 
@@ -94,13 +112,13 @@ def choose_architecture(architecture: str | None) -> tuple[str, ...]:
     return (f"--architectures={architecture}", "--skip=check/qemu")
 
 
-def _build(name: str, base: Path, archive: Path, unit: str, juju: Juju) -> None:
+def _build(name: str, base: Path, archive: Path, unit: str, juju: Juju, architecture: str) -> None:
     # A folder that an ordinary user can write to: on Juju, ssh and scp are one's.
     folder = f"/tmp/image-{name}"  # noqa: S108
     juju("ssh", unit, f"rm -rf {folder} && mkdir -p {folder}")
     juju("scp", str(base), f"{unit}:{folder}/base.tar")
     juju("scp", "-r", str(IMAGES / name), f"{unit}:{folder}/context")
-    juju("ssh", unit, f"sudo sh -c '{BUILD}' build {folder} {name}:latest >&2")
+    juju("ssh", unit, f"sudo sh -c '{BUILD}' build {folder} {name}:latest {architecture} >&2")
     draft = archive.with_suffix(".partial.tar")
     juju("scp", f"{unit}:{folder}/image.tar", str(draft))
     juju("ssh", unit, f"sudo rm -rf {folder}")

@@ -1,4 +1,4 @@
-"""What charms promise of arm64, on a machine of any kind.
+"""What charms and images promise of arm64, on a machine of any kind.
 
 `./run test -e hosts -- -k arm64`: qemu runs the programs, where they are not this machine's own.
 """
@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import jubilant
 import pytest
 import yaml
 
@@ -17,6 +18,8 @@ from localmodel.hooktools.registry import list_tools
 from tests.hosts.emulation import ARM64, arm64_programs, read_machine
 from tests.hosts.stock import FOLDER, StockHost, stock_host
 from tests.integration.roots import Release
+from tools.image import build_image
+from tools.instance import own_instance, sudo
 from tools.pack import find_charms
 
 # As Juju starts a charm, but for the hook tools, which are not there.
@@ -29,6 +32,23 @@ export JUJU_CHARM_DIR="$PWD" JUJU_UNIT_NAME="$1/0" JUJU_VERSION=3.6.1
 export JUJU_MODEL_NAME=model JUJU_MODEL_UUID=00000000-0000-4000-8000-000000000000
 export JUJU_DISPATCH_PATH=hooks/start JUJU_HOOK_NAME=start
 ! /bin/sh ./dispatch
+"""
+
+# Starts a container of the image $1 with $2, and with what one of both is told to work on.
+RUN = """
+set -eu
+mkdir -p "/srv/$1"
+cd "/srv/$1"
+cat >worktodo.ini <<'END'
+Test=00000000000000000000000000000000,110503,60,1
+END
+cat >mlucas.cfg <<'END'
+20.1.1
+6 msec/iter = 0.12  ROE[avg,max] = [0.25, 0.3125]  radices = 6 16 32 0 0 0 0 0 0 0
+END
+chown -R 65532:65532 .
+docker run --rm --platform linux/arm64 --read-only --network none --cap-drop ALL \
+    --security-opt no-new-privileges --volume "$PWD:/work" --env DIGITS=100000 "$1:latest" $2
 """
 
 
@@ -60,3 +80,42 @@ def test_what_is_packed_there_is_for_arm64_and_asks_juju_what_it_is_to_do(host: 
         )
         assert missing, printed
         assert missing[1] in list_tools()
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[jubilant.Juju]:
+    """A model with a machine in it, of this machine's own architecture."""
+    with own_instance("localmodel-arm64"), jubilant.temp_model() as juju:
+        juju.wait_timeout = 300
+        juju.cli("add-machine")
+        juju.wait(lambda status: status.machines["0"].juju_status.current == "started")
+        yield juju
+
+
+def test_the_image_mlucas_is_for_arm64_and_finds_a_prime_there(machine: jubilant.Juju) -> None:
+    assert load(machine, "mlucas") == "linux/arm64\n"
+    run(machine, "mlucas")
+    found = sudo(machine, "cat /srv/mlucas/results.txt", machine=0).stdout
+    assert "M110503 is a known MERSENNE PRIME." in found
+
+
+def test_the_image_golden_ratio_is_for_arm64_and_its_digits_hold_there(
+    machine: jubilant.Juju,
+) -> None:
+    assert load(machine, "golden-ratio") == "linux/arm64\n"
+    assert "100,000 digits, verified" in run(machine, "golden-ratio")
+    assert run(machine, "golden-ratio", "digits 1 10") == "6180339887\n"
+
+
+def load(machine: jubilant.Juju, name: str) -> str:
+    """Build an image for arm64, load it into the machine's engine, and return what it is for."""
+    archive = build_image(name, "0", machine.cli, "arm64")
+    machine.scp(archive, "0:/tmp/image.tar")
+    sudo(machine, "docker load --quiet --input /tmp/image.tar", machine=0)
+    form = "{{.Os}}/{{.Architecture}}"
+    return sudo(machine, f"docker image inspect --format {form} {name}:latest", machine=0).stdout
+
+
+def run(machine: jubilant.Juju, name: str, words: str = "") -> str:
+    """Run a container in its image's work directory and return what it printed."""
+    return sudo(machine, "/bin/bash", "-c", RUN, "run", name, words, machine=0).stdout

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dockerhost import service
-from dockerhost.connection import greet
+from dockerhost.connection import connect
 from dockerhost.errors import EngineUnavailableError, installing
 from hostkit import apt
 
@@ -20,9 +20,10 @@ _PACKAGES = ("ca-certificates", "apparmor")
 def ensure_engine(report: Callable[[str], None] | None = None) -> bool:
     """Ensure that a Docker Engine answers; return whether anything had to be done.
 
-    An engine that answers on the socket is taken as it is, whoever installed it. One that is
-    installed is started. Otherwise `docker-ce` is installed where one of apt's sources has it,
-    Docker's repository or a mirror of that, and else Debian's or Ubuntu's `docker.io`.
+    An engine that answers on the socket, or did in the last half minute, is taken as it is,
+    whoever installed it. One that is installed is started. Otherwise `docker-ce` is installed
+    where one of apt's sources has it, Docker's repository or a mirror of that, and else Debian's
+    or Ubuntu's `docker.io`.
 
     Args:
         report: called with a short text before each step that takes time.
@@ -32,7 +33,7 @@ def ensure_engine(report: Callable[[str], None] | None = None) -> bool:
         EngineUnavailableError: the engine was started and does not answer.
     """
     try:
-        greet()
+        connect().close()
         return False
     except EngineUnavailableError:
         pass

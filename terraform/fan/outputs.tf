@@ -13,6 +13,8 @@ output "provides" {
 output "requires" {
   description = "The endpoints that require other applications"
   value = {
-    juju_info = "juju-info"
+    charm_tracing   = "charm-tracing"
+    juju_info       = "juju-info"
+    receive_ca_cert = "receive-ca-cert"
   }
 }

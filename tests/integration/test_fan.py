@@ -364,7 +364,7 @@ def test_a_changed_address_moves_the_slice_and_names_who_is_left_behind(
     fan.wait(jubilant.all_active, successes=1)
 
 
-def test_a_collector_gets_metrics_and_rules_until_it_goes(
+def test_a_collector_gets_metrics_rules_and_traces_until_it_goes(
     fan: jubilant.Juju, charms: dict[str, Path], units: dict[int, str]
 ) -> None:
     fan.deploy(charms["collector"])
@@ -390,6 +390,11 @@ def test_a_collector_gets_metrics_and_rules_until_it_goes(
     assert {rule["state"] for rule in group["rules"]} == {"inactive"}
     metrics = "curl -fsS http://localhost:9635/metrics >/tmp/metrics && "
     assert not run_on(fan, 0, "sh", "-c", f"{metrics} promtool check metrics </tmp/metrics 2>&1")
+    fan.integrate("fan:charm-tracing", "collector:tracing")
+    fan.wait(jubilant.all_agents_idle, successes=1)
+    run_hook(fan, "update-status", unit=units[0])
+    traces = run_on(fan, 0, "sh", "-c", "cat /var/lib/collector/traces/*.json")
+    assert f'"{units[0]}"' in traces
     fan.remove_application("collector")
     fan.wait(lambda status: not status.get_units("collector"), successes=1)
     assert "9635" not in run_on(fan, 0, "ss", "-Hltn")

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from hostkit import garbage  # before all that loads much
 
 # isort: split
+from cosagent import tracing  # before ops
+
+# isort: split
 import ops
 
 import fannet
@@ -62,6 +65,7 @@ class FanCharm(ops.CharmBase):
         super().__init__(framework)
         self._status: ops.StatusBase | None = None
         self._metrics = MetricsSharing(self, _RIGHTS)
+        self._tracing = tracing.trace(self)
         principal, others, collector = (self.on[name] for name in ("juju-info", HOSTS, ENDPOINT))
         framework.observe(self.on.install, self._on_change)
         framework.observe(self.on.config_changed, self._on_change)
@@ -108,8 +112,7 @@ class FanCharm(ops.CharmBase):
         observed = machine.reconcile(
             self.system, machine.Desired(self.unit.name, config, self.charm_dir, self._show_step)
         )
-        fan = observed.fan.fan if observed.fan else None
-        if fan:
+        if fan := observed.fan:
             self._publish_fan(fan)
         known = [peer for peer in self._list_peers() if peer.unit != but]
         verification = None
@@ -244,7 +247,7 @@ def _choose_status(
         return ops.BlockedStatus(observed.problem)
     if observed.fan is None:
         return ops.WaitingStatus("the fan is gone; the next hook makes it again")
-    fan = observed.fan.fan
+    fan = observed.fan
     if conflicts := peers.find_conflicts(fan, known):
         return ops.BlockedStatus("; ".join(conflicts))
     if observed.moved:
@@ -256,6 +259,7 @@ def _choose_status(
 
 
 if __name__ == "__main__":  # pragma: nocover
+    tracing.load_if_related()
     garbage.collect_from_here()
     try:
         ops.main(FanCharm)

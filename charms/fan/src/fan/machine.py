@@ -60,13 +60,13 @@ class Observed:
 
     Attributes:
         problem: why the machine is not as desired, in one line; empty if it is.
-        fan: as it stands; None while there is none.
+        fan: the one that there is; None while there is none.
         moved: the old and the new slice, if this machine's address had changed.
         stale: the containers that have addresses of the old slice.
     """
 
     problem: str = ""
-    fan: fannet.FanState | None = None
+    fan: fannet.Fan | None = None
     moved: tuple[IPv4Network, IPv4Network] | None = None
     stale: tuple[str, ...] = ()
 
@@ -87,28 +87,23 @@ def reconcile(system: System, desired: Desired) -> Observed:
     except TROUBLE as error:
         problem = explain(error)
     try:
-        return Observed(problem, find_fan(system, desired.config.overlay), change.moved, stale)
+        fans = system.list_fans()
     except fannet.FannetError as error:
         return Observed(problem or str(error), moved=change.moved, stale=stale)
-
-
-def find_fan(system: System, overlay: IPv4Network) -> fannet.FanState | None:
-    """Return the fan of an overlay as it stands; None if this machine has none.
-
-    Raises:
-        fannet.KernelError: the kernel could not be read.
-    """
-    return next((state for state in system.read() if state.fan.overlay == overlay), None)
+    fan = next((fan for fan in fans if fan.overlay == desired.config.overlay), None)
+    return Observed(problem, fan, change.moved, stale)
 
 
 def find_claimed(system: System, unit: str) -> fannet.FanState | None:
-    """Return the fan that a unit has; None if it has none.
+    """Return the fan that a unit has, as it stands; None if it has none.
 
     Raises:
         fannet.KernelError: the kernel could not be read.
     """
     claim = read_claim(unit)
-    return find_fan(system, claim.overlay) if claim else None
+    if claim is None:
+        return None
+    return next((state for state in system.read() if state.fan.overlay == claim.overlay), None)
 
 
 def ensure_after_boot(system: System, unit: str) -> None:

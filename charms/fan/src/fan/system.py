@@ -19,6 +19,7 @@ class System:
     find_mtu = staticmethod(fannet.find_mtu)
     up = staticmethod(fannet.up)
     down = staticmethod(fannet.down)
+    list_fans = staticmethod(fannet.list_fans)
     read = staticmethod(fannet.read)
     check_host = staticmethod(check.check_machine)
     check_peer = staticmethod(check.check_peer)

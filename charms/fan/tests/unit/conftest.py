@@ -15,6 +15,9 @@ if str(SOURCE) not in sys.path:
     sys.path.append(str(SOURCE))
 
 from charms.fan.tests.unit.fake_host import Host  # noqa: E402
+from lib.cosagent.tests.unit.fixtures import untraced  # noqa: E402
+
+__all__ = ["untraced"]
 
 PRINCIPAL = testing.SubordinateRelation("juju-info", remote_app_name="apache2")
 Peers = dict[int, dict[str, str]]

@@ -111,6 +111,9 @@ class Host:
             self.did.append(f"down {overlay}")
         return fannet.Change()
 
+    def list_fans(self) -> list[fannet.Fan]:
+        return [fan for _, fan in sorted(self.fans.items())]
+
     def read(self) -> list[fannet.FanState]:
         return [
             fannet.FanState(
@@ -121,7 +124,7 @@ class Host:
                 drops={**dict.fromkeys(fannet.DROPS, 0), **self.drops},
                 problems=(),
             )
-            for _, fan in sorted(self.fans.items())
+            for fan in self.list_fans()
         ]
 
     def ping(

@@ -276,7 +276,7 @@ def test_what_the_kernel_refuses_blocks_with_its_reason(host: Host, run: Run) ->
 def test_a_fan_that_goes_right_after_is_waited_for(
     host: Host, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(host, "read", list)
+    monkeypatch.setattr(host, "list_fans", list)
     assert isinstance(run().unit_status, testing.WaitingStatus)
 
 

@@ -20,6 +20,9 @@ from charms.fan.tests.unit.fake_host import Host
 from charms.fan.tests.unit.test_fan_charm import PEERS, make_peer_data
 from fan.claims import read_known_peers
 from fan.metrics import FanCollector
+from lib.cosagent.tests.unit.fixtures import TRACES, traced
+
+__all__ = ["traced"]
 
 Context = testing.Context[ops.CharmBase]
 COLLECTOR = testing.Relation("cos-agent", remote_app_name="collector")
@@ -206,3 +209,18 @@ def test_every_rule_and_every_panel_asks_for_metrics_that_there_are(
         assert names <= known, expression
     used = set(re.findall(r"\bfan_[a-z_]+", " ".join(asked)))
     assert used == known - {"up"}
+
+
+# In what ops vendors.
+@pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")
+def test_a_tracing_backend_is_asked_for_otlp_and_gets_the_traces(
+    traced: list[str | None], context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ops.CharmBase, "charm_dir", SOURCE.parent)
+    state = testing.State(relations={TRACES}, leader=True)
+    state = context.run(context.on.relation_changed(TRACES), state)
+    (relation,) = state.get_relations("charm-tracing")
+    assert isinstance(relation, testing.Relation)
+    assert json.loads(relation.local_app_data["receivers"]) == ["otlp_http"]
+    assert traced == ["http://172.30.0.9:4318/v1/traces"]
+    assert context.trace_data

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import ops
 import pytest
-from ops import testing
+from ops import hookcmds, testing
 
 from charms.fan.tests.unit.conftest import PRINCIPAL
 from charms.fan.tests.unit.fake_host import Host
@@ -79,9 +79,13 @@ def test_a_stop_in_which_no_hook_tool_works_takes_the_fan_down_all_the_same(
     def fail(_: type[ops.CharmBase]) -> None:
         raise ops.ModelError("ERROR connection is shutdown before send")
 
+    def fail_too(_: str) -> list[str]:
+        raise hookcmds.Error(returncode=1, cmd=["relation-ids"])
+
     run()
     source = Path(removal.__file__).parents[1] / "charm.py"
     monkeypatch.setattr("ops.main", fail)
+    monkeypatch.setattr(hookcmds, "relation_ids", fail_too)
     monkeypatch.setattr(removal, "System", lambda: host)
     monkeypatch.setenv("JUJU_UNIT_NAME", "fan/0")
     monkeypatch.setenv("JUJU_HOOK_NAME", "stop")

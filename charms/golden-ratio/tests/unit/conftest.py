@@ -16,6 +16,7 @@ for folder in (SOURCE, Path(__file__).parent):
 
 from golden_host import GOLDEN, Host  # noqa: E402
 
+from lib.cosagent.tests.unit.fixtures import untraced  # noqa: E402
 from lib.harvest.tests.unit import fake_host  # noqa: E402
 from lib.harvest.tests.unit.fixtures import (  # noqa: E402
     RELATION,
@@ -24,7 +25,6 @@ from lib.harvest.tests.unit.fixtures import (  # noqa: E402
     kernel,
     make_host,
     owners,
-    untraced,
 )
 from tests.charms.load import load_module  # noqa: E402
 

@@ -14,6 +14,7 @@ if str(SOURCE) not in sys.path:
     sys.path.append(str(SOURCE))
 
 from charms.mprime.tests.unit.fake_host import MLUCAS, MPRIME, Host  # noqa: E402
+from lib.cosagent.tests.unit.fixtures import untraced  # noqa: E402
 from lib.harvest.tests.unit.fixtures import (  # noqa: E402
     RELATION,
     MakeHost,
@@ -21,13 +22,11 @@ from lib.harvest.tests.unit.fixtures import (  # noqa: E402
     kernel,
     make_host,
     owners,
-    untraced,
 )
 from tests.charms.load import load_module  # noqa: E402
 
 __all__ = ["context", "kernel", "make_host", "owners", "untraced"]
 
-OPS_TRACING = ops.tracing
 IMAGE = "172.30.0.3:5000/mlucas:1"
 SEARCH = testing.State(config={"image": IMAGE}, relations={RELATION})
 Act = Callable[..., dict[str, Any]]

@@ -1,39 +1,32 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import ops
 import pytest
 from cosl import JujuTopology, LZMABase64
-from ops import hookcmds, testing
+from ops import testing
 
-from charms.mprime.tests.unit.conftest import OPS_TRACING, RELATION, SOURCE
+from charms.mprime.tests.unit.conftest import RELATION, SOURCE
 from charms.mprime.tests.unit.fake_host import MLUCAS, Host
 from cosagent.databag import KEY, make_databag
-from harvest import tracing
 from harvest.metrics import UnitCollector
 from harvest.observability import make_dashboard
 from harvest.policy import Policy
+from lib.cosagent.tests.unit.fixtures import TRACES, traced
 from lib.harvest.tests.unit.fake_kernel import Kernel
 from mprime.metrics import describe_search
 from mprime.search import SEARCH
 from tests.charms.load import load_module
 
+__all__ = ["traced"]
+
 IMAGE = "172.30.0.3:5000/mlucas:1"
 CHARM = SOURCE.parent
 SERVICE = "mprime-0-metrics.service"
 COLLECTOR = testing.Relation("cos-agent", remote_app_name="collector")
-TRACES = testing.Relation(
-    "charm-tracing",
-    remote_app_data={
-        "receivers": '[{"protocol": {"name": "otlp_http", "type": "http"}, '
-        '"url": "http://172.30.0.9:4318"}]'
-    },
-)
 MODEL = testing.Model("prime", uuid="00000000-0000-4000-8000-000000000001")
 Charm = testing.Context[ops.CharmBase]
 
@@ -269,16 +262,6 @@ def test_a_failing_service_stops_no_removal(
     assert host.containers == {}
 
 
-@pytest.fixture
-def traced(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
-    """Lets ops trace, as in a unit that is related; holds where the traces are to go."""
-    monkeypatch.setitem(sys.modules, "ops_tracing", OPS_TRACING)
-    monkeypatch.setattr(ops, "tracing", OPS_TRACING)
-    sent: list[str | None] = []
-    monkeypatch.setattr("ops.tracing.set_destination", lambda url, ca: sent.append(url))
-    return sent
-
-
 # In what ops vendors.
 @pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")
 def test_a_tracing_backend_is_asked_for_otlp_and_gets_the_traces(
@@ -300,27 +283,3 @@ def test_a_tracing_backend_that_goes_gets_no_more_traces(
     state = testing.State(config={"image": IMAGE}, relations={RELATION, TRACES})
     context.run(context.on.relation_broken(TRACES), state)
     assert traced == [None]
-
-
-@pytest.mark.parametrize("related", [[], ["charm-tracing:7"]])
-def test_ops_gets_its_tracing_only_where_somebody_takes_the_traces(
-    monkeypatch: pytest.MonkeyPatch, related: list[str]
-) -> None:
-    package = SimpleNamespace()
-    monkeypatch.setitem(sys.modules, "ops_tracing", None)
-    monkeypatch.setattr(ops, "tracing", None)
-    monkeypatch.setattr(hookcmds, "relation_ids", lambda _: related)
-    monkeypatch.setattr("importlib.import_module", lambda _: package)
-    tracing.load_if_related()
-    assert ops.tracing is (package if related else None)
-    assert ("ops_tracing" in sys.modules) == (not related)
-
-
-def test_outside_of_a_hook_nothing_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: str) -> list[str]:
-        raise hookcmds.Error(returncode=1, cmd=["relation-ids"])
-
-    monkeypatch.setattr(hookcmds, "relation_ids", fail)
-    before = ops.tracing
-    tracing.load_if_related()
-    assert ops.tracing is before

@@ -99,7 +99,7 @@ def test_a_stop_in_which_no_hook_tool_works_removes_the_search_all_the_same(
 
     source = SOURCE / "charm.py"
     monkeypatch.setattr("ops.main", fail)
-    monkeypatch.setattr("harvest.tracing.load_if_related", lambda: None)
+    monkeypatch.setattr("cosagent.tracing.load_if_related", lambda: None)
     monkeypatch.setenv("JUJU_UNIT_NAME", "mprime/0")
     monkeypatch.setenv("JUJU_HOOK_NAME", "config-changed")
     code = compile(source.read_text(), str(source), "exec")

@@ -10,6 +10,7 @@ import pytest
 from ops import testing
 
 from dockerhost import Image
+from lib.cosagent.tests.unit.fixtures import untraced
 from lib.harvest.tests.unit.fake_host import Host
 from lib.harvest.tests.unit.fixtures import (
     RELATION,
@@ -18,7 +19,6 @@ from lib.harvest.tests.unit.fixtures import (
     kernel,
     make_host,
     owners,
-    untraced,
 )
 from tests.charms.load import load_module
 

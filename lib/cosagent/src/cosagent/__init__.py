@@ -1,3 +1,3 @@
-"""A charm's metrics, alert rules and dashboards, for a collector on its machine."""
+"""A charm's metrics, alert rules and dashboards, for a collector on its machine; its traces."""
 
 from __future__ import annotations

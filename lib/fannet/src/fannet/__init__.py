@@ -7,7 +7,7 @@ other modules are its own.
 
 from __future__ import annotations
 
-from fannet.datapath import down, find_mtu, read, up
+from fannet.datapath import down, find_mtu, list_fans, read, up
 from fannet.drops import DROPS
 from fannet.errors import (
     AddressError,
@@ -44,6 +44,7 @@ __all__ = [
     "down",
     "find_mtu",
     "find_underlay",
+    "list_fans",
     "name_bridge",
     "name_tunnel",
     "parse_mapping",

@@ -107,6 +107,19 @@ def down(overlay: IPv4Network) -> Change:
         return Change(tuple(steps.words), None, plugged)
 
 
+def list_fans() -> list[Fan]:
+    """Return the fans of this machine, in the order of their overlays, as `up` was given them.
+
+    Whether they are as they should be, `read` tells.
+
+    Raises:
+        KernelError: the kernel could not be read.
+    """
+    with open_machine() as machine:
+        marks = find_marks(machine.links().values())
+    return [marks[overlay].fan for overlay in sorted(marks)]
+
+
 def read() -> list[FanState]:
     """Return the fans of this machine, in the order of their overlays.
 

@@ -1,6 +1,6 @@
 """The charm's side: observes what all such charms observe, and shows it as a status.
 
-A module that starts a charm imports this one before ops: see `harvest.tracing`.
+A module that starts a charm imports this one before ops: see `cosagent.tracing`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Generic
 from hostkit import garbage  # before all that loads much
 
 # isort: split
-from harvest import tracing  # before ops
+from cosagent import tracing  # before ops
 
 # isort: split
 import ops
@@ -78,10 +78,7 @@ class HarvestCharm(ops.CharmBase, Generic[C, D]):
         framework.observe(self.on["resume"].action, self._on_resume)
         framework.observe(self.on["logs"].action, self._on_logs)
         framework.observe(self.on["adopt-work"].action, self._on_adopt_work)
-        if ops.tracing:
-            self.tracing = ops.tracing.Tracing(
-                self, tracing.ENDPOINT, ca_relation_name=tracing.AUTHORITY
-            )
+        self._tracing = tracing.trace(self)
 
     @property
     def own(self) -> Unit:

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from lib.cosagent.tests.unit.fixtures import untraced
 from lib.harvest.tests.unit.fake_host import LARGE, SMALL, Host
-from lib.harvest.tests.unit.fixtures import MakeHost, kernel, make_host, owners, untraced
+from lib.harvest.tests.unit.fixtures import MakeHost, kernel, make_host, owners
 
 __all__ = ["kernel", "make_host", "owners", "untraced"]
 

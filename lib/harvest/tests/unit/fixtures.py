@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -29,13 +28,6 @@ class MakeHost(Protocol):
     """
 
     def __call__(self, kind: type[H], charm: str, **more: Any) -> H: ...
-
-
-@pytest.fixture(autouse=True)
-def untraced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keeps ops from tracing, as in a unit that nobody asks for traces."""
-    monkeypatch.setitem(sys.modules, "ops_tracing", None)
-    monkeypatch.setattr(ops, "tracing", None)
 
 
 @pytest.fixture

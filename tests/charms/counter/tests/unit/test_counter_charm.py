@@ -13,6 +13,7 @@ from ops import testing
 from dockerhost import Image
 from harvest.metrics import UnitCollector
 from harvest.policy import Policy
+from lib.cosagent.tests.unit.fixtures import untraced
 from lib.harvest.tests.unit.fake_host import BASE, Host
 from lib.harvest.tests.unit.fixtures import (
     RELATION,
@@ -21,7 +22,6 @@ from lib.harvest.tests.unit.fixtures import (
     kernel,
     make_host,
     owners,
-    untraced,
 )
 from tests.charms.load import load_charm
 

@@ -17,16 +17,27 @@ sys.modules.setdefault(_PACKAGE, None)  # pyright: ignore[reportArgumentType]
 import ops  # noqa: E402
 from ops import hookcmds  # noqa: E402
 
-ENDPOINT = "charm-tracing"
-AUTHORITY = "receive-ca-cert"
+_ENDPOINT = "charm-tracing"
+_AUTHORITY = "receive-ca-cert"
 
 
 def load_if_related() -> None:
     """Give ops its tracing before it starts, if the unit is related to a tracing backend."""
     try:
-        related = hookcmds.relation_ids(ENDPOINT)
+        related = hookcmds.relation_ids(_ENDPOINT)
     except hookcmds.Error:
         return  # ops finds out itself what is wrong, and says it
     if related:
         del sys.modules[_PACKAGE]
         ops.tracing = importlib.import_module(_PACKAGE)
+
+
+def trace(charm: ops.CharmBase) -> ops.Object | None:
+    """Send the traces of a charm's hooks over the endpoint `charm-tracing`, if it is related.
+
+    A charm calls this in its `__init__`, and keeps what it returns. Whom to trust, if they are
+    taken over TLS, is told over the endpoint `receive-ca-cert`.
+    """
+    if not ops.tracing:
+        return None
+    return ops.tracing.Tracing(charm, _ENDPOINT, ca_relation_name=_AUTHORITY)

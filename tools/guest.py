@@ -63,6 +63,7 @@ _ARCHITECTURES = {
 # What a guest has besides what its user asks for. udev starts the agent when its channel is there.
 _PACKAGES = (
     "dbus",
+    "e2fsprogs",  # the initial RAM disk of Ubuntu 22.04 is made with it, and asks for it nowhere
     "initramfs-tools",
     "iproute2",
     "kmod",
@@ -103,21 +104,26 @@ class Disk:
     initrd: Path
 
 
-def build_disk(packages: Iterable[str], *, backports: bool = False) -> Disk:
+def build_disk(packages: Iterable[str], *, newest: bool = False) -> Disk:
     """Make a disk with a kernel, systemd and some packages, unless it is there; about a minute.
 
     Args:
         packages: by their names.
-        backports: whether to take the kernel from the release's backports, on Debian.
+        newest: whether to take the newest kernel that there is for the release: that of Debian's
+            backports, or Ubuntu's HWE.
 
     Raises:
         GuestError: the distribution's archive is not configured or reachable, or this kind of
             processor is not known.
     """
-    distribution, _, codename = read_host_release()
-    kernel = _name_kernel(distribution)
-    if backports:
-        kernel += f"/{codename}-backports"
+    distribution, version, codename = read_host_release()
+    backports = newest and distribution == "debian"
+    if distribution == "ubuntu":
+        # For virtual machines; what Debian's lacks is in no other.
+        kernel = "linux-image-virtual" + (f"-hwe-{version}" if newest else "")
+    else:
+        kernel = f"linux-image-{_find_architecture().name}"
+        kernel += f"/{codename}-backports" if newest else ""
     wanted = sorted({*packages, *_PACKAGES, kernel})
     recipe = repr((codename, platform.machine(), wanted, _BEFORE, _AFTER, _SIZE))
     folder = CACHE / f"{codename}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
@@ -165,13 +171,6 @@ def _find_architecture() -> _Architecture:
     if machine not in _ARCHITECTURES:
         raise GuestError(f"no guest for {machine}; there are: {', '.join(_ARCHITECTURES)}")
     return _ARCHITECTURES[machine]
-
-
-def _name_kernel(distribution: str) -> str:
-    # Ubuntu's kernel for virtual machines; what Debian's lacks is in no other.
-    if distribution == "ubuntu":
-        return "linux-image-virtual"
-    return f"linux-image-{_find_architecture().name}"
 
 
 @contextlib.contextmanager

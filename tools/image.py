@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import re
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -118,7 +119,8 @@ def _build(name: str, base: Path, archive: Path, unit: str, juju: Juju, architec
     juju("ssh", unit, f"rm -rf {folder} && mkdir -p {folder}")
     juju("scp", str(base), f"{unit}:{folder}/base.tar")
     juju("scp", "-r", str(IMAGES / name), f"{unit}:{folder}/context")
-    juju("ssh", unit, f"sudo sh -c '{BUILD}' build {folder} {name}:latest {architecture} >&2")
+    build = f"sudo sh -c {shlex.quote(BUILD)}"
+    juju("ssh", unit, f"{build} build {folder} {name}:latest {architecture} >&2")
     draft = archive.with_suffix(".partial.tar")
     juju("scp", f"{unit}:{folder}/image.tar", str(draft))
     juju("ssh", unit, f"sudo rm -rf {folder}")

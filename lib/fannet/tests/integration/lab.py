@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Address, IPv4Interface
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from pyroute2 import netns
@@ -39,9 +40,11 @@ class Namespace:
     def __init__(self, name: str):
         self.name = f"fannet-{os.getpid()}-{next(_numbers)}-{name}"
         subprocess.run(["/usr/sbin/ip", "netns", "add", self.name], check=True)
-        with self.entered():  # its own chatter would be among what is looked for
+        with self.entered():
             for devices in ("all", "default"):
-                disable_ipv6(devices)
+                disable_ipv6(devices)  # its own chatter would be among what is looked for
+                # Debian's default; Ubuntu's drops some of what is forged before the fan sees it.
+                Path("/proc/sys/net/ipv4/conf", devices, "rp_filter").write_text("0")
         self.configure("link set lo up")
 
     def configure(self, *commands: str) -> None:

@@ -252,9 +252,6 @@ def test_nothing_goes_around_the_programs(lab: Lab) -> None:
     one, other = pair(lab)
     near, far = one.host, other.host
     evil = lab.host(f"{EVIL}/16")
-    for host in (near, far):
-        devices = ("all", "default", "eth0", "fan-250", "fan-ipip")
-        host.run("sysctl", "-qw", *(f"net.ipv4.conf.{x}.rp_filter=0" for x in devices))
     up(near)
     up(far)
     gateway = Ether(src=one.mac(), dst=near.mac("fan-250"))

@@ -52,6 +52,9 @@ docker run --rm --platform linux/arm64 --read-only --network none --cap-drop ALL
 """
 
 
+EMULATED = 1800.0  # seconds for a prime, which takes a tenth of that on two quiet cores
+
+
 @pytest.fixture(scope="module", autouse=True)
 def emulation() -> Iterator[None]:
     with arm64_programs():
@@ -118,4 +121,5 @@ def load(machine: jubilant.Juju, name: str) -> str:
 
 def run(machine: jubilant.Juju, name: str, words: str = "") -> str:
     """Run a container in its image's work directory and return what it printed."""
-    return sudo(machine, "/bin/bash", "-c", RUN, "run", name, words, machine=0).stdout
+    command = ("/bin/bash", "-c", RUN, "run", name, words)
+    return sudo(machine, *command, machine=0, wait=EMULATED).stdout

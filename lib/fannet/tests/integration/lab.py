@@ -290,5 +290,5 @@ def transfer(source: Namespace, target: Container, *options: str) -> dict[str, A
         command = ("iperf3", "--json", "--bytes", "64M", "--client", str(target.address.ip))
         return json.loads(source.run(*command, *options))
     finally:
-        server.terminate()
+        server.kill()  # 3.16, of Ubuntu 24.04, may wait for ever when it is told to end
         server.communicate()

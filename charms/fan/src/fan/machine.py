@@ -81,7 +81,7 @@ def reconcile(system: System, desired: Desired) -> Observed:
     stale: tuple[str, ...] = ()
     problem = ""
     try:
-        problem = _find_rival(desired)
+        problem = _find_rival(desired) or _find_unclaimed(system, desired.config.overlay)
         if not problem:
             change, stale = _ensure_fan(system, desired)
     except TROUBLE as error:
@@ -211,6 +211,22 @@ def _find_rival(desired: Desired) -> str:
             f"({', '.join(differences)}); give both applications the same, or another overlay"
         )
     return ""
+
+
+def _find_unclaimed(system: System, overlay: IPv4Network) -> str:
+    """Return why a fan that is none of the charm's keeps a unit out, if there is one.
+
+    The charm would move it to another bridge, and take it down in the end.
+    """
+    if any(claim.overlay == overlay for claim in list_claims()):
+        return ""
+    fan = next((fan for fan in system.list_fans() if fan.overlay == overlay), None)
+    if fan is None:
+        return ""
+    return (
+        f"this machine has the fan {overlay} on {fan.bridge}, and not from this charm: "
+        f"run fanctl down {overlay}, and take it out of /etc/network/fan, or give another overlay"
+    )
 
 
 def _remove_fan(system: System, overlay: IPv4Network, *, but: str) -> None:

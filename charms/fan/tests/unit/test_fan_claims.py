@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 import ops
 import pytest
 from ops import testing
 
+import fannet
 from charms.fan.tests.unit.fake_host import Host
 from fan.claims import Claim, read_claim, remove_claim, write_claim
 from fan.config import Config
@@ -156,3 +157,20 @@ def test_a_fan_whose_options_a_newer_revision_refuses_goes_with_its_unit(
     assert read_claim("fan/0") == Claim("fan/0", OVERLAY, None)
     run("stop")
     assert host.fans == {}
+
+
+def test_a_fan_that_no_unit_has_claimed_stays_as_it_is_and_keeps_the_unit_out(
+    host: Host, run: Run
+) -> None:
+    mapping = fannet.parse_mapping(str(OVERLAY), "172.30.0.0/16")
+    fan = fannet.Fan(mapping, IPv4Address("172.30.0.28"), bridge="lxdbr0", own_bridge=False)
+    host.fans[OVERLAY] = fan
+    status = run().unit_status
+    assert isinstance(status, testing.BlockedStatus)
+    assert status.message.startswith(f"this machine has the fan {OVERLAY} on lxdbr0, and not from")
+    assert f"fanctl down {OVERLAY}" in status.message
+    run("stop")
+    assert host.fans == {OVERLAY: fan}
+    del host.fans[OVERLAY]
+    assert isinstance(run().unit_status, testing.ActiveStatus)
+    assert host.fans[OVERLAY].bridge == "fan-250"

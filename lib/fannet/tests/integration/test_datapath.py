@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fannet import ConflictError, Fan, FanError, UnderlayError, parse_mapping
+from fannet import ConflictError, Fan, FanError, UnderlayError, list_fans, parse_mapping
 from lib.fannet.tests.integration.lab import Container, Lab, ping, reaches, transfer, wait_for
 
 
@@ -54,6 +54,16 @@ def test_an_mtu_that_does_not_fit_is_refused(lab: Lab) -> None:
     ):
         host.up(host.fan(mtu=1500))
     assert host.read() == []
+
+
+def test_fans_are_listed_as_they_were_asked_for_whatever_is_wrong_with_them(lab: Lab) -> None:
+    host = lab.host("172.30.0.28/16")
+    fans = [host.fan(mtu=1400), host.fan("99.0.0.0/8")]
+    for fan in fans:
+        host.up(fan)
+    host.run("ip", "link", "delete", "fan-vx8472")
+    with host.entered():
+        assert list_fans() == fans[::-1]
 
 
 def test_up_again_changes_nothing(lab: Lab) -> None:

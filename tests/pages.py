@@ -45,7 +45,7 @@ HEADING = re.compile(r"^#+ (.+)$")
 FENCE = re.compile(r"^( *)(`{3,})([^`]*)$")
 MARK = re.compile(r"^ *<!-- (needs|run by|as in): (.+) -->$")
 # What a block with a file's content stands under.
-FILE = re.compile(r"^ *`[\w./-]+`:$")
+FILE = re.compile(r"^ *`([\w./-]+)`:$")
 # On this machine, or on one that the demo names; in a block that starts as root, as root.
 PROMPT = re.compile(r"^(?:machine \d )?\$ (.+)$")
 ROOTS = re.compile(r"^# (.+)$")
@@ -163,6 +163,15 @@ def take(page: str, runner: str, section: str = "") -> list[Block]:
     if not found:
         raise LookupError(f"{page} has no block that {runner} runs")
     return found
+
+
+def write_files(page: str, folder: Path) -> None:
+    """Write the files that a page shows, each below its name, into a folder."""
+    for block in read_blocks(ROOT / page):
+        if match := FILE.match(block.above):
+            file = folder / match[1]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(block.text)
 
 
 def split_line(command: str) -> list[list[str]]:

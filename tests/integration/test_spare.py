@@ -12,7 +12,9 @@ from typing import Any
 import jubilant
 import pytest
 
+from tests.integration.reader import Reader
 from tests.integration.steps import list_subordinates, reset_options, run_hook
+from tests.pages import take, write_files
 from tools.instance import sudo
 from tools.pack import ROOT
 
@@ -115,6 +117,15 @@ def test_without_an_image_it_is_blocked_and_says_what_to_do(machine: jubilant.Ju
         "blocked",
         "there is no image; give one with the option image or the resource spare-image",
     )
+
+
+def test_the_image_of_the_readme_counts_in_its_work_directory(
+    machine: jubilant.Juju, tmp_path: Path
+) -> None:
+    write_files("charms/spare/README.md", tmp_path)
+    Reader(machine, tmp_path, {}).read(take("charms/spare/README.md", __file__))
+    assert count_steps(machine) > 0
+    assert read_work(machine, "n")
 
 
 def test_an_image_runs_with_the_least_that_it_can(machine: jubilant.Juju) -> None:

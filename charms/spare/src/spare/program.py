@@ -39,6 +39,11 @@ class Program(Workload[Config, None]):
             )
         has_archive = desired.archive and desired.archive.stat().st_size
         name = name_resource(self.name) if has_archive else config.image.rpartition("/")[2]
+        if not (image.names_program or config.command):
+            raise ValueError(
+                f"{name} does not say what it runs; build it with an ENTRYPOINT or a CMD, or give "
+                "the program with the option command"
+            )
         secret = {k: v.get_secret_value() for k, v in config.environment_secret.items()}
         return Job(
             name,

@@ -289,6 +289,26 @@ def test_a_secret_that_was_not_granted_blocks_and_tells_how_to_grant_it(run: Run
     assert "juju grant-secret NAME spare" in status.message
 
 
+def test_a_program_starts_where_its_image_says_or_else_where_it_can_write(
+    host: Host, run: Run
+) -> None:
+    host.registry[IMAGE] = Image("sha256:1", {}, working_dir="/opt/job")
+    run()
+    assert spec(host).working_dir == ""
+    host.registry["172.30.0.3:5000/jobs/bare:1"] = Image("sha256:2", {})
+    run(image="172.30.0.3:5000/jobs/bare:1", work_path="/var/lib/job")
+    assert spec(host).working_dir == "/var/lib/job"
+
+
+def test_an_image_that_names_no_program_needs_a_command(host: Host, run: Run) -> None:
+    host.registry[IMAGE] = Image("sha256:1", {}, names_program=False)
+    assert run().unit_status == testing.BlockedStatus(
+        "tell:1 does not say what it runs; build it with an ENTRYPOINT or a CMD, or give the "
+        "program with the option command"
+    )
+    assert run(command="/bin/job").unit_status == testing.ActiveStatus("running")
+
+
 @pytest.mark.parametrize(
     ("volumes", "message"),
     [

@@ -45,6 +45,7 @@ class ContainerSpec:
         environment: the program's variables, besides those of the image. They may be secret, and
             stay out of every text that is made of this.
         user: UID:GID; empty leaves the image's own.
+        working_dir: where the program starts; empty leaves the image's own.
         memory: bytes; 0 is unlimited. Swap is never added to it.
         pids_limit: processes and threads.
         restart: the engine's restart policy: no, on-failure, always or unless-stopped.
@@ -65,6 +66,7 @@ class ContainerSpec:
     command: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     user: str = ""
+    working_dir: str = ""
     mounts: tuple[Mount, ...] = ()
     network: str = "none"
     read_only: bool = True
@@ -88,8 +90,9 @@ class ContainerSpec:
     def digest(self) -> str:
         """A SHA-256 in hex over everything above but the limits that change while it runs."""
         fixed = {name: value for name, value in asdict(self).items() if name not in _LIVE}
-        if not self.environment:  # so that what a release without it made counts as the same
-            del fixed["environment"]
+        for name in ("environment", "working_dir"):
+            if not fixed[name]:  # so that what a release without it made counts as the same
+                del fixed[name]
         text = json.dumps(fixed, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

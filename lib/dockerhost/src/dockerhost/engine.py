@@ -264,6 +264,7 @@ class Engine:
             name=spec.name,
             environment=dict(spec.environment),
             user=spec.user or None,
+            working_dir=spec.working_dir or None,
             labels={**spec.labels, SPEC_LABEL: spec.digest},
             stop_signal=spec.stop_signal,
             stop_timeout=spec.stop_timeout,

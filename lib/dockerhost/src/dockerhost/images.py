@@ -43,12 +43,16 @@ class Image:
         id: `sha256:` and 64 hex digits, over its configuration.
         names: its tags and digests, as the engine spells them.
         volumes: the directories that its containers get as volumes, sorted; empty in a list.
+        working_dir: where its program starts; empty if it does not say, and in a list.
+        names_program: whether it says what its containers run; True in a list.
     """
 
     id: str
     labels: Mapping[str, str]
     names: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
+    working_dir: str = ""
+    names_program: bool = True
 
 
 def read_image(answer: Mapping[str, Any]) -> Image:
@@ -59,6 +63,8 @@ def read_image(answer: Mapping[str, Any]) -> Image:
         labels=config.get("Labels") or {},
         names=(*(answer.get("RepoTags") or ()), *(answer.get("RepoDigests") or ())),
         volumes=tuple(sorted(config.get("Volumes") or ())),
+        working_dir=config.get("WorkingDir") or "",
+        names_program=config is answer or bool(config.get("Entrypoint") or config.get("Cmd")),
     )
 
 

@@ -13,6 +13,7 @@ OTHER: dict[str, Any] = {
     "name": "other",
     "image": "sha256:2",
     "user": "1:1",
+    "working_dir": "/a",
     "mounts": (Mount("/a", "/b"),),
     "network": "bridge",
     "read_only": False,

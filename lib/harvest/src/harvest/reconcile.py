@@ -354,6 +354,8 @@ def _make_spec(
         command=job.command,
         environment=job.environment,
         user=":".join(map(str, job.user)),
+        # Elsewhere it could write nothing.
+        working_dir="" if image.working_dir else job.inside,
         mounts=(Mount(str(unit.work.path), job.inside),),
         network=config.network or job.network,
         memory=config.memory_limit or job.memory,

@@ -135,8 +135,9 @@ class HarvestCharm(ops.CharmBase, Generic[C, D]):
             return self.model.get_secret(id=identifier).get_content(refresh=True)
         except (ops.SecretNotFoundError, ops.ModelError) as error:
             raise OptionsError(
-                f"option {option}: there is no secret {identifier} for this application; "
-                f"name one and grant it: juju grant-secret NAME {self.app.name}"
+                f"option {option}: there is no secret {identifier} for this application; give its "
+                "identifier, as juju secrets shows it, and grant it: juju grant-secret NAME "
+                f"{self.app.name}"
             ) from error
 
     def _fetch_archive(self) -> tuple[Path | None, str]:

@@ -100,7 +100,7 @@ CASES = {
     "remove-unit search/0 --no-prompt": "unit is a subordinate",
     "remove-unit web --num-units 5 --no-prompt": "has 1 units, not 5",
     "remove-unit web db --num-units 1 --no-prompt": "goes with one application",
-    "remove-unit web/0": "Nobody can be asked here: give --no-prompt",
+    "remove-unit web/0": "There is no terminal to ask on: give --no-prompt",
     "remove-application cache --no-prompt": 'application "cache" not found',
     "remove-application web cache --no-prompt": 'application "cache" not found',
     "remove-application web": "give --no-prompt",

@@ -204,7 +204,7 @@ def refresh(args: argparse.Namespace) -> None:
 def remove_application(args: argparse.Namespace) -> None:
     """Remove applications with their units."""
     names = ", ".join(args.applications)
-    confirm(f"This removes {names} and their data on the machines.", asked=not args.no_prompt)
+    confirm(f"This removes {names}, with all data on the machines.", asked=not args.no_prompt)
     with changing(args.model) as agent:
         for name in args.applications:
             applications.remove_application(agent.store, agent.model, name, force=args.force)

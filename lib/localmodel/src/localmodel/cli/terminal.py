@@ -20,7 +20,7 @@ def confirm(question: str, *, asked: bool) -> None:
     if not asked:
         return
     if not sys.stdin.isatty():
-        raise LocalModelError(f"{question} Nobody can be asked here: give --no-prompt")
+        raise LocalModelError(f"{question} There is no terminal to ask on: give --no-prompt")
     if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
         raise LocalModelError("aborted")
 

@@ -41,7 +41,7 @@ printf 'FROM scratch\\nADD base.tar /\\n' >base/Dockerfile
 docker build --quiet --tag localhost/base:latest base
 docker build --quiet --build-arg BASE=localhost/base:latest --tag "$2" context
 docker save --output image.tar "$2"
-docker image rm "$2" localhost/base:latest
+docker image rm "$2" localhost/base:latest >/dev/null
 chmod 644 image.tar
 """
 

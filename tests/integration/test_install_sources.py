@@ -20,7 +20,9 @@ from tools.instance import sudo
 UNIT = "spare/0"
 PREPARE = """
 set -eu
-apt-get purge -q -y docker.io  # machines of the local model begin with one
+# Machines of the local model begin with one; Ubuntu 22.04's leaves its socket to systemd.
+systemctl stop docker.service docker.socket
+apt-get purge -q -y docker.io
 apt-get update -q
 apt-get install -q -y --no-install-recommends apt-utils gnupg
 export GNUPGHOME=/root/keys

@@ -200,7 +200,8 @@ def test_the_package_takes_over_from_ubuntus_with_the_operators_file(
 
 
 def test_the_package_is_without_faults_for_lintian(built: list[Path]) -> None:
-    command = ["/usr/bin/lintian", "--allow-root", "--quiet", "--fail-on", "error,warning", built[0]]
+    options = ("--allow-root", "--quiet", "--fail-on", "error,warning")
+    command = ["/usr/bin/lintian", *options, built[0]]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     assert not done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import zlib
@@ -300,9 +301,17 @@ def make_ground(stack: ExitStack, kind: Kind) -> Ground:
         if kind.several:
             host.up(host.fan("99.0.0.0/8"))
             host.up(host.fan("100.0.0.0/8", port=OTHER_PORT))
-        bridged = f"net.bridge.bridge-nf-call-iptables={kind.br_netfilter:d}"
-        host.run("sysctl", "-qw", bridged)
+        open_up(host, br_netfilter=kind.br_netfilter)
     return Ground(near, far, one, other, lone, evil, lab, kind.several)
+
+
+def open_up(host: Host, *, br_netfilter: bool) -> None:
+    """Let the fan's rules alone decide what comes in by which device."""
+    bridged = f"net.bridge.bridge-nf-call-iptables={br_netfilter:d}"
+    host.run("sysctl", "-qw", bridged)
+    links = json.loads(host.run("ip", "-j", "link"))
+    devices = ("all", "default", *(link["ifname"] for link in links))
+    host.run("sysctl", "-qw", *(f"net.ipv4.conf.{x}.rp_filter=0" for x in devices))
 
 
 @contextmanager

@@ -43,6 +43,7 @@ TINYPROXY = """
 Port 8888
 User tinyproxy
 Group tinyproxy
+PidFile "/run/tinyproxy/tinyproxy.pid"
 Timeout 60
 Syslog On
 LogLevel Connect

@@ -25,7 +25,7 @@ from typing import IO, Any
 
 from localmodel.errors import LocalModelError
 from localmodel.machines.processes import run
-from localmodel.machines.template import read_host_release, read_host_sources
+from localmodel.machines.template import MORE_PACKAGES, read_host_release, read_host_sources
 from tools.locks import hold_lock
 from tools.pack import ROOT
 
@@ -124,7 +124,8 @@ def build_disk(packages: Iterable[str], *, newest: bool = False) -> Disk:
     else:
         kernel = f"linux-image-{_find_architecture().name}"
         kernel += f"/{codename}-backports" if newest else ""
-    wanted = sorted({*packages, *_PACKAGES, kernel})
+    more = MORE_PACKAGES.get(codename, ())
+    wanted = sorted({*packages, *_PACKAGES, *more, kernel})
     recipe = repr((codename, platform.machine(), wanted, _BEFORE, _AFTER, _SIZE))
     folder = CACHE / f"{codename}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     with hold_lock(CACHE / "lock"):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from localmodel.machines.processes import run
-from localmodel.machines.template import read_host_release, read_host_sources
+from localmodel.machines.template import MORE_PACKAGES, read_host_release, read_host_sources
 from tools import image
 from tools.locks import hold_lock
 from tools.pack import ROOT
@@ -74,8 +74,7 @@ def build_minimal_root(release: Release, *packages: str, architecture: str | Non
     Raises:
         LocalModelError: the mirror does not have them.
     """
-    # Ubuntu 22.04's own installer puts programs where all later releases have them.
-    more = ("usrmerge",) if release.name == "jammy" else ()
+    more = MORE_PACKAGES.get(release.name, ())
     return _build(release, "minbase", ("apt", "systemd", *more, *packages), architecture)
 
 

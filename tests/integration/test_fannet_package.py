@@ -200,11 +200,11 @@ def test_the_package_takes_over_from_ubuntus_with_the_operators_file(
 
 
 def test_the_package_is_without_faults_for_lintian(built: list[Path]) -> None:
-    options = ("--allow-root", "--quiet", "--fail-on", "error,warning")
-    command = ["/usr/bin/lintian", *options, built[0]]
+    command = ["/usr/bin/lintian", "--allow-root", "--fail-on", "error,warning", built[0]]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
-    assert not done.stdout
+    # Ubuntu 22.04's tells, in a note, what is overridden.
+    assert not [line for line in done.stdout.splitlines() if not line.startswith("N: ")]
 
 
 def test_the_same_sources_make_the_same_bytes_in_any_folder(

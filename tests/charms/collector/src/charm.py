@@ -50,7 +50,7 @@ class CollectorCharm(ops.CharmBase):
         certificate = ""
         try:
             if self.config["tls"]:
-                certificate = collector.ensure_certificate(self._find_address())
+                certificate = collector.ensure_certificate(collector.find_address())
             collector.install(self.charm_dir, tls=bool(certificate))
             collector.configure(jobs, {"groups": groups}, dashboards)
         except collector.CollectorError as error:
@@ -59,10 +59,6 @@ class CollectorCharm(ops.CharmBase):
             self._offer_receiver("https" if certificate else "http")
             for relation in self.model.relations["send-ca-cert"]:
                 relation.data[self.app]["certificates"] = json.dumps([certificate])
-
-    def _find_address(self) -> str:
-        binding = self.model.get_binding("tracing")
-        return str(binding.network.ingress_address) if binding else ""
 
     def _label(self, job: dict[str, Any], unit: ops.Unit) -> dict[str, Any]:
         """Return a job whose metrics say where they come from, as the real collectors do."""
@@ -80,7 +76,7 @@ class CollectorCharm(ops.CharmBase):
         for relation in self.model.relations["tracing"]:
             receiver = {
                 "protocol": {"name": "otlp_http", "type": "http"},
-                "url": f"{scheme}://{self._find_address()}:{collector.TRACES_PORT}",
+                "url": f"{scheme}://{collector.find_address()}:{collector.TRACES_PORT}",
             }
             relation.data[self.app]["receivers"] = json.dumps([receiver])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,16 @@ SYSTEMCTL = "/usr/bin/systemctl"
 
 class CollectorError(Exception):
     """Something about the collector failed; the text is for the unit's status."""
+
+
+def find_address() -> str:
+    """Return the address that this machine's default route goes out from.
+
+    Juju 4.0.15 may name that of Docker's bridge.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # which sends nothing
+        return probe.getsockname()[0]
 
 
 def ensure_certificate(address: str) -> str:

@@ -90,8 +90,13 @@ def read_known_peers(unit: str) -> list[Peer]:
     return [peer for peer in found if peer]
 
 
-def list_claims(*, but: str = "") -> list[Claim]:
-    """Return the claims of this machine's units, or those apart from one unit's, in order."""
+def is_claimed(overlay: IPv4Network, *, but: str = "") -> bool:
+    """Return whether a unit of this machine has claimed a fan, or one other than `but`."""
+    return any(claim.overlay == overlay for claim in list_claims(but=but))
+
+
+def list_claims(*, but: str) -> list[Claim]:
+    """Return the claims of this machine's units, apart from one unit's, in order."""
     units = (agents.unit_of(file.parent) for file in agents.AGENTS.glob(_ALL))
     claims = (read_claim(unit) for unit in sorted(units, key=agents.order) if unit != but)
     return [claim for claim in claims if claim]

@@ -13,6 +13,7 @@ from dockerhost import DockerHostError
 from fan import boot, launcher, users
 from fan.claims import (
     Claim,
+    is_claimed,
     list_claims,
     match_claims,
     read_claim,
@@ -87,11 +88,9 @@ def reconcile(system: System, desired: Desired) -> Observed:
     except TROUBLE as error:
         problem = explain(error)
     try:
-        fans = system.list_fans()
+        return Observed(problem, _find_fan(system, desired.config.overlay), change.moved, stale)
     except fannet.FannetError as error:
         return Observed(problem or str(error), moved=change.moved, stale=stale)
-    fan = next((fan for fan in fans if fan.overlay == desired.config.overlay), None)
-    return Observed(problem, fan, change.moved, stale)
 
 
 def find_claimed(system: System, unit: str) -> fannet.FanState | None:
@@ -218,10 +217,7 @@ def _find_unclaimed(system: System, overlay: IPv4Network) -> str:
 
     The charm would move it to another bridge, and take it down in the end.
     """
-    if any(claim.overlay == overlay for claim in list_claims()):
-        return ""
-    fan = next((fan for fan in system.list_fans() if fan.overlay == overlay), None)
-    if fan is None:
+    if is_claimed(overlay) or (fan := _find_fan(system, overlay)) is None:
         return ""
     return (
         f"this machine has the fan {overlay} on {fan.bridge}, and not from this charm: "
@@ -229,9 +225,14 @@ def _find_unclaimed(system: System, overlay: IPv4Network) -> str:
     )
 
 
+def _find_fan(system: System, overlay: IPv4Network) -> fannet.Fan | None:
+    """Return the fan of an overlay, however it stands; None if this machine has none."""
+    return next((fan for fan in system.list_fans() if fan.overlay == overlay), None)
+
+
 def _remove_fan(system: System, overlay: IPv4Network, *, but: str) -> None:
     """Take a fan down, unless a unit of this machine other than one wants it."""
-    if any(claim.overlay == overlay for claim in list_claims(but=but)):
+    if is_claimed(overlay, but=but):
         return
     failures: list[Exception] = []
     # What stands on the bridge goes before the bridge. One failure need not keep all the rest.

@@ -20,7 +20,7 @@ from charms.fan.tests.unit.fake_host import Host
 from charms.fan.tests.unit.test_fan_charm import PEERS, make_peer_data
 from fan.claims import read_known_peers
 from fan.metrics import FanCollector
-from lib.cosagent.tests.unit.fixtures import TRACES, traced
+from lib.cosagent.tests.unit.fixtures import TRACES, check_traced, traced
 
 __all__ = ["traced"]
 
@@ -219,8 +219,4 @@ def test_a_tracing_backend_is_asked_for_otlp_and_gets_the_traces(
     monkeypatch.setattr(ops.CharmBase, "charm_dir", SOURCE.parent)
     state = testing.State(relations={TRACES}, leader=True)
     state = context.run(context.on.relation_changed(TRACES), state)
-    (relation,) = state.get_relations("charm-tracing")
-    assert isinstance(relation, testing.Relation)
-    assert json.loads(relation.local_app_data["receivers"]) == ["otlp_http"]
-    assert traced == ["http://172.30.0.9:4318/v1/traces"]
-    assert context.trace_data
+    check_traced(context, state, traced)

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import ops
 import pytest
-from ops import hookcmds, testing
+from ops import testing
 
 from charms.fan.tests.unit.conftest import PRINCIPAL
 from charms.fan.tests.unit.fake_host import Host
 from fan import removal
+from lib.cosagent.tests.unit.fixtures import no_hook_tools
+
+__all__ = ["no_hook_tools"]
 
 Context = testing.Context[ops.CharmBase]
 Run = Callable[..., testing.State]
@@ -74,18 +77,14 @@ def test_what_notices_leaves_the_fan_to_another_unit(
 
 
 def test_a_stop_in_which_no_hook_tool_works_takes_the_fan_down_all_the_same(
-    host: Host, run: Run, monkeypatch: pytest.MonkeyPatch
+    host: Host, run: Run, no_hook_tools: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: type[ops.CharmBase]) -> None:
         raise ops.ModelError("ERROR connection is shutdown before send")
 
-    def fail_too(_: str) -> list[str]:
-        raise hookcmds.Error(returncode=1, cmd=["relation-ids"])
-
     run()
     source = Path(removal.__file__).parents[1] / "charm.py"
     monkeypatch.setattr("ops.main", fail)
-    monkeypatch.setattr(hookcmds, "relation_ids", fail_too)
     monkeypatch.setattr(removal, "System", lambda: host)
     monkeypatch.setenv("JUJU_UNIT_NAME", "fan/0")
     monkeypatch.setenv("JUJU_HOOK_NAME", "stop")

@@ -15,7 +15,7 @@ from cosagent.databag import KEY, make_databag
 from harvest.metrics import UnitCollector
 from harvest.observability import make_dashboard
 from harvest.policy import Policy
-from lib.cosagent.tests.unit.fixtures import TRACES, traced
+from lib.cosagent.tests.unit.fixtures import TRACES, check_traced, traced
 from lib.harvest.tests.unit.fake_kernel import Kernel
 from mprime.metrics import describe_search
 from mprime.search import SEARCH
@@ -270,11 +270,7 @@ def test_a_tracing_backend_is_asked_for_otlp_and_gets_the_traces(
     host.registry[IMAGE] = MLUCAS
     state = testing.State(config={"image": IMAGE}, relations={RELATION, TRACES}, leader=True)
     state = context.run(context.on.relation_changed(TRACES), state)
-    (relation,) = state.get_relations("charm-tracing")
-    assert isinstance(relation, testing.Relation)
-    assert json.loads(relation.local_app_data["receivers"]) == ["otlp_http"]
-    assert traced == ["http://172.30.0.9:4318/v1/traces"]
-    assert context.trace_data
+    check_traced(context, state, traced)
 
 
 def test_a_tracing_backend_that_goes_gets_no_more_traces(

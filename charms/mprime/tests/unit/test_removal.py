@@ -12,8 +12,11 @@ from ops import testing
 from charms.mprime.tests.unit.conftest import IMAGE, RELATION, SEARCH, SOURCE
 from charms.mprime.tests.unit.fake_host import Host
 from harvest.removal import give_back
+from lib.cosagent.tests.unit.fixtures import no_hook_tools
 from lib.harvest.tests.unit.fake_kernel import Kernel
 from mprime import search as workload
+
+__all__ = ["no_hook_tools"]
 
 Context = testing.Context[ops.CharmBase]
 OTHER = testing.SubordinateRelation("juju-info", remote_app_name="haproxy")
@@ -92,14 +95,13 @@ def test_what_notices_fails_in_one_line_and_can_run_again(
 
 
 def test_a_stop_in_which_no_hook_tool_works_removes_the_search_all_the_same(
-    search: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    search: Host, no_hook_tools: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def fail(_: type[ops.CharmBase]) -> None:
         raise ops.ModelError("ERROR connection is shutdown before send")
 
     source = SOURCE / "charm.py"
     monkeypatch.setattr("ops.main", fail)
-    monkeypatch.setattr("cosagent.tracing.load_if_related", lambda: None)
     monkeypatch.setenv("JUJU_UNIT_NAME", "mprime/0")
     monkeypatch.setenv("JUJU_HOOK_NAME", "config-changed")
     code = compile(source.read_text(), str(source), "exec")

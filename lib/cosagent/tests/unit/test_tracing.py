@@ -8,6 +8,9 @@ import pytest
 from ops import hookcmds
 
 from cosagent import tracing
+from lib.cosagent.tests.unit.fixtures import no_hook_tools
+
+__all__ = ["no_hook_tools"]
 
 
 @pytest.mark.parametrize("related", [[], ["charm-tracing:7"]])
@@ -24,11 +27,7 @@ def test_ops_gets_its_tracing_only_where_somebody_takes_the_traces(
     assert ("ops_tracing" in sys.modules) == (not related)
 
 
-def test_outside_of_a_hook_nothing_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: str) -> list[str]:
-        raise hookcmds.Error(returncode=1, cmd=["relation-ids"])
-
-    monkeypatch.setattr(hookcmds, "relation_ids", fail)
+def test_outside_of_a_hook_nothing_is_traced(no_hook_tools: None) -> None:
     before = ops.tracing
     tracing.load_if_related()
     assert ops.tracing is before

@@ -165,13 +165,13 @@ def take(page: str, runner: str, section: str = "") -> list[Block]:
     return found
 
 
-def write_files(page: str, folder: Path) -> None:
-    """Write the files that a page shows, each below its name, into a folder."""
-    for block in read_blocks(ROOT / page):
-        if match := FILE.match(block.above):
-            file = folder / match[1]
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(block.text)
+def read_files(page: str) -> dict[str, str]:
+    """Return the files that a page shows, each below its name."""
+    return {
+        match[1]: block.text
+        for block in read_blocks(ROOT / page)
+        if (match := FILE.match(block.above))
+    }
 
 
 def split_line(command: str) -> list[list[str]]:

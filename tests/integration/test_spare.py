@@ -14,7 +14,7 @@ import pytest
 
 from tests.integration.reader import Reader
 from tests.integration.steps import list_subordinates, reset_options, run_hook
-from tests.pages import take, write_files
+from tests.pages import read_files, take
 from tools.instance import sudo
 from tools.pack import ROOT
 
@@ -122,7 +122,9 @@ def test_without_an_image_it_is_blocked_and_says_what_to_do(machine: jubilant.Ju
 def test_the_image_of_the_readme_counts_in_its_work_directory(
     machine: jubilant.Juju, tmp_path: Path
 ) -> None:
-    write_files("charms/spare/README.md", tmp_path)
+    (tmp_path / "count").mkdir()
+    for name, text in read_files("charms/spare/README.md").items():
+        (tmp_path / name).write_text(text)
     Reader(machine, tmp_path, {}).read(take("charms/spare/README.md", __file__))
     assert count_steps(machine) > 0
     assert read_work(machine, "n")

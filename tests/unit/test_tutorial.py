@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
+
+from tests.pages import read_files
 
 ROOT = Path(__file__).parents[2]
 CHARM = ROOT / "tests/charms/counter"
-TUTORIAL = (ROOT / "lib/harvest/README.md").read_text()
-FILES = dict(
-    re.findall(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```$", TUTORIAL, re.DOTALL | re.MULTILINE)
-)
+FILES = read_files("lib/harvest/README.md")
 
 
 def test_the_code_of_the_tutorial_is_that_of_the_charm() -> None:

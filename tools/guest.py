@@ -123,7 +123,7 @@ def build_disk(packages: Iterable[str], *, newest: bool = False) -> Disk:
         kernel = "linux-image-virtual" + (f"-hwe-{version}" if newest else "")
     else:
         kernel = f"linux-image-{_find_architecture().name}"
-        kernel += f"/{codename}-backports" if newest else ""
+        kernel += f"/{codename}-backports" if backports else ""
     more = MORE_PACKAGES.get(codename, ())
     wanted = sorted({*packages, *_PACKAGES, *more, kernel})
     recipe = repr((codename, platform.machine(), wanted, _BEFORE, _AFTER, _SIZE))

@@ -167,7 +167,8 @@ def test_a_span_is_read_as_go_reads_it(text: str, seconds: float) -> None:
 def test_times_are_told_as_juju_tells_them(
     model: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for zone, end in (("UTC", "Z"), ("Etc/GMT-2", r"\+02:00")):
+    # Written out, as POSIX has it: a small system has no names of time zones.
+    for zone, end in (("UTC0", "Z"), ("EET-2", r"\+02:00")):
         monkeypatch.setenv("TZ", zone)
         time.tzset()
         found = json.loads(model.do("status", "--format", "json"))

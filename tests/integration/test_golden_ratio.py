@@ -4,6 +4,7 @@ when its files are damaged, or memory or the disk are not enough."""
 from __future__ import annotations
 
 import math
+import os
 import random
 import re
 import signal
@@ -314,7 +315,7 @@ def test_more_digits_than_fit_into_memory_are_refused_with_the_number_that_fits(
 def test_a_control_groups_limit_counts(golden: Golden) -> None:
     root = Path("/sys/fs/cgroup")
     version_1 = (root / "memory").is_dir()
-    group = root / "memory" / "golden-test" if version_1 else root / "golden-test"
+    group = (root / "memory" if version_1 else root) / f"golden-test-{os.getpid()}"
     limit = group / ("memory.limit_in_bytes" if version_1 else "memory.max")
     group.mkdir()
     try:

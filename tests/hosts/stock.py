@@ -46,7 +46,7 @@ class StockHost:
 
     Attributes:
         name: of the local model that it has, apart from this machine's own.
-        log: what was printed on it.
+        log: all that was printed on it.
     """
 
     root: Path
@@ -65,7 +65,8 @@ class StockHost:
         namespaces = ("/usr/bin/unshare", "--mount", "--pid", "--ipc", "--fork", "--kill-child")
         enter = ("/bin/sh", "-c", ENTER, "enter", self.root)
         chdir = ("/usr/bin/env", f"--chdir={FOLDER}")
-        with self.log.open("w+") as log:
+        with self.log.open("a") as log:
+            start = log.tell()
             done = subprocess.run(
                 [*namespaces, *enter, *chdir, *words],
                 env=settings,
@@ -73,7 +74,7 @@ class StockHost:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        printed = self.log.read_text(errors="replace")
+        printed = self.log.read_bytes()[start:].decode(errors="replace")
         assert done.returncode == 0, f"{' '.join(words)}: {printed[-8000:]}"
         return printed
 

@@ -14,7 +14,9 @@ import pytest
 
 from lib.localmodel.tests.integration import probe
 
-NAME = f"localmodel-test-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+# As with the suite's own models, SUITE_NAME keeps several runs at a time apart.
+SUITE = os.environ.get("SUITE_NAME", "localmodel")
+NAME = f"{SUITE}-test-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 
 
 @contextmanager

@@ -21,11 +21,13 @@ printf '[Service]\\nExecStart=\\nExecStart=%s %s\\n' "$(command -v dockerd)" '{{
 systemctl daemon-reload
 systemctl restart docker.socket docker.service
 """
+# Stopped first: a socket cannot start in the moment when systemd tries a failed service again.
 WELL = f"""
+systemctl stop docker.socket docker.service
 rm -f {DROP_INS}/options.conf {CONFIG}
 systemctl daemon-reload
 systemctl reset-failed docker.service docker.socket
-systemctl restart docker.socket docker.service
+systemctl start docker.socket docker.service
 """
 
 

@@ -65,7 +65,7 @@ class StockHost:
         namespaces = ("/usr/bin/unshare", "--mount", "--pid", "--ipc", "--fork", "--kill-child")
         enter = ("/bin/sh", "-c", ENTER, "enter", self.root)
         chdir = ("/usr/bin/env", f"--chdir={FOLDER}")
-        with self.log.open("a") as log:
+        with self.log.open("a+", errors="replace") as log:
             start = log.tell()
             done = subprocess.run(
                 [*namespaces, *enter, *chdir, *words],
@@ -74,7 +74,8 @@ class StockHost:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        printed = self.log.read_bytes()[start:].decode(errors="replace")
+            log.seek(start)
+            printed = log.read()
         assert done.returncode == 0, f"{' '.join(words)}: {printed[-8000:]}"
         return printed
 

@@ -58,7 +58,7 @@ static void write_state(const char *message)
     double seconds = get_seconds();
     fprintf(file, "{\"phase\": \"%s\", \"digits\": %zu, ", current.phase, current.digits);
     fprintf(file, "\"step\": %zu, \"steps\": %zu, ", current.step, current.steps);
-    fprintf(file, "\"seconds\": %.3f, \"digits-per-second\": ", seconds);
+    fprintf(file, "\"seconds\": %.6f, \"digits-per-second\": ", seconds);
     if (current.verified && current.timed) {
         fprintf(file, "%.0f, ", (double)current.digits / seconds);
     } else {

@@ -53,8 +53,16 @@ def wait_for(juju: jubilant.Juju, is_so: Callable[[], bool]) -> None:
     juju.wait(lambda _: is_so(), successes=1)
 
 
-def wait_for_scrapes(juju: jubilant.Juju, up: float = 1) -> None:
-    wait_for(juju, lambda: [value for _, value in query(juju, "up")] == [up])
+def wait_for_scrapes(juju: jubilant.Juju) -> None:
+    """Wait until Prometheus has one target, which answered.
+
+    Its metric `up` may go on for five minutes for a target that is gone.
+    """
+
+    def is_up() -> bool:
+        return [each["health"] for each in ask(juju, "targets")["activeTargets"]] == ["up"]
+
+    wait_for(juju, is_up)
 
 
 def list_alerts(juju: jubilant.Juju) -> dict[str, dict[str, Any]]:

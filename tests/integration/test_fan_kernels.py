@@ -6,6 +6,7 @@ import re
 import tarfile
 from collections.abc import Iterator
 from importlib.metadata import distribution
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,10 @@ TIMEOUT = 1800.0  # seconds; on two quiet cores all takes a third of that
 
 
 def find_libraries() -> Iterator[tuple[Path, str]]:
-    """Yield the files of the libraries that the tests import, and of what these need."""
+    """Yield the files of the libraries that the tests import, and of what these need.
+
+    Also the byte code that `run` made of them, which takes an emulator a minute to make again.
+    """
     todo, done = list(LIBRARIES), set()
     while todo:
         name = todo.pop()
@@ -45,8 +49,12 @@ def find_libraries() -> Iterator[tuple[Path, str]]:
         done.add(name)
         found = distribution(name)
         for file in found.files or ():
-            if ".." not in file.parts:  # commands and manual pages
-                yield Path(str(found.locate_file(file))), str(file)
+            if ".." in file.parts:  # commands and manual pages
+                continue
+            source = Path(str(found.locate_file(file)))
+            yield source, str(file)
+            if file.suffix == ".py" and (code := Path(cache_from_source(source))).exists():
+                yield code, cache_from_source(file)
         needs = map(Requirement, found.requires or ())
         todo += [n.name for n in needs if not n.marker or n.marker.evaluate({"extra": ""})]
 

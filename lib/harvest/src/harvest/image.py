@@ -202,7 +202,15 @@ def _pull(engine: Engine, source: Source, report: Callable[[str], None]) -> Imag
             f"option image: {reference} may change, and require-digest is true; "
             f"give {digests[0] if digests else f'{reference.name}@sha256:…'}"
         )
-    return there or _fetch(engine, source, str(reference), report, source.credentials)
+    if there:
+        return there
+    try:
+        return _fetch(engine, source, str(reference), report, source.credentials)
+    except ImageError as error:
+        if source.reference.startswith(reference.registry):
+            raise
+        # No registry was named: perhaps an image of this machine was meant.
+        raise ImageError(f"{error}; this machine has no {source.reference} either") from error
 
 
 def _fetch(

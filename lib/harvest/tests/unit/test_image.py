@@ -120,6 +120,20 @@ def test_a_tag_is_refused_where_a_digest_is_required(host: Host, there: bool, gi
     assert host.did == []
 
 
+def test_who_names_no_registry_learns_that_the_machine_has_no_such_image(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_pulls(monkeypatch, ImageError("registry-1.docker.io: no such host"))
+    with pytest.raises(ImageError) as told:
+        ensure_image(host.engine, replace(BY_TAG, reference="smal:1"), lambda _: None)
+    assert str(told.value) == (
+        "image docker.io/library/smal:1: registry-1.docker.io: no such host; "
+        "this machine has no smal:1 either"
+    )
+    with pytest.raises(ImageError, match=r": no such host$"):
+        ensure_image(host.engine, BY_TAG, lambda _: None)
+
+
 @pytest.mark.parametrize(
     ("credentials", "advice"),
     [

@@ -230,10 +230,11 @@ def test_digits_that_turn_out_wrong_are_set_aside_and_computed_again(
 def test_digits_that_are_there_are_verified_and_not_computed_again(golden: Golden) -> None:
     golden.compute(100_000)
     before = golden.digits_file.stat(), golden.state()
-    assert "verifying them" in golden.compute(100_000)
-    after = golden.digits_file.stat(), golden.state()
-    assert after[0].st_mtime_ns == before[0].st_mtime_ns
-    assert after[1]["seconds"] == before[1]["seconds"]
+    for _ in range(20):
+        assert "verifying them" in golden.compute(100_000)
+        after = golden.digits_file.stat(), golden.state()
+        assert after[0].st_mtime_ns == before[0].st_mtime_ns
+        assert after[1]["seconds"] == before[1]["seconds"]
 
 
 def test_digits_of_which_nobody_knows_what_they_took_have_no_speed(

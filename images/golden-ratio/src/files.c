@@ -143,7 +143,7 @@ void write_step(const step *saved, const ulong *limbs)
     header head = {.digits = saved->digits, .step = saved->step, .size = saved->size};
     memcpy(head.magic, magic, sizeof magic);
     head.verified = saved->verified;
-    head.microseconds = (ulong)(saved->seconds * 1e6);
+    head.microseconds = (ulong)(saved->seconds * 1e6 + 0.5);
     head.check = sum_step(&head, limbs);
     int file = create(STEP_FILE ".part");
     if (file < 0 || !write_all(file, &head, sizeof head, 0) ||

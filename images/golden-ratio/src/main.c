@@ -180,12 +180,12 @@ static void verify_own(state *now, bool full)
 static void finish(state *now)
 {
     double seconds = get_seconds();
+    stop_seconds(seconds);
     now->verified = true;
     now->phase = "done";
     now->step = now->steps;
     if (now->timed) {
         save(now, 0, NULL);
-        set_seconds(seconds);
     }
     show_state(now);
     if (now->timed) {
@@ -213,7 +213,7 @@ static void run(size_t digits, int threads, bool full)
     if (take_over(&now, full)) {
         now.timed = saved.step > 0;
         if (saved.verified) {
-            set_seconds(saved.seconds); // to verify them again was no part of it
+            stop_seconds(saved.seconds); // to verify them again was no part of it
         }
     } else {
         if (root) {

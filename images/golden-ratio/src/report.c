@@ -16,6 +16,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static state current;
 static bool telling;
 static double began;
+static double stopped = -1; // what the clock stands at; below 0 while it runs
 
 static double read_clock(void)
 {
@@ -26,12 +27,17 @@ static double read_clock(void)
 
 double get_seconds(void)
 {
-    return read_clock() - began;
+    return stopped < 0 ? read_clock() - began : stopped;
 }
 
 void set_seconds(double taken)
 {
     began = read_clock() - taken;
+}
+
+void stop_seconds(double taken)
+{
+    stopped = taken;
 }
 
 // A text as JSON has it; what can't be printed becomes a question mark.

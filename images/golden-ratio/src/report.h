@@ -34,6 +34,8 @@ void begin_reports(const state *first);
 // The seconds that the digits have taken, in earlier runs, too.
 double get_seconds(void);
 void set_seconds(double taken);
+// From now on they are these: what is told and what is saved are the same.
+void stop_seconds(double taken);
 
 // Puts a state into the state file.
 void show_state(const state *now);

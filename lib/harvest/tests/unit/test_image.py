@@ -125,10 +125,10 @@ def test_who_names_no_registry_learns_that_the_machine_has_no_such_image(
 ) -> None:
     refuse_pulls(monkeypatch, ImageError("registry-1.docker.io: no such host"))
     with pytest.raises(ImageError) as told:
-        ensure_image(host.engine, replace(BY_TAG, reference="smal:1"), lambda _: None)
+        ensure_image(host.engine, replace(BY_TAG, reference="tell:1"), lambda _: None)
     assert str(told.value) == (
-        "image docker.io/library/smal:1: registry-1.docker.io: no such host; "
-        "this machine has no smal:1 either"
+        "image docker.io/library/tell:1: registry-1.docker.io: no such host; "
+        "this machine has no tell:1 either"
     )
     with pytest.raises(ImageError, match=r": no such host$"):
         ensure_image(host.engine, BY_TAG, lambda _: None)

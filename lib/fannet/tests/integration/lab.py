@@ -29,10 +29,7 @@ _OUTGOING = 4  # PACKET_OUTGOING of <linux/if_packet.h>
 
 
 class Namespace:
-    """A network namespace; its /sys is the machine's own, so `ip netns exec` may be needed.
-
-    An emulated processor takes a quarter of a second for each process of ip, so that few are
-    started, and none only to enter a namespace.
+    """A network namespace.
 
     Attributes:
         device: what it is joined to others by.
@@ -42,28 +39,33 @@ class Namespace:
 
     def __init__(self, name: str):
         self.name = f"fannet-{os.getpid()}-{next(_numbers)}-{name}"
-        netns.create(self.name)
+        subprocess.run(["/usr/sbin/ip", "netns", "add", self.name], check=True)
         with self.entered():
             for devices in ("all", "default"):
                 disable_ipv6(devices)  # its own chatter would be among what is looked for
                 # Debian's default; Ubuntu's drops some of what is forged before the fan sees it.
                 Path("/proc/sys/net/ipv4/conf", devices, "rp_filter").write_text("0")
+        self.configure("link set lo up")
 
     def configure(self, *commands: str) -> None:
-        """Run commands of ip, all in one process."""
+        """Run commands of ip, all in one process, since an emulated processor is slow at these."""
         text = "".join(f"{command}\n" for command in commands)
-        with self.entered():
-            subprocess.run(["/usr/sbin/ip", "-batch", "-"], check=True, input=text, text=True)
+        ip = ["/usr/sbin/ip", "-n", self.name, "-batch", "-"]
+        subprocess.run(ip, check=True, input=text, text=True)
 
     def run(self, *command: str, check: bool = True) -> str:
-        with self.entered():
-            done = subprocess.run(command, check=False, capture_output=True, text=True)
+        done = subprocess.run(
+            ["/usr/sbin/ip", "netns", "exec", self.name, *command],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0 or not check, f"{' '.join(command)}: {done.stderr}"
         return done.stdout
 
     def start(self, *command: str) -> subprocess.Popen[str]:
-        with self.entered():
-            return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        command = ("/usr/sbin/ip", "netns", "exec", self.name, *command)
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -86,7 +88,7 @@ class Namespace:
         return json.loads(shown)[0]["address"]
 
     def remove(self) -> None:
-        netns.remove(self.name)
+        subprocess.run(["/usr/sbin/ip", "netns", "delete", self.name], check=True)
 
 
 class Container(Namespace):
@@ -114,9 +116,7 @@ class Container(Namespace):
             f"link add {self.outside} {mtu} type veth peer name {inside}",
             f"link set {self.outside} master {self._bridge} up",
         )
-        self.configure(
-            "link set lo up", "link set eth0 up", f"address add {self.address} dev eth0"
-        )
+        self.configure("link set eth0 up", f"address add {self.address} dev eth0")
         # The kernel tells the bridge a while later that both ends are up.
         wait_for(self._is_forwarding, f"the bridge forwards to {self.outside}")
 
@@ -144,9 +144,7 @@ class Host(Namespace):
             f"link add {port} mtu {mtu} type veth peer name eth0 netns {self.name} mtu {mtu}",
             f"link set {port} master {bridge} up",
         )
-        self.configure(
-            "link set lo up", "link set eth0 up", f"address add {self.address} dev eth0"
-        )
+        self.configure("link set eth0 up", f"address add {self.address} dev eth0")
 
     def fan(self, overlay: str = OVERLAY, underlay: str = UNDERLAY, **settings: Any) -> Fan:
         return Fan(parse_mapping(overlay, underlay), self.address.ip, **settings)

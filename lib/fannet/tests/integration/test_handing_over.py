@@ -12,14 +12,9 @@ MASK = "/sys/class/net/fan-fa000000-p/queues/rx-0/rps_cpus"
 APART, TOGETHER = ("--affinity", "0,1"), ("--affinity", "0,0")
 
 
-def run(host: Host, *command: str) -> str:
-    """Run a program that sees the namespace's own /sys; return what it says."""
-    return host.run("/usr/sbin/ip", "netns", "exec", host.name, *command)
-
-
 def up(host: Host) -> str:
-    """Run fanctl up; return what it did."""
-    return run(host, sys.executable, "-m", "fannet", "up", OVERLAY, "eth0/16")
+    """Run fanctl up, which sees the namespace's own /sys; return what it did."""
+    return host.run(sys.executable, "-m", "fannet", "up", OVERLAY, "eth0/16")
 
 
 def count_passing_port(source: Container, target: Container, *options: str) -> int:
@@ -53,10 +48,10 @@ def test_without_leave_for_other_processors_each_keeps_what_it_gets(lab: Lab) ->
 def test_packets_arrive_while_the_leave_is_taken_and_up_gives_it_again(lab: Lab) -> None:
     one, other = lab.pair()
     up(other.host)
-    assert int(run(other.host, "cat", MASK).replace(",", ""), 16) & 3 == 3
-    run(other.host, "sh", "-c", f"echo 0 >{MASK}")
+    assert int(other.host.run("cat", MASK).replace(",", ""), 16) & 3 == 3
+    other.host.run("sh", "-c", f"echo 0 >{MASK}")
     assert count_passing_port(one, other, *APART) > 200  # handed over, and taken in where it was
-    shown = run(other.host, sys.executable, "-m", "fannet", "show", "--verbose")
+    shown = other.host.run(sys.executable, "-m", "fannet", "show", "--verbose")
     assert "not done: add the fan to the programs" in shown
     up(other.host)
-    assert int(run(other.host, "cat", MASK).replace(",", ""), 16) & 3 == 3
+    assert int(other.host.run("cat", MASK).replace(",", ""), 16) & 3 == 3

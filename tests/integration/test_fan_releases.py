@@ -20,7 +20,7 @@ RELEASES = {
     Release("ubuntu", "noble"): "libbpf.so.1.3",
 }
 FANNET = ROOT / "lib" / "fannet" / "src" / "fannet"
-# In a mount namespace of its own, which `ip netns exec` makes, and which ends with the program.
+# In mounts of its own, which end with the program.
 ENTER = """\
 set -e
 mount --bind "{root}" "{root}"
@@ -55,7 +55,7 @@ def test_the_fan_works_with_the_libraries_of_a_release(
 
     def fanctl(words: str) -> str:
         script = ENTER.format(root=root, fannet=FANNET, run=tmp_path, words=words)
-        return host.run("sh", "-c", script)
+        return host.run_apart("sh", "-c", script)
 
     def show() -> list[dict]:
         return json.loads(fanctl("show --format json"))

@@ -24,12 +24,16 @@ from fannet.links import disable_ipv6
 
 OVERLAY, UNDERLAY = "250.0.0.0/8", "172.30.0.0/16"
 _numbers = count(1)  # two labs at a time have hosts of the same address
+_IP = "/usr/sbin/ip"
 _ETH_P_ALL = 3
 _OUTGOING = 4  # PACKET_OUTGOING of <linux/if_packet.h>
 
 
 class Namespace:
     """A network namespace.
+
+    An emulated processor takes a quarter of a second to start a program, and as much again for
+    `ip netns exec`: few are started, and most of them without that.
 
     Attributes:
         device: what it is joined to others by.
@@ -39,33 +43,33 @@ class Namespace:
 
     def __init__(self, name: str):
         self.name = f"fannet-{os.getpid()}-{next(_numbers)}-{name}"
-        subprocess.run(["/usr/sbin/ip", "netns", "add", self.name], check=True)
+        netns.create(self.name)
         with self.entered():
             for devices in ("all", "default"):
                 disable_ipv6(devices)  # its own chatter would be among what is looked for
                 # Debian's default; Ubuntu's drops some of what is forged before the fan sees it.
                 Path("/proc/sys/net/ipv4/conf", devices, "rp_filter").write_text("0")
-        self.configure("link set lo up")
 
     def configure(self, *commands: str) -> None:
-        """Run commands of ip, all in one process, since an emulated processor is slow at these."""
+        """Run commands of ip, all in one process."""
         text = "".join(f"{command}\n" for command in commands)
-        ip = ["/usr/sbin/ip", "-n", self.name, "-batch", "-"]
-        subprocess.run(ip, check=True, input=text, text=True)
+        with self.entered():
+            subprocess.run([_IP, "-batch", "-"], check=True, input=text, text=True)
 
     def run(self, *command: str, check: bool = True) -> str:
-        done = subprocess.run(
-            ["/usr/sbin/ip", "netns", "exec", self.name, *command],
-            check=False,
-            capture_output=True,
-            text=True,
-        )
+        """Return what a program says in this network; it sees this process's /sys and mounts."""
+        with self.entered():
+            done = subprocess.run(command, check=False, capture_output=True, text=True)
         assert done.returncode == 0 or not check, f"{' '.join(command)}: {done.stderr}"
         return done.stdout
 
+    def run_apart(self, *command: str) -> str:
+        """The same with this network's /sys, and with mounts of its own, as ip-netns(8) says."""
+        return self.run(_IP, "netns", "exec", self.name, *command)
+
     def start(self, *command: str) -> subprocess.Popen[str]:
-        command = ("/usr/sbin/ip", "netns", "exec", self.name, *command)
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        with self.entered():
+            return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -88,7 +92,7 @@ class Namespace:
         return json.loads(shown)[0]["address"]
 
     def remove(self) -> None:
-        subprocess.run(["/usr/sbin/ip", "netns", "delete", self.name], check=True)
+        netns.remove(self.name)
 
 
 class Container(Namespace):
@@ -116,7 +120,9 @@ class Container(Namespace):
             f"link add {self.outside} {mtu} type veth peer name {inside}",
             f"link set {self.outside} master {self._bridge} up",
         )
-        self.configure("link set eth0 up", f"address add {self.address} dev eth0")
+        self.configure(
+            "link set lo up", "link set eth0 up", f"address add {self.address} dev eth0"
+        )
         # The kernel tells the bridge a while later that both ends are up.
         wait_for(self._is_forwarding, f"the bridge forwards to {self.outside}")
 
@@ -144,7 +150,9 @@ class Host(Namespace):
             f"link add {port} mtu {mtu} type veth peer name eth0 netns {self.name} mtu {mtu}",
             f"link set {port} master {bridge} up",
         )
-        self.configure("link set eth0 up", f"address add {self.address} dev eth0")
+        self.configure(
+            "link set lo up", "link set eth0 up", f"address add {self.address} dev eth0"
+        )
 
     def fan(self, overlay: str = OVERLAY, underlay: str = UNDERLAY, **settings: Any) -> Fan:
         return Fan(parse_mapping(overlay, underlay), self.address.ip, **settings)

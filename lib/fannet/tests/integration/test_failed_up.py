@@ -80,7 +80,9 @@ def no_module() -> Iterator[None]:
 
 def fail_without_bpf(host: Host) -> None:
     """Run `fanctl up` without the right to load a program."""
-    told = host.run("sh", "-c", '"$@" 2>&1 || echo "exit status $?"', "sh", *WITHOUT_BPF, *UP)
+    told = host.run_apart(
+        "sh", "-c", '"$@" 2>&1 || echo "exit status $?"', "sh", *WITHOUT_BPF, *UP
+    )
     assert re.fullmatch(r"fanctl: .*BPF.*\nexit status 1\n", told), told
 
 
@@ -299,5 +301,5 @@ def test_a_bridge_that_would_cut_off_what_is_plugged_in_is_refused_by_name(lab: 
     assert "--force" in done.stderr
     assert host.snapshot() == before
     ping(one, "250.0.27.5")
-    host.run(*UP, "into", "lxdbr0", "--force")
+    host.run_apart(*UP, "into", "lxdbr0", "--force")
     assert host.read()[0].fan.bridge == "lxdbr0"

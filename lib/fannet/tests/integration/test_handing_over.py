@@ -14,7 +14,7 @@ APART, TOGETHER = ("--affinity", "0,1"), ("--affinity", "0,0")
 
 def up(host: Host) -> str:
     """Run fanctl up, which sees the namespace's own /sys; return what it did."""
-    return host.run(sys.executable, "-m", "fannet", "up", OVERLAY, "eth0/16")
+    return host.run_apart(sys.executable, "-m", "fannet", "up", OVERLAY, "eth0/16")
 
 
 def count_passing_port(source: Container, target: Container, *options: str) -> int:
@@ -48,10 +48,10 @@ def test_without_leave_for_other_processors_each_keeps_what_it_gets(lab: Lab) ->
 def test_packets_arrive_while_the_leave_is_taken_and_up_gives_it_again(lab: Lab) -> None:
     one, other = lab.pair()
     up(other.host)
-    assert int(other.host.run("cat", MASK).replace(",", ""), 16) & 3 == 3
-    other.host.run("sh", "-c", f"echo 0 >{MASK}")
+    assert int(other.host.run_apart("cat", MASK).replace(",", ""), 16) & 3 == 3
+    other.host.run_apart("sh", "-c", f"echo 0 >{MASK}")
     assert count_passing_port(one, other, *APART) > 200  # handed over, and taken in where it was
-    shown = other.host.run(sys.executable, "-m", "fannet", "show", "--verbose")
+    shown = other.host.run_apart(sys.executable, "-m", "fannet", "show", "--verbose")
     assert "not done: add the fan to the programs" in shown
     up(other.host)
-    assert int(other.host.run("cat", MASK).replace(",", ""), 16) & 3 == 3
+    assert int(other.host.run_apart("cat", MASK).replace(",", ""), 16) & 3 == 3

@@ -7,7 +7,8 @@ have been seen when it arrives.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -20,9 +21,17 @@ from lib.fannet.tests.integration.lab import Container, Host, Lab, Sniffer, ping
 LARGE = 500  # bytes
 
 
+@pytest.fixture(scope="module")
+def joined() -> Iterator[tuple[Container, Container]]:
+    with ExitStack() as stack:
+        yield join(Lab(stack))
+
+
 @pytest.fixture
-def ends(lab: Lab) -> tuple[Container, Container]:
-    return join(lab)
+def ends(joined: tuple[Container, Container]) -> Iterator[tuple[Container, Container]]:
+    """Two containers, between which flows may be known from the test before; no rule is there."""
+    yield joined
+    joined[0].host.run("iptables", "-F", "FORWARD")
 
 
 def join(lab: Lab, **settings: Any) -> tuple[Container, Container]:
@@ -30,7 +39,7 @@ def join(lab: Lab, **settings: Any) -> tuple[Container, Container]:
     one, other = lab.pair(**settings)
     for host in (one.host, other.host):
         host.up(host.fan(**settings))
-        host.run("modprobe", "--quiet", "br_netfilter", check=False)  # in some kernels built in
+        host.run("sh", "-c", "modprobe --quiet br_netfilter", check=False)  # or built in
         host.run("sysctl", "-w", "net.bridge.bridge-nf-call-iptables=1")
     ping(one, other.address.ip)
     return one, other
@@ -84,24 +93,22 @@ def test_a_rule_on_what_begins_or_ends_connections_holds_for_known_flows(
     assert count() == 1
 
 
-def test_no_syn_passes_a_rule_against_it_after_a_bare_acknowledgement(
-    ends: tuple[Container, Container],
-) -> None:
-    one, other = ends
+def test_no_syn_passes_a_rule_against_it_after_a_bare_acknowledgement(lab: Lab) -> None:
+    one, other = join(lab)
     count = add_rule(one.host, "-p", "tcp", "--dport", "80", "--syn")
     assert len(arrive(one, other, tcp("A"), tcp("S"), tcp("A"), tcp("S"))) == 2
     assert count() == 2
 
 
-def test_a_bare_acknowledgement_opens_no_way_for_data(ends: tuple[Container, Container]) -> None:
-    one, other = ends
+def test_a_bare_acknowledgement_opens_no_way_for_data(lab: Lab) -> None:
+    one, other = join(lab)
     count = add_rule(one.host, "-p", "tcp", "-m", "length", "--length", f"{LARGE}:")
     assert len(arrive(one, other, tcp("A"), tcp("A", b"x" * LARGE), tcp("A"))) == 2
     assert count() == 1
 
 
-def test_data_opens_no_way_for_bare_acknowledgements(ends: tuple[Container, Container]) -> None:
-    one, other = ends
+def test_data_opens_no_way_for_bare_acknowledgements(lab: Lab) -> None:
+    one, other = join(lab)
     count = add_rule(one.host, "-p", "tcp", "-m", "length", "--length", ":60")
     assert len(arrive(one, other, tcp("A", b"x" * LARGE), tcp("A"))) == 1
     assert count() == 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
 
+import pytest
 import yaml
 from hypothesis import settings
 
@@ -25,3 +27,28 @@ def pytest_collection_finish() -> None:
     """Begin to look for garbage, in a process that runs tests, and only among what they make."""
     gc.freeze()
     gc.enable()
+
+
+ROOT = Path(__file__).parent
+_MOUNTS = pytest.StashKey[set[str]]()
+
+
+def list_mounts() -> set[str]:
+    """Return what is mounted within this checkout; see proc_pid_mountinfo(5)."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return {line.split()[4] for line in lines if line.split()[4].startswith(f"{ROOT}/")}
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    session.config.stash[_MOUNTS] = list_mounts()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail if a mount is left: who removes the checkout would remove what is in there, too."""
+    if hasattr(session.config, "workerinput"):
+        return  # another worker may be in the middle of a test
+    left = list_mounts() - session.config.stash[_MOUNTS]
+    if left:
+        print("\nleft mounted by the tests:", *sorted(left), sep="\n")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

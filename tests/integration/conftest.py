@@ -23,12 +23,22 @@ from tools.instance import Published, own_instance, private_registry, publish
 LOCAL = ["test_demo.py", "test_docs_commands.py", "test_fan_forgeries.py", "test_fanctl.py"]
 collect_ignore = LOCAL if REAL else []
 
-# By far the longest: begun last, it would leave one of two processes idle for ten minutes.
-FIRST = "test_fan_kernels.py"
+# By far the longest: begun last, they would leave one of two processes idle for minutes. The
+# second measures shares of the processor, so it must not run beside the first, which takes all.
+LONGEST = ("test_fan_kernels.py", "test_spare_cpu.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name != FIRST)
+    """Let one of two processes begin with the longest files; see xdist's LoadScopeScheduling.
+
+    In the beginning each process takes a file, and then the first one, whose file has few tests,
+    takes the third to come after it.
+    """
+    files = list(dict.fromkeys(item.path for item in items))
+    longest = [file for name in LONGEST for file in files if file.name == name]
+    others = [file for file in files if file not in longest]
+    order = [*longest[:1], *others[:1], *longest[1:], *others[1:]]
+    items.sort(key=lambda item: order.index(item.path))
 
 
 @pytest.fixture(scope="session")

@@ -245,6 +245,13 @@ def test_check_finds_that_there_is_no_route(hosts: tuple[Host, Host]) -> None:
     assert "no route to 172.30.0.27" in explain(hosts[0], "172.30.0.27")
 
 
+def test_check_finds_a_closer_route_to_a_slice(hosts: tuple[Host, Host]) -> None:
+    hosts[0].run("ip", "route", "add", "250.0.27.0/24", "via", "172.30.0.27")
+    told = explain(hosts[0], "172.30.0.27")
+    assert "packets to 250.0.27.1 do not go into the fan" in told
+    assert "firewall" not in told
+
+
 def test_check_finds_a_host_without_a_fan_and_one_that_is_not_there(
     hosts: tuple[Host, Host],
 ) -> None:

@@ -44,6 +44,7 @@ class Network:
 
     answers: dict[str, int] = field(default_factory=dict)  # the largest packet, by target
     route: str | None = "172.30.0.28"
+    route_inside: str | None = "250.0.28.1"
     port: Port = "silent"
     arrived: int = 0
     inside: int = 0
@@ -88,6 +89,10 @@ class Network:
     def links(self) -> dict[str, SimpleNamespace]:
         return {name: SimpleNamespace(name=name, mtu=mtu) for name, mtu in self.mtus.items()}
 
+    def find_source(self, host: IPv4Address) -> IPv4Address | None:
+        route = self.route_inside if host in FAN.overlay else self.route
+        return IPv4Address(route) if route else None
+
     def find(self, name: str) -> SimpleNamespace | None:
         return self.links().get(name)
 
@@ -111,9 +116,7 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Network:
     monkeypatch.setattr(probes, "listen", fake.listen)
     monkeypatch.setattr(probes, "listen_inside", fake.listen_inside)
     monkeypatch.setattr(probes, "knock", lambda *_: fake.port)
-    monkeypatch.setattr(
-        probes, "find_source", lambda _: IPv4Address(fake.route) if fake.route else None
-    )
+    monkeypatch.setattr(probes, "find_source", fake.find_source)
     monkeypatch.setattr(probes, "ask_arp", lambda *words: fake.arp.get(str(words[-1]), []))
     monkeypatch.setattr(
         machine, "read_addresses", lambda: [Address("eth0", FAN.host, fake.prefixlen, False)]
@@ -178,6 +181,10 @@ def test_packets_lost_for_their_size_are_a_problem_with_the_mtu_to_set(network: 
 
 
 def test_causes_of_silence_are_told_apart(network: Network) -> None:
+    for inside in ("172.30.0.28", None):
+        network.route_inside = inside
+        assert "250.0.27.1 do not go into the fan" in explain()
+    network.route_inside = "250.0.28.1"
     network.route = None
     assert "no route to 172.30.0.27" in explain()
     network.route = "172.30.9.9"

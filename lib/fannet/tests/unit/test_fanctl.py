@@ -70,6 +70,7 @@ def test_every_flag_is_an_option_of_the_same_name(names: set[str], data: st.Data
         ("down -a -e", "name one fan by its overlay, or give -a or -e"),
         ("down 250.0.0.1/8", "has host bits set"),
         ("down 250.0.0.0/8 eth0/16 dhpc", "flag 'dhpc' is unknown"),
+        ("boot", "required: enable|disable|status; see fanctl boot --help"),
         ("boot maybe", "invalid choice: 'maybe'"),
     ],
 )

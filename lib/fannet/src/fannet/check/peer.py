@@ -89,6 +89,15 @@ def _explain_silence(
     fan = state.fan
     host, port = way.host, fan.port if fan.encapsulation == "vxlan" else 0
     name = f"UDP port {port}" if port else "IP protocol 4 (ipip)"
+    if probes.find_source(way.target) != fan.gateway.ip:
+        return (
+            problem(
+                f"this machine's packets to {way.target} do not go into the fan: another route "
+                "is closer",
+                f"see ip route get {way.target}; remove that route, or take an overlay that is "
+                "used for nothing else, on all hosts",
+            ),
+        )
     source = probes.find_source(host)
     if source is None:
         return (

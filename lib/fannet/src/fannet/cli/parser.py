@@ -220,7 +220,8 @@ def make_verbs() -> dict[str, Parser]:
     check.add_argument("peers", nargs="*", metavar="PEER")
     add("config", commands.run_config, CONFIG)
     boot = add("boot", commands.run_boot, BOOT)
-    boot.add_argument("what", choices=("enable", "disable", "status"))
+    verbs_of_boot = ("enable", "disable", "status")
+    boot.add_argument("what", choices=verbs_of_boot, metavar="|".join(verbs_of_boot))
     return verbs
 
 

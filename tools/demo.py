@@ -31,6 +31,7 @@ from tools.stage import (
     renew_model,
     run_action,
     run_program,
+    spinner,
 )
 
 BUNDLE = ROOT / "bundles" / "prime-time.yaml"
@@ -119,8 +120,7 @@ def publish_image() -> dict[str, str]:
     there = json.loads(juju("status", "--format", "json", model=REGISTRY_MODEL))
     if "registry" not in there["applications"]:
         juju("deploy", str(ROOT / "dist" / "registry.charm"), model=REGISTRY_MODEL)
-    with progress_bar() as progress:
-        progress.add_task("base system from Debian's or Ubuntu's packages", total=None)
+    with spinner("base system from Debian's or Ubuntu's packages"):
         build_base()
     archive = build_with_progress("mlucas")
     juju("attach-resource", "registry", f"image={archive}", model=REGISTRY_MODEL)
@@ -129,8 +129,7 @@ def publish_image() -> dict[str, str]:
 
 def build_with_progress(name: str) -> Path:
     """Build an image on the registry's machine; return its archive."""
-    with progress_bar() as progress:
-        progress.add_task(f"images/{name}", total=None)
+    with spinner(f"images/{name}"):
         return build_image(name, "registry/0", lambda *words: juju(*words, model=REGISTRY_MODEL))
 
 

@@ -65,6 +65,7 @@ def _await_digits(model: str) -> None:
         while time.monotonic() < deadline:
             now = run_action(model, UNIT, "progress")
             if now["verified"] == "True":
+                progress.update(bar, description=now["message"], total=1, completed=1)
                 return
             progress.update(bar, description=now["message"])
             time.sleep(0.2)

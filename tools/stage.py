@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,15 @@ def progress_bar() -> Progress:
     """Return a bar for steps that take long."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console)
+
+
+@contextmanager
+def spinner(text: str) -> Iterator[None]:
+    """Show that a step goes on of which nobody knows how long it takes."""
+    with progress_bar() as progress:
+        task = progress.add_task(text, total=None)
+        yield
+        progress.update(task, total=1, completed=1)
 
 
 def renew_model(name: str, *options: str) -> None:

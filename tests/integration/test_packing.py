@@ -29,6 +29,16 @@ def test_every_charm_is_packed_with_its_dependencies(packed: dict[str, Path]) ->
         assert f"venv/lib/python{major}.{minor}/site-packages/ops/__init__.py" in names
 
 
+def test_byte_code_is_valid_whatever_times_juju_gives_to_files(packed: dict[str, Path]) -> None:
+    """Else each unit's first hook would compile what it imports; see PEP 552 for the flags."""
+    for charm in packed.values():
+        with zipfile.ZipFile(charm) as archive:
+            compiled = [name for name in archive.namelist() if name.endswith(".pyc")]
+            flags = {archive.read(name)[4] for name in compiled}
+        assert "venv/lib/python" in compiled[0]
+        assert flags == {0b11}, charm.name  # by contents, and checked
+
+
 def test_libraries_of_the_repository_are_packed_as_files_not_as_links(
     packed: dict[str, Path],
 ) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import yaml
-from jsonschema.exceptions import UnknownType
 
 from localmodel import goyaml
 from localmodel.charms import Action, Meta
@@ -17,6 +15,9 @@ from localmodel.errors import LocalModelError
 from localmodel.state import Model, Unit
 from localmodel.tasks import Operation, Task
 from localmodel.typeguards import is_list, is_mapping
+
+if TYPE_CHECKING:
+    import jsonschema
 
 # What Juju's library says of a value that a keyword of a schema refuses, by the keyword.
 REFUSALS: dict[str, str] = {
@@ -97,6 +98,10 @@ def make_schema(name: str, action: Action) -> dict[str, Any]:
 
 def explain_refusal(name: str, action: Action, params: dict[str, Any]) -> str:
     """Return why a schema does not allow these parameters, in Juju's words; nothing if it does."""
+    # A quarter of the time that each command takes to start, and few need it.
+    import jsonschema
+    from jsonschema.exceptions import UnknownType
+
     schema = {
         "type": "object",
         "required": action.required,

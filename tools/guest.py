@@ -287,9 +287,11 @@ class Guest:
                     *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
                     *("-accel", "tcg,thread=multi", "-smp", str(_CORES), "-m", _MEMORY),
                     *("-kernel", str(self._disk.kernel), "-initrd", str(self._disk.initrd)),
-                    "-append",  # loglevel=5: with the traces that come with a warning
+                    # loglevel=5: with the traces that come with a warning. norandmaps: programs
+                    # start where they did before, so that qemu has their code translated.
+                    "-append",
                     f"root=/dev/vda rw console={architecture.console} loglevel=5 panic=-1 "
-                    f"systemd.machine_id={self._id}",
+                    f"norandmaps systemd.machine_id={self._id}",
                     *("-drive", f"file=/proc/self/fd/{changes},if=virtio,cache=unsafe"),
                     *("-drive", f"file=/proc/self/fd/{copied},if=virtio,format=raw,readonly=on"),
                     *("-serial", f"file:/proc/self/fd/{console}"),

@@ -56,6 +56,10 @@ class Namespace:
         with self.entered():
             subprocess.run([_IP, "-batch", "-"], check=True, input=text, text=True)
 
+    def bring_up(self, address: IPv4Interface) -> None:
+        """Give its device an address, and turn on all that it has."""
+        self.configure("link set lo up", "link set eth0 up", f"address add {address} dev eth0")
+
     def run(self, *command: str, check: bool = True) -> str:
         """Return what a program says in this network; it sees this process's /sys and mounts."""
         with self.entered():
@@ -120,9 +124,7 @@ class Container(Namespace):
             f"link add {self.outside} {mtu} type veth peer name {inside}",
             f"link set {self.outside} master {self._bridge} up",
         )
-        self.configure(
-            "link set lo up", "link set eth0 up", f"address add {self.address} dev eth0"
-        )
+        self.bring_up(self.address)
         # The kernel tells the bridge a while later that both ends are up.
         wait_for(self._is_forwarding, f"the bridge forwards to {self.outside}")
 
@@ -150,9 +152,12 @@ class Host(Namespace):
             f"link add {port} mtu {mtu} type veth peer name eth0 netns {self.name} mtu {mtu}",
             f"link set {port} master {bridge} up",
         )
-        self.configure(
-            "link set lo up", "link set eth0 up", f"address add {self.address} dev eth0"
-        )
+        self.bring_up(self.address)
+
+    def filter_bridged(self) -> None:
+        """Let iptables see bridged packets, as Docker does."""
+        self.run("sh", "-c", "modprobe --quiet br_netfilter", check=False)  # or built in
+        self.run("sysctl", "-w", "net.bridge.bridge-nf-call-iptables=1")
 
     def fan(self, overlay: str = OVERLAY, underlay: str = UNDERLAY, **settings: Any) -> Fan:
         return Fan(parse_mapping(overlay, underlay), self.address.ip, **settings)

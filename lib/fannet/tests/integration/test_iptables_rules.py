@@ -39,8 +39,7 @@ def join(lab: Lab, **settings: Any) -> tuple[Container, Container]:
     one, other = lab.pair(**settings)
     for host in (one.host, other.host):
         host.up(host.fan(**settings))
-        host.run("sh", "-c", "modprobe --quiet br_netfilter", check=False)  # or built in
-        host.run("sysctl", "-w", "net.bridge.bridge-nf-call-iptables=1")
+        host.filter_bridged()
     ping(one, other.address.ip)
     return one, other
 

@@ -108,8 +108,7 @@ def test_flows_leave_past_the_bridge_once_it_has_let_them_through(lab: Lab) -> N
 def test_a_rule_of_iptables_holds_for_new_flows_while_others_go_past_it(lab: Lab) -> None:
     one, other = lab.pair()
     one.host.up()
-    one.host.run("sh", "-c", "modprobe --quiet br_netfilter", check=False)  # or built in
-    one.host.run("sysctl", "-w", "net.bridge.bridge-nf-call-iptables=1")
+    one.host.filter_bridged()
     rule = ("FORWARD", "-d", "250.0.27.5", "-p", "udp", "--dport", "7", "-j", "DROP")
     one.host.run("iptables", "-A", *rule)
     transfer(one, other)

@@ -168,7 +168,7 @@ def time_fanctl(runs: int, report: Report) -> list[float]:
     """Return the seconds that `fanctl up` takes from its start to its end, run after run."""
     found = []
     with own_host(0, 16) as name, entered(name), tempfile.TemporaryDirectory() as compiled:
-        # As on a host that has it installed: this repository's own tools leave no byte code.
+        # As on a host that has it installed, also where the caller wants no byte code.
         python = (
             "/usr/bin/env",
             "-u",

@@ -33,7 +33,6 @@ from tools.pack import ROOT
 CACHE = ROOT / ".cache" / "guest"
 _SIZE = "6G"  # of the disk, which takes no more of the host's than what is written to it
 _MEMORY = "1536M"
-_CORES = 2
 _START_TIMEOUT = 300.0  # seconds from power-on to the agent's first answer
 _STOP_TIMEOUT = 120.0  # seconds
 _RUN_TIMEOUT = 300.0  # seconds
@@ -177,10 +176,13 @@ def _find_architecture() -> _Architecture:
 
 
 @contextlib.contextmanager
-def boot(disk: Disk) -> Iterator[Guest]:
+def boot(disk: Disk, *, cores: int) -> Iterator[Guest]:
     """Run a guest for as long as the block runs; what it wrote is gone then.
 
     It ends with this process, however that ends.
+
+    Args:
+        cores: how many it has, each of which takes up to one of this host's.
 
     Raises:
         GuestError: it does not come up; the text has the end of its console.
@@ -193,7 +195,7 @@ def boot(disk: Disk) -> Iterator[Guest]:
     # The files have no names (any more), so that a kill leaves nothing behind.
     with changes, tempfile.TemporaryFile() as console, tempfile.TemporaryFile(dir=CACHE) as copied:
         copied.truncate(_COPIED)
-        guest = Guest(disk, changes, copied, console)
+        guest = Guest(disk, cores, changes, copied, console)
         guest.start()
         try:
             yield guest
@@ -206,13 +208,17 @@ class Guest:
 
     Args:
         disk: what it starts from.
+        cores: how many it has.
         changes: a qcow2 image over the disk.
         copied: takes one file at a time that is copied into the guest, which only reads it.
         console: takes what it prints.
     """
 
-    def __init__(self, disk: Disk, changes: IO[bytes], copied: IO[bytes], console: IO[bytes]):
-        self._disk, self._changes, self._copied, self._console = disk, changes, copied, console
+    def __init__(
+        self, disk: Disk, cores: int, changes: IO[bytes], copied: IO[bytes], console: IO[bytes]
+    ):
+        self._disk, self._cores = disk, cores
+        self._changes, self._copied, self._console = changes, copied, console
         self._id = secrets.token_hex(16)
 
     def run(
@@ -285,7 +291,7 @@ class Guest:
                     *("/usr/bin/setpriv", "--pdeathsig", "KILL"),
                     *architecture.qemu,
                     *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-                    *("-accel", "tcg,thread=multi", "-smp", str(_CORES), "-m", _MEMORY),
+                    *("-accel", "tcg,thread=multi", "-smp", str(self._cores), "-m", _MEMORY),
                     *("-kernel", str(self._disk.kernel), "-initrd", str(self._disk.initrd)),
                     # loglevel=5: with the traces that come with a warning. norandmaps: programs
                     # start where they did before, so that qemu has their code translated.

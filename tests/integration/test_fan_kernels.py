@@ -71,7 +71,7 @@ def write_archive(path: Path) -> None:
 @pytest.mark.parametrize("newest", [False, True], ids=["stock", "newest"])
 def test_the_fans_own_tests_pass_on_a_distributions_kernel(newest: bool, tmp_path: Path) -> None:
     write_archive(tmp_path / "tests.tar")
-    with boot(build_disk(PACKAGES, newest=newest)) as guest:
+    with boot(build_disk(PACKAGES, newest=newest), cores=2) as guest:
         guest.copy(tmp_path / "tests.tar", "/tmp/tests.tar")
         guest.run("/usr/sbin/modprobe", "br_netfilter")  # as Docker does
         guest.run("/usr/bin/mkdir", "/tests")

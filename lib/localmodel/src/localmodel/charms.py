@@ -105,7 +105,7 @@ def read_packed(path: Path) -> Meta:
             names = set(archive.namelist())
 
             def read(name: str) -> dict[str, Any]:
-                body = yaml.safe_load(archive.read(name)) if name in names else None
+                body = goyaml.load(archive.read(name)) if name in names else None
                 return msgspec.convert(body or {}, dict[str, Any])
 
             if "metadata.yaml" not in names:

@@ -28,8 +28,11 @@ _BASE_60 = r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"
 _QUOTED = re.compile(rf"(?:{'|'.join(_RESOLVERS.values())}|{_BASE_60})$")
 
 
-class _Loader(yaml.SafeLoader):
-    """Python's loader with Go's idea of what a plain word stands for."""
+class _Loader(yaml.CSafeLoader):
+    """Python's loader with Go's idea of what a plain word stands for.
+
+    That of libyaml, which takes a tenth of the time; every command reads each charm's metadata.
+    """
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -41,7 +44,7 @@ for _tag, _pattern in _RESOLVERS.items():
     )
 
 
-def _read_bool(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> bool:
+def _read_bool(loader: yaml.CSafeLoader, node: yaml.ScalarNode) -> bool:
     return node.value.lower() in ("y", "yes", "true", "on")
 
 

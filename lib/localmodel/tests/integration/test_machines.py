@@ -103,6 +103,15 @@ def test_a_machine_reaches_the_outside_by_name(juju: jubilant.Juju, two: tuple[s
     as_root(juju, 0, "apt-get update -q -o APT::Update::Error-Mode=any")
 
 
+def test_apt_has_read_its_lists_before_a_machine_installs_anything(
+    juju: jubilant.Juju, two: tuple[str, str]
+) -> None:
+    cache = "stat --format '%i %Y' /var/cache/apt/srcpkgcache.bin"
+    before = as_root(juju, 1, cache)
+    as_root(juju, 1, "apt-get install --simulate apache2")
+    assert as_root(juju, 1, cache) == before
+
+
 def test_machines_reach_each_other(juju: jubilant.Juju, two: tuple[str, str]) -> None:
     zero, one = two
     assert " 0% packet loss" in as_root(juju, 0, f"ping -c 1 -W 5 {one}")

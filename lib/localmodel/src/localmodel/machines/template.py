@@ -72,6 +72,10 @@ CUSTOMIZE = (
     'rm -f "$1/etc/machine-id" "$1/etc/hostname" "$1/etc/resolv.conf"',
 )
 
+# Run in it last, as mmdebstrap empties apt's cache: each machine's first apt-get would fill it
+# again, which takes most of that command's time, and 70 MB.
+FILL_CACHE = ("/usr/bin/apt-cache", "gencaches")
+
 
 def read_host_release() -> tuple[str, str, str]:
     """This host's distribution, version and code name: `debian`, `12`, `bookworm`."""
@@ -120,13 +124,13 @@ def choose_packages(codename: str) -> tuple[str, ...]:
 def locate_template(paths: Paths) -> Path:
     """Return where the template lies, or will: its name changes with its recipe."""
     distribution, version, codename = read_host_release()
-    recipe = repr((choose_packages(codename), HOST_UNIT, CUSTOMIZE, codename))
+    recipe = repr((choose_packages(codename), HOST_UNIT, CUSTOMIZE, FILL_CACHE, codename))
     digest = hashlib.sha256(recipe.encode()).hexdigest()[:12]
     return paths.templates / f"{distribution}-{version}-{digest}"
 
 
 def ensure_template(paths: Paths, report: Callable[[str, float], None]) -> Path:
-    """Make the root file system if it isn't there; about 30 s and 600 MB.
+    """Make the root file system if it isn't there; about 30 s and 700 MB.
 
     Args:
         report: called with what happens now and the share done, between 0 and 1.
@@ -202,4 +206,5 @@ def build_root(
                     report(line.removeprefix("I: ").strip().rstrip("."), share)
     if builder.returncode != 0:
         raise LocalModelError(f"the root file system could not be built; see {log}")
+    run("/usr/sbin/chroot", partial, *FILL_CACHE)
     partial.rename(folder)

@@ -105,7 +105,10 @@ def read_packed(path: Path) -> Meta:
             names = set(archive.namelist())
 
             def read(name: str) -> dict[str, Any]:
-                body = goyaml.load(archive.read(name)) if name in names else None
+                if name not in names:
+                    return {}
+                # libyaml's takes a tenth of the time, and every command reads each charm.
+                body = yaml.load(archive.read(name), yaml.CSafeLoader)
                 return msgspec.convert(body or {}, dict[str, Any])
 
             if "metadata.yaml" not in names:

@@ -29,10 +29,7 @@ _QUOTED = re.compile(rf"(?:{'|'.join(_RESOLVERS.values())}|{_BASE_60})$")
 
 
 class _Loader(yaml.CSafeLoader):
-    """Python's loader with Go's idea of what a plain word stands for.
-
-    That of libyaml, which takes a tenth of the time; every command reads each charm's metadata.
-    """
+    """Python's loader with Go's idea of what a plain word stands for."""
 
 
 _Loader.yaml_implicit_resolvers = {}

@@ -118,6 +118,18 @@ def test_a_key_of_an_action_that_is_a_boolean_to_juju_is_refused(tmp_path: Path)
         read_packed(path)
 
 
+def test_the_names_of_options_and_endpoints_are_text_whatever_they_look_like(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "odd.charm"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.yaml", "name: odd\nrequires: {y: {interface: n}}")
+        archive.writestr("config.yaml", "options: {n: {type: string, default: y}}")
+    meta = read_packed(path)
+    assert {name: each.interface for name, each in meta.requires.items()} == {"y": "n"}
+    assert {name: each.default for name, each in meta.options.items()} == {"n": "y"}
+
+
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.charm").write_text("hello")
     with pytest.raises(LocalModelError, match="not a valid packed charm"):

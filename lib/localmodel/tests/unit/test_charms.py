@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,15 @@ def test_a_charm_that_is_not_there_is_named(tmp_path: Path) -> None:
         read_packed(tmp_path / "no.charm")
 
 
+def write_charm(folder: Path, files: Mapping[str, str]) -> Path:
+    """Write a packed charm, or what is none, of just these files, word for word."""
+    path = folder / "x.charm"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return path
+
+
 @pytest.mark.parametrize(
     ("member", "text", "says"),
     [
@@ -76,9 +86,7 @@ def test_a_charm_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_what_is_no_charm_is_refused_with_the_reason(
     tmp_path: Path, member: str, text: str, says: str
 ) -> None:
-    path = tmp_path / "x.charm"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(member, text)
+    path = write_charm(tmp_path, {member: text})
     with pytest.raises(LocalModelError, match=r"x\.charm is not a") as refusal:
         read_packed(path)
     assert says in str(refusal.value)
@@ -94,26 +102,18 @@ def test_what_is_no_charm_is_refused_with_the_reason(
     ],
 )
 def test_malformed_options_and_actions_are_refused(tmp_path: Path, member: str, text: str) -> None:
-    path = tmp_path / "x.charm"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("metadata.yaml", "name: x")
-        archive.writestr(member, text)
+    path = write_charm(tmp_path, {"metadata.yaml": "name: x", member: text})
     with pytest.raises(LocalModelError, match="not a valid packed charm"):
         read_packed(path)
 
 
 def test_a_key_of_an_action_that_is_a_boolean_to_juju_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "odd.charm"
-
-    def write(actions: str) -> None:
-        read_packed.cache_clear()
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("metadata.yaml", "name: odd\n")
-            archive.writestr("actions.yaml", actions)
-
-    write("n: {params: {'n': {type: integer}}}")
+    metadata, text = "name: odd", "n: {params: {'n': {type: integer}}}"
+    path = write_charm(tmp_path, {"metadata.yaml": metadata, "actions.yaml": text})
     assert read_packed(path).actions["n"].params == {"n": {"type": "integer"}}
-    write("go: {params: {n: {type: integer}}}")
+    read_packed.cache_clear()
+    not_text = "go: {params: {n: {type: integer}}}"
+    write_charm(tmp_path, {"metadata.yaml": metadata, "actions.yaml": not_text})
     with pytest.raises(LocalModelError, match="map keyed with non-string value: False; put it in"):
         read_packed(path)
 
@@ -121,11 +121,11 @@ def test_a_key_of_an_action_that_is_a_boolean_to_juju_is_refused(tmp_path: Path)
 def test_the_names_of_options_and_endpoints_are_text_whatever_they_look_like(
     tmp_path: Path,
 ) -> None:
-    path = tmp_path / "odd.charm"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("metadata.yaml", "name: odd\nrequires: {y: {interface: n}}")
-        archive.writestr("config.yaml", "options: {n: {type: string, default: y}}")
-    meta = read_packed(path)
+    files = {
+        "metadata.yaml": "name: odd\nrequires: {y: {interface: n}}",
+        "config.yaml": "options: {n: {type: string, default: y}}",
+    }
+    meta = read_packed(write_charm(tmp_path, files))
     assert {name: each.interface for name, each in meta.requires.items()} == {"y": "n"}
     assert {name: each.default for name, each in meta.options.items()} == {"n": "y"}
 

@@ -236,10 +236,9 @@ def wait_for_orphan(context_id: str) -> None:
     """
 
     def orphans() -> list[int]:
-        ours = {pid for pid, argv in processes.read_command_lines() if argv[0] == underlay.NSENTER}
-        return [
-            p for p in processes.find_by_environment(f"JUJU_CONTEXT_ID={context_id}") if p in ours
-        ]
+        found = processes.find_by_environment(f"JUJU_CONTEXT_ID={context_id}")
+        # Nothing that the hook has started in the machine, which may be a service.
+        return [pid for pid in found if processes.is_outside(pid)]
 
     if not wait_until(lambda: not orphans(), ORPHAN_TIMEOUT):
         for orphan in orphans():

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 from pathlib import Path
 
 import jubilant
 import pytest
 
-from lib.localmodel.tests.integration.probe import as_root, command, events, journal, pack, touch
+from lib.localmodel.tests.integration.probe import (
+    as_root,
+    command,
+    events,
+    journal,
+    pack,
+    start,
+    touch,
+)
 from localmodel.machines.processes import wait_until
 
 # Reboots its machine once, where a test asks for it.
@@ -48,6 +58,20 @@ def boot(juju: jubilant.Juju) -> str:
     return as_root(juju, 0, "systemctl show --property=UserspaceTimestampMonotonic")
 
 
+def reboot_from_inside(juju: jubilant.Juju, before: str) -> None:
+    """Let the machine reboot itself, and log in all the while until it is up again."""
+    ssh = ("juju", "ssh", "-m", str(juju.model), "0")
+    # The connection breaks at some point.
+    command(*ssh, "sudo systemctl reboot", check=False)
+    ask = "systemctl is-system-running; systemctl show --property=UserspaceTimestampMonotonic"
+
+    def is_back() -> bool:
+        shown = command(*ssh, ask, check=False).stdout
+        return shown.startswith("running") and before not in shown
+
+    assert wait_until(is_back, timeout=30)
+
+
 def check_rebooted(juju: jubilant.Juju, before: str) -> None:
     """It is another boot of the same machine, with a working engine."""
     assert boot(juju) != before
@@ -79,27 +103,36 @@ def test_a_machine_that_reboots_itself_starts_its_units_once(
     juju: jubilant.Juju, unit: str, before: str
 ) -> None:
     ran = len(journal(juju))
-    # The connection breaks at some point.
-    command("juju", "ssh", "-m", str(juju.model), "0", "sudo systemctl reboot", check=False)
-
-    def is_back() -> bool:
-        shown = command(
-            "juju",
-            "ssh",
-            "-m",
-            str(juju.model),
-            "0",
-            "systemctl is-system-running; systemctl show --property=UserspaceTimestampMonotonic",
-            check=False,
-        ).stdout
-        return shown.startswith("running") and before not in shown
-
-    assert wait_until(is_back, timeout=30)
+    reboot_from_inside(juju, before)
     juju.wait(lambda s: jubilant.all_agents_idle(s, "host", "sub"), delay=0.1, successes=1)
     check_rebooted(juju, before)
     runs = journal(juju)[ran:]
     assert events(runs, unit) == ["start"]
     assert events(runs, "sub/0") == ["start"]
+
+
+# What goes on in them: a shell that waits, sudo with its own child, one that ignores what ends it.
+SESSIONS = (
+    "sleep infinity",
+    "sudo sleep infinity",
+    "trap '' TERM HUP; while :; do sleep 0.1; done",
+)
+
+
+def test_sessions_end_as_a_machine_reboots_and_do_not_hold_it_up(
+    juju: jubilant.Juju, unit: str, before: str
+) -> None:
+    ssh = ("juju", "ssh", "-m", str(juju.model), "0")
+    with contextlib.ExitStack() as stack:
+        logins: list[subprocess.Popen[str]] = []
+        for script in SESSIONS:
+            logins.append(stack.enter_context(start(*ssh, f"touch /tmp/open-$$; {script}")))
+            stack.callback(logins[-1].kill)
+        opened = "ls /tmp | grep --count open- || true"
+        assert wait_until(lambda: int(as_root(juju, 0, opened)) == len(logins), timeout=30)
+        reboot_from_inside(juju, before)
+        assert {login.wait(timeout=10) for login in logins} == {255}
+    check_rebooted(juju, before)
 
 
 def test_a_hook_that_asks_for_a_reboot_is_ended_first_and_committed(

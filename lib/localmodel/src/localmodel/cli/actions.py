@@ -192,7 +192,7 @@ def _run_on_machine(instance: Instance, task: Task, script: str, wait: float | N
     try:
         out, err = process.communicate(timeout=wait)
     except subprocess.TimeoutExpired:
-        # What nsenter has started in the machine would outlive it.
+        # What runs in the machine would outlive the process that stands outside for it.
         processes.kill(processes.list_tree(process.pid))
         process.communicate()
         return False

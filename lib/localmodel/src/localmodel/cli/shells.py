@@ -17,7 +17,11 @@ from localmodel.errors import LocalModelError
 from localmodel.machines.instance import Instance
 from localmodel.machines.template import USER
 
-SU = "/usr/bin/su"
+# As sshd does: nobody logs in while the machine boots or shuts down (pam_nologin(8)).
+LOGIN = """\
+if [ -e /run/nologin ]; then cat /run/nologin >&2; exit 255; fi
+exec /usr/bin/su --login "$@"
+"""
 
 
 def login(instance: Instance, command: str | None, user: str = USER) -> list[str]:
@@ -25,8 +29,9 @@ def login(instance: Instance, command: str | None, user: str = USER) -> list[str
 
     Raises: LocalModelError if the machine is down.
     """
-    words = [SU, "--login", user, *(["--command", command] if command is not None else [])]
-    return instance.command([f"TERM={os.environ.get('TERM', 'dumb')}", *words])
+    words = [user, *(["--command", command] if command is not None else [])]
+    terminal = f"TERM={os.environ.get('TERM', 'dumb')}"
+    return instance.command([terminal, "/bin/sh", "-c", LOGIN, "sh", *words])
 
 
 @juju.command(
@@ -46,7 +51,9 @@ def ssh(args: argparse.Namespace) -> int:
     words = args.command[1:] if args.command[:1] == ["--"] else args.command
     command = " ".join(words) if words else None
     argv = login(_find_machine(args.model, target), command, user or USER)
-    return subprocess.run(argv, check=False).returncode
+    code = subprocess.run(argv, check=False).returncode
+    # ssh(1): 255 where the connection ended before the command.
+    return code if code >= 0 else 255
 
 
 @juju.command(

@@ -40,6 +40,17 @@ NSPAWN = "/usr/bin/systemd-nspawn"
 
 SYSTEMCTL = "/usr/bin/systemctl"
 
+# Stands outside a machine for a program inside, and ends as it ends. nsenter does so itself, but
+# stops when its child is stopped: a machine that shuts down stops all its processes for a moment,
+# and would then wait for ever for those whose parents have stopped.
+STAND_IN = """\
+my $child = fork // die "fork: $!\\n";
+exec {$ARGV[0]} @ARGV or die "$ARGV[0]: $!\\n" unless $child;
+waitpid $child, 0;
+kill $? & 127, $$ if $? & 127;
+exit $? >> 8;
+"""
+
 # With --keep-unit, nspawn ends with this where the machine wants to reboot.
 REBOOT = 133
 
@@ -132,7 +143,7 @@ class Instance:
         if leader is None:
             return ""
         return subprocess.run(
-            [*self._nsenter(leader), SYSTEMCTL, *words],
+            [*self._enter(leader), SYSTEMCTL, *words],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -213,12 +224,13 @@ class Instance:
         leader = self.leader()
         if leader is None:
             raise LocalModelError(f"machine {self.name} is down: run localmodel up")
-        enter = [*cgroups.make_join_command(leader), *self._nsenter(leader)]
+        enter = [*cgroups.make_join_command(leader), *self._enter(leader)]
         return [*enter, "/usr/bin/env", "-C", folder, *argv]
 
     @staticmethod
-    def _nsenter(leader: int) -> list[str]:
-        return [underlay.NSENTER, "--all", f"--target={leader}", "--"]
+    def _enter(leader: int) -> list[str]:
+        enter = [underlay.NSENTER, "--all", "--no-fork", f"--target={leader}", "--"]
+        return [*enter, "/usr/bin/perl", "-e", STAND_IN]
 
     def _configure(self, network: ipaddress.IPv4Network) -> None:
         """Write what makes it this machine; before it boots, so nothing inside is in the way."""

@@ -122,6 +122,14 @@ def find_by_environment(entry: str) -> list[int]:
     return found
 
 
+def is_outside(pid: int) -> bool:
+    """Return whether a process is there, and not one of a machine's (pid_namespaces(7))."""
+    try:
+        return (PROC / str(pid) / "ns/pid").samefile(PROC / "self/ns/pid")
+    except OSError:
+        return False
+
+
 def kill(pids: Sequence[int], timeout: float = 5.0) -> None:
     """End processes: TERM, and KILL for those still there after `timeout` seconds."""
     for number in (signal.SIGTERM, signal.SIGKILL):

@@ -58,6 +58,27 @@ ExecStart=/usr/bin/mount -o remount,rw /sys/devices/virtual/net
 WantedBy=sysinit.target
 """
 
+# As a machine shuts down, ends what came from outside: sessions, as sshd's end then, and hooks, as
+# an agent's do. systemd, once it ends all that remains, would not be told of their end. They are
+# in sessions (setsid(2)) that began outside, which have the number 0 here; none begins any more,
+# since logins are refused before.
+SESSIONS_UNIT = """\
+[Unit]
+Description=End what came from outside as this machine shuts down
+Before=systemd-user-sessions.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStop=/bin/sh -c 'while left=$$(ps -e -o pid=,sid= | sed -n "s/ 0$$//p"); [ -n "$$left" ]; \
+do kill $$left; sleep 0.1; done'
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+UNITS = {"localmodel-host.service": HOST_UNIT, "localmodel-sessions.service": SESSIONS_UNIT}
+
 # Who people are on a machine that Juju made, and what they may do there.
 USER = "ubuntu"
 SUDOERS = f"{USER} ALL=(ALL) NOPASSWD:ALL"
@@ -66,7 +87,7 @@ SUDOERS = f"{USER} ALL=(ALL) NOPASSWD:ALL"
 CUSTOMIZE = (
     f'chroot "$1" useradd --create-home --shell /bin/bash --groups adm,sudo {USER}',
     f'echo "{SUDOERS}" >"$1/etc/sudoers.d/90-{USER}"; chmod 440 "$1/etc/sudoers.d/90-{USER}"',
-    'chroot "$1" systemctl enable localmodel-host.service systemd-networkd.service',
+    f'chroot "$1" systemctl enable {" ".join(UNITS)} systemd-networkd.service',
     'chroot "$1" systemctl mask systemd-networkd-wait-online.service systemd-resolved.service'
     " apt-daily.timer apt-daily-upgrade.timer",
     'rm -f "$1/etc/machine-id" "$1/etc/hostname" "$1/etc/resolv.conf"',
@@ -124,7 +145,7 @@ def choose_packages(codename: str) -> tuple[str, ...]:
 def locate_template(paths: Paths) -> Path:
     """Return where the template lies, or will: its name changes with its recipe."""
     distribution, version, codename = read_host_release()
-    recipe = repr((choose_packages(codename), HOST_UNIT, CUSTOMIZE, FILL_CACHE, codename))
+    recipe = repr((choose_packages(codename), UNITS, CUSTOMIZE, FILL_CACHE, codename))
     digest = hashlib.sha256(recipe.encode()).hexdigest()[:12]
     return paths.templates / f"{distribution}-{version}-{digest}"
 
@@ -163,8 +184,9 @@ def build_root(
     distribution, _, codename = release
     partial = folder.with_suffix(".partial")
     remove_tree(partial)
-    unit = folder.with_name("localmodel-host.service")
-    write_atomically(unit, HOST_UNIT.encode())
+    units = [folder.with_name(name) for name in UNITS]
+    for unit in units:
+        write_atomically(unit, UNITS[unit.name].encode())
     log = folder.with_name("build.log")
     command = [
         "/usr/bin/mmdebstrap",
@@ -175,7 +197,7 @@ def build_root(
         '--aptopt=APT::Install-Recommends "false"',
         # The lists stay, so that a machine installs from a cold start without fetching them.
         "--skip=cleanup/apt/lists",
-        f"--customize-hook=copy-in {unit} /etc/systemd/system",
+        f"--customize-hook=copy-in {' '.join(map(str, units))} /etc/systemd/system",
         *(f"--customize-hook={step}" for step in CUSTOMIZE),
         "",
         str(partial),

@@ -265,6 +265,10 @@ class Agent:
             elif code == 0:
                 context.commit()
                 self._succeed(unit, hook, context)
+            elif not instance.is_up():
+                # It ended with the machine, which is up again before the hook is run again.
+                unit.pending = replace(hook, context="")
+                machine.boot = None
             else:
                 self._fail(unit, hook)
             self.store.save(self.model)

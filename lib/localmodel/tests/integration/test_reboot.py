@@ -22,10 +22,14 @@ from localmodel.machines.processes import wait_until
 
 # Reboots its machine once, where a test asks for it.
 CONFIG_CHANGED = """\
-for how in now later; do
+for how in now later unasked; do
     if [ -e $probe/$how ]; then
         rm $probe/$how
-        if [ $how = now ]; then juju-reboot --now; sleep 60; else juju-reboot; fi
+        case $how in
+            now) juju-reboot --now; sleep 60;;
+            later) juju-reboot;;
+            unasked) systemctl reboot; sleep 60;;
+        esac
         state-set $how=committed
     fi
 done
@@ -149,14 +153,17 @@ def test_a_hook_that_asks_for_a_reboot_is_ended_first_and_committed(
     assert events(runs, "sub/0") == ["start"]
 
 
-def test_a_hook_that_asks_for_a_reboot_now_is_cut_short_and_run_again(
-    juju: jubilant.Juju, unit: str, before: str
+@pytest.mark.parametrize("how", ["now", "unasked"])
+def test_a_hook_that_a_reboot_cuts_short_is_run_again(
+    juju: jubilant.Juju, unit: str, before: str, how: str
 ) -> None:
-    touch(juju, "now")
+    touch(juju, how)
     ran = len(journal(juju))
-    juju.config("host", {"number": 2})
+    number = juju.config("host")["number"]
+    assert isinstance(number, int)
+    juju.config("host", {"number": number + 1})
     check_rebooted(juju, before)
-    assert juju.exec("state-get now", unit=unit).stdout == ""
+    assert juju.exec(f"state-get {how}", unit=unit).stdout == ""
     runs = [r for r in journal(juju)[ran:] if r.unit == unit]
     assert [(r.name, r.ended) for r in runs] == [
         ("config-changed", False),
@@ -164,3 +171,4 @@ def test_a_hook_that_asks_for_a_reboot_now_is_cut_short_and_run_again(
         ("start", True),
         ("config-changed", True),
     ]
+    assert 'hook "config-changed" failed' not in juju.debug_log()

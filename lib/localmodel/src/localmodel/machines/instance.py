@@ -124,13 +124,13 @@ class Instance:
         )
 
     def _wait_booted(self) -> bool:
-        """Wait until systemd says that it is up, or the machine is gone; whether it is up."""
+        """Wait until it is up, or the machine is gone; whether it is up."""
+        wait_until(lambda: self.is_up() or not self._is_kept_running(), BOOT_TIMEOUT)
+        return self.is_up()
 
-        def is_up() -> bool:
-            return self._systemctl("is-system-running").strip() in ("running", "degraded")
-
-        wait_until(lambda: is_up() or not self._is_kept_running(), BOOT_TIMEOUT)
-        return is_up()
+    def is_up(self) -> bool:
+        """Return whether its systemd has started everything, and does not shut down."""
+        return self._systemctl("is-system-running").strip() in ("running", "degraded")
 
     def _log_jobs(self) -> None:
         """Add to its console what a boot that hangs waits for."""

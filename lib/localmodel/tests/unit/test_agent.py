@@ -23,12 +23,15 @@ class Ground:
         self.events: list[tuple[str, str]] = []
         self.contexts: list[str] = []
         self.fail: set[str] = set()
+        self.cut_short: set[str] = set()  # by the end of their machine
+        self.is_up = False
         self.now = 1_000_000.0
         self.agent = Agent(world.store, world.model)
 
     def boot(self, agent: Agent, machine: object) -> None:
         for each in agent.model.machines.values():
             each.boot = each.ready = "boot"
+        self.is_up = True
 
     def destroy(self, agent: Agent, machine: object) -> None:
         for number in [m.number for m in agent.model.machines.values() if m is machine]:
@@ -41,7 +44,9 @@ class Ground:
         assert stored.agent.message == f"running {context.hook.name} hook"
         self.events.append((context.unit.name, describe(context.hook)))
         self.contexts.append(context.hook.context)
-        return int(context.hook.name in self.fail)
+        self.is_up = context.hook.name not in self.cut_short
+        self.cut_short.discard(context.hook.name)
+        return int(context.hook.name in self.fail or not self.is_up)
 
 
 @pytest.fixture
@@ -49,6 +54,7 @@ def ground(world: World, monkeypatch: pytest.MonkeyPatch) -> Ground:
     ground = Ground(world)
     monkeypatch.setattr(Agent, "_boot", lambda agent, machine: ground.boot(agent, machine))
     monkeypatch.setattr(Agent, "_destroy", lambda agent, machine: ground.destroy(agent, machine))
+    monkeypatch.setattr(Instance, "is_up", lambda instance: ground.is_up)
     monkeypatch.setattr(agents.dispatch, "dispatch", ground.dispatch)
     monkeypatch.setattr(agents.dispatch, "wait_for_orphan", lambda context: None)
     monkeypatch.setattr(agents.time, "time", lambda: ground.now)
@@ -136,6 +142,18 @@ def test_a_killed_commands_hook_runs_again_with_a_token_of_its_own(ground: Groun
     assert ground.events[0] == ("web/0", "install")
     assert "killed" not in ground.contexts
     assert all(c.startswith("web/0-") and len(c.rpartition("-")[2]) == 32 for c in ground.contexts)
+
+
+def test_a_hook_that_ended_with_its_machine_runs_again_at_once_when_that_is_up(
+    ground: Ground,
+) -> None:
+    ground.world.deploy("web")
+    ground.cut_short = {"config-changed"}
+    ground.agent.run_until_idle()
+    assert ground.is_up
+    assert [e for _, e in ground.events][-3:] == ["config-changed", "config-changed", "start"]
+    unit = ground.world.model.units["web/0"]
+    assert (unit.failures, unit.pending, unit.agent.current) == (0, None, "idle")
 
 
 def test_juju_sets_statuses_of_its_own(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,13 +22,14 @@ from localmodel.machines.processes import wait_until
 
 # Reboots its machine once, where a test asks for it.
 CONFIG_CHANGED = """\
-for how in now later unasked; do
+for how in now later unasked deaf; do
     if [ -e $probe/$how ]; then
         rm $probe/$how
         case $how in
             now) juju-reboot --now; sleep 60;;
             later) juju-reboot;;
             unasked) systemctl reboot; sleep 60;;
+            deaf) trap '' TERM; systemctl reboot; while :; do sleep 1; done;;
         esac
         state-set $how=committed
     fi
@@ -153,7 +154,7 @@ def test_a_hook_that_asks_for_a_reboot_is_ended_first_and_committed(
     assert events(runs, "sub/0") == ["start"]
 
 
-@pytest.mark.parametrize("how", ["now", "unasked"])
+@pytest.mark.parametrize("how", ["now", "unasked", "deaf"])
 def test_a_hook_that_a_reboot_cuts_short_is_run_again(
     juju: jubilant.Juju, unit: str, before: str, how: str
 ) -> None:

@@ -17,9 +17,9 @@ from localmodel.errors import LocalModelError
 from localmodel.machines.instance import Instance
 from localmodel.machines.template import USER
 
-# As sshd does: nobody logs in while the machine boots or shuts down (pam_nologin(8)).
+# As sshd does: only root logs in while the machine boots or shuts down (pam_nologin(8)).
 LOGIN = """\
-if [ -e /run/nologin ]; then cat /run/nologin >&2; exit 255; fi
+if [ "$1" != root ] && [ -e /run/nologin ]; then cat /run/nologin >&2; exit 255; fi
 exec /usr/bin/su --login "$@"
 """
 

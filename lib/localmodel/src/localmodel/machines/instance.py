@@ -45,11 +45,19 @@ SYSTEMCTL = "/usr/bin/systemctl"
 # and would then wait for ever for those whose parents have stopped.
 STAND_IN = """\
 my $child = fork // die "fork: $!\\n";
-exec {$ARGV[0]} @ARGV or die "$ARGV[0]: $!\\n" unless $child;
+if (!$child) {
+    delete $ENV{PERL_BADLANG};
+    exec {$ARGV[0]} @ARGV or die "$ARGV[0]: $!\\n";
+}
 waitpid $child, 0;
-kill $? & 127, $$ if $? & 127;
-exit $? >> 8;
+exit $? >> 8 unless my $signal = $? & 127;
+$SIG{$_} = 'DEFAULT' for keys %SIG;
+kill $signal, $$;
+exit 128 + $signal;
 """
+# Perl, without what its caller's environment sets for it, and without a word on locales that the
+# machine does not have (perlrun(1), perllocale(1)).
+PERL = ("/usr/bin/env", "--unset=PERL5OPT", "--unset=PERL5LIB", "PERL_BADLANG=0", "/usr/bin/perl")
 
 # With --keep-unit, nspawn ends with this where the machine wants to reboot.
 REBOOT = 133
@@ -230,7 +238,7 @@ class Instance:
     @staticmethod
     def _enter(leader: int) -> list[str]:
         enter = [underlay.NSENTER, "--all", "--no-fork", f"--target={leader}", "--"]
-        return [*enter, "/usr/bin/perl", "-e", STAND_IN]
+        return [*enter, *PERL, "-e", STAND_IN]
 
     def _configure(self, network: ipaddress.IPv4Network) -> None:
         """Write what makes it this machine; before it boots, so nothing inside is in the way."""

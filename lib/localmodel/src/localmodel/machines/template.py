@@ -60,8 +60,8 @@ WantedBy=sysinit.target
 
 # As a machine shuts down, ends what came from outside: sessions, as sshd's end then, and hooks, as
 # an agent's do. systemd, once it ends all that remains, would not be told of their end. They are
-# in sessions (setsid(2)) that began outside, which have the number 0 here; none begins any more,
-# since logins are refused before.
+# in sessions (setsid(2)) that began outside, which have the number 0 here. They have ten seconds;
+# systemd refuses new logins before.
 SESSIONS_UNIT = """\
 [Unit]
 Description=End what came from outside as this machine shuts down
@@ -70,8 +70,9 @@ Before=systemd-user-sessions.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStop=/bin/sh -c 'while left=$$(ps -e -o pid=,sid= | sed -n "s/ 0$$//p"); [ -n "$$left" ]; \
-do kill $$left; sleep 0.1; done'
+ExecStop=/bin/sh -c 's=TERM; n=0; \
+while left=$$(ps -e -o pid=,sid= | sed -n "s/ 0$$//p"); [ -n "$$left" ]; \
+do kill -$$s $$left; sleep 0.1; n=$$((n + 1)); [ $$n -lt 100 ] || s=KILL; done'
 
 [Install]
 WantedBy=multi-user.target

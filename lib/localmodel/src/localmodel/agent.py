@@ -259,21 +259,21 @@ class Agent:
         instance = self.instance(machine)
         with self._showing(unit.name, f"running {hook.name} hook"):
             code = dispatch.dispatch(context, instance, charm)
+        # By juju-reboot, or by the end of the machine that it ran on.
+        cut_short = context.wants_reboot == "now" or (code != 0 and not instance.is_up())
         with self.guard:
-            if context.wants_reboot == "now":
+            if cut_short:
                 unit.pending = replace(hook, context="")
             elif code == 0:
                 context.commit()
                 self._succeed(unit, hook, context)
-            elif not instance.is_up():
-                # It ended with the machine, which is up again before the hook is run again.
-                unit.pending = replace(hook, context="")
-                machine.boot = None
             else:
                 self._fail(unit, hook)
             self.store.save(self.model)
         if context.wants_reboot:
             self.reboot(machine)
+        elif cut_short:
+            self._boot(machine)
 
     def reboot(self, machine: Machine) -> None:
         """Reboot a machine; its started units run start again. Raises: LocalModelError."""

@@ -58,9 +58,12 @@ def unit(juju: jubilant.Juju, charms: Path) -> str:
     return "host/0"
 
 
+NAME_BOOT = "systemctl show --property=UserspaceTimestampMonotonic"
+
+
 def boot(juju: jubilant.Juju) -> str:
     """Names the machine's present boot."""
-    return as_root(juju, 0, "systemctl show --property=UserspaceTimestampMonotonic")
+    return as_root(juju, 0, NAME_BOOT)
 
 
 def reboot_from_inside(juju: jubilant.Juju, before: str) -> None:
@@ -68,10 +71,9 @@ def reboot_from_inside(juju: jubilant.Juju, before: str) -> None:
     ssh = ("juju", "ssh", "-m", str(juju.model), "0")
     # The connection breaks at some point.
     command(*ssh, "sudo systemctl reboot", check=False)
-    ask = "systemctl is-system-running; systemctl show --property=UserspaceTimestampMonotonic"
 
     def is_back() -> bool:
-        shown = command(*ssh, ask, check=False).stdout
+        shown = command(*ssh, f"systemctl is-system-running; {NAME_BOOT}", check=False).stdout
         return shown.startswith("running") and before not in shown
 
     assert wait_until(is_back, timeout=30)

@@ -8,12 +8,13 @@ import sys
 
 import pytest
 
-from localmodel.machines.instance import PERL, STAND_IN
+from localmodel.machines.instance import STAND_IN
 
 
 def run(*argv: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    command = [*PERL, "-e", STAND_IN, *argv]
-    return subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [*STAND_IN, *argv], env=variables, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.parametrize("code", [0, 1, 7, 128, 255])
@@ -36,7 +37,7 @@ os.kill(os.getpid(), number)
 
 @pytest.mark.parametrize("name", ["HUP", "INT", "TERM"])
 def test_it_ends_by_a_signal_that_it_was_told_to_ignore_as_nohup_does(name: str) -> None:
-    ignoring = ["/bin/sh", "-c", f"trap '' {name}; exec \"$@\"", "sh", *PERL, "-e", STAND_IN]
+    ignoring = ["/bin/sh", "-c", f"trap '' {name}; exec \"$@\"", "sh", *STAND_IN]
     done = subprocess.run([*ignoring, sys.executable, "-c", DIE, name], check=False)
     assert done.returncode == -signal.Signals[f"SIG{name}"]
 

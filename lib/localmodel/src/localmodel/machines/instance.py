@@ -42,8 +42,13 @@ SYSTEMCTL = "/usr/bin/systemctl"
 
 # Stands outside a machine for a program inside, and ends as it ends. nsenter does so itself, but
 # stops when its child is stopped: a machine that shuts down stops all its processes for a moment,
-# and would then wait for ever for those whose parents have stopped.
-STAND_IN = """\
+# and would then wait for ever for those whose parents have stopped. Perl is started without what
+# its caller's environment sets for it, and without a word on locales that the machine does not
+# have (perlrun(1), perllocale(1)).
+STAND_IN = (
+    *("/usr/bin/env", "--unset=PERL5OPT", "--unset=PERL5LIB", "PERL_BADLANG=0"),
+    *("/usr/bin/perl", "-e"),
+    """\
 my $child = fork // die "fork: $!\\n";
 if (!$child) {
     delete $ENV{PERL_BADLANG};
@@ -54,10 +59,8 @@ exit $? >> 8 unless my $signal = $? & 127;
 $SIG{$_} = 'DEFAULT' for keys %SIG;
 kill $signal, $$;
 exit 128 + $signal;
-"""
-# Perl, without what its caller's environment sets for it, and without a word on locales that the
-# machine does not have (perlrun(1), perllocale(1)).
-PERL = ("/usr/bin/env", "--unset=PERL5OPT", "--unset=PERL5LIB", "PERL_BADLANG=0", "/usr/bin/perl")
+""",
+)
 
 # With --keep-unit, nspawn ends with this where the machine wants to reboot.
 REBOOT = 133
@@ -237,8 +240,7 @@ class Instance:
 
     @staticmethod
     def _enter(leader: int) -> list[str]:
-        enter = [underlay.NSENTER, "--all", "--no-fork", f"--target={leader}", "--"]
-        return [*enter, *PERL, "-e", STAND_IN]
+        return [underlay.NSENTER, "--all", "--no-fork", f"--target={leader}", "--", *STAND_IN]
 
     def _configure(self, network: ipaddress.IPv4Network) -> None:
         """Write what makes it this machine; before it boots, so nothing inside is in the way."""
